@@ -1,0 +1,102 @@
+/* cands.c: the candidate list: collecting room, order, masses. */
+#include "pipeline.h"
+
+int fl_cands_room(fl_cands *c, int64_t room) {
+    room = (room + 15) / 8 * 8;
+    char *p = fl_buffer(c->s, FL_BUF_CANDS, (size_t)room * (3 * sizeof(double) + 4 * sizeof(int32_t)));
+    if (!p) return FL_NO_MEMORY;
+    c->raw_logit = (double *)(void *)p;
+    c->logit = c->raw_logit + room;
+    c->mass = c->logit + room;
+    c->raw_id = (int32_t *)(void *)(c->mass + room);
+    c->id = c->raw_id + room;
+    c->pos = c->id + room;
+    c->order = c->pos + room;
+    return FL_OK;
+}
+
+int fl_cands_sort(fl_cands *c) {
+    if (c->raw && fl_sort_descending(c->k, c->s, c->raw_logit, c->raw, c->pos)) return FL_NO_MEMORY;
+    for (int64_t i = 0; i < c->raw; i++) {
+        c->logit[i] = c->raw_logit[c->pos[i]];
+        c->id[i] = c->raw_id[c->pos[i]];
+    }
+    c->n = c->raw;
+    c->known = 0;
+    return FL_OK;
+}
+
+const double *fl_cands_masses(fl_cands *c, int64_t n) {
+    for (; c->known < n; c->known++) c->mass[c->known] = fl_exp(c->logit[c->known] - c->logit[0]);
+    return c->mass;
+}
+
+double fl_cands_total(fl_cands *c) {
+    const double *mass = fl_cands_masses(c, c->n);
+    double total = 0;
+    for (int64_t i = 0; i < c->n; i++) total += mass[i];
+    return total;
+}
+
+void fl_cands_keep(fl_cands *c, int64_t n) {
+    if (n < c->n) c->n = n;
+    if (c->known > c->n) c->known = c->n;
+}
+
+void fl_cands_join(fl_cands *c) {
+    if (c->joint_total > 0) return;
+    const double *mass = fl_cands_masses(c, c->n);
+    c->joint_total = c->total > 0 ? c->total : fl_cands_total(c);
+    c->total = 0;
+    for (int64_t i = 0; i < c->n; i++) c->joint[c->pos[i]] = mass[i];
+}
+
+/* Puts the alive list back in order after an edit. -inf leaves it. */
+static int resort(fl_cands *c) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < c->n; i++) {
+        int32_t id = c->id[i], pos = c->pos[i];
+        double logit = c->logit[i];
+        if (logit < -DBL_MAX) continue;
+        c->id[n] = id;
+        c->pos[n] = pos;
+        c->logit[n++] = logit;
+    }
+    c->n = n;
+    c->known = 0;
+    if (!n) return FL_ALL_BANNED;
+    /* By place in raw first (that is by id), then the stable sort by logit. */
+    for (int64_t i = 0; i < n; i++) c->mass[i] = -(double)c->pos[i];
+    for (int pass = 0; pass < 2; pass++) {
+        if (fl_sort_descending(c->k, c->s, pass ? c->logit : c->mass, n, c->order)) return FL_NO_MEMORY;
+        int32_t *moved = (int32_t *)(void *)c->mass;
+        double *spare = c->mass;
+        for (int64_t i = 0; i < n; i++) moved[i] = c->id[c->order[i]];
+        memcpy(c->id, moved, (size_t)n * sizeof(int32_t));
+        for (int64_t i = 0; i < n; i++) moved[i] = c->pos[c->order[i]];
+        memcpy(c->pos, moved, (size_t)n * sizeof(int32_t));
+        for (int64_t i = 0; i < n; i++) spare[i] = c->logit[c->order[i]];
+        memcpy(c->logit, spare, (size_t)n * sizeof(double));
+    }
+    return FL_OK;
+}
+
+int fl_cands_step(fl_cands *c, const fl_step_values *v) {
+    if (v->kind == FL_EDIT) {
+        int status = fl_cands_edit(c, v);
+        c->total = 0;
+        return status ? status : resort(c);
+    }
+    switch (v->op) {
+#define FL_RUN_EDIT(name)
+#define FL_RUN_MAP(name)                                                                                               \
+    case FL_OP_##name: fl_list_##name(c, v); break;
+#define FL_RUN_CUT(name) FL_RUN_MAP(name)
+#define FL_RUN_PICK(name) FL_RUN_MAP(name)
+#define FL_STEP(id, name, kind) FL_RUN_##kind(name)
+#include "steps.def"
+#undef FL_STEP
+    default: break;
+    }
+    return c->n && c->logit[0] <= DBL_MAX ? FL_OK : FL_STEP_INF;
+}

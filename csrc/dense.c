@@ -1,0 +1,209 @@
+/* dense.c: ends for survivors that were never listed: no cut at all, a cut by value, or a large nucleus. */
+#include "pipeline.h"
+
+static int before_cut(const fl_dense *d, double logit, int64_t id) {
+    return logit > d->cut_logit || (logit == d->cut_logit && id <= d->cut_id);
+}
+
+int fl_edited_masses(fl_job *j, const fl_mass *m) {
+    (void)m;
+    int64_t n = j->edits.count, groups = fl_groups(n);
+    j->edited_total = 0;
+    if (!n) return 0;
+    double *logit = fl_buffer(j->s, FL_BUF_EDITED, (size_t)(2 * n + groups) * sizeof(double));
+    if (!logit) return -1;
+    double *sums = logit + n;
+    j->edited_mass = sums + groups;
+    for (int64_t i = 0; i < n; i++) logit[i] = j->edits.at[i].logit;
+    fl_exp64_args args = fl_exp64_args_of(1.0, j->top, 0);
+    j->k->f64_sumexp(logit, n, NULL, &args, sums, j->edited_mass);
+    for (int64_t g = 0; g < groups; g++) j->edited_total += sums[g];
+    return 0;
+}
+
+/* ln(total / mass of the top token), the top token itself never being part of a difference. */
+static double log_total_of(const fl_job *j, const fl_dense *d) {
+    double unit = fl_mass_of_logit(&d->mass, j->top), rest = 0;
+    double live_top = fl_head_value(&j->program, d->mass.top);
+    int top_is_live = live_top >= j->top, skipped = top_is_live;
+    for (int64_t i = 0; i < j->edits.count; i++) {
+        const fl_edit *e = &j->edits.at[i];
+        if (!skipped && e->logit == j->top)
+            skipped = 1;
+        else if (before_cut(d, e->logit, e->id))
+            rest += j->edited_mass[i];
+    }
+    rest += top_is_live ? d->mass.rest : fl_mass_total(&d->mass) / unit;
+    return fl_log1p(rest);
+}
+
+int fl_dense_sums(fl_job *j, fl_dense *d) {
+    int64_t blocks = (j->row.n + FL_BLOCK - 1) / FL_BLOCK;
+    double unit = fl_mass_of_logit(&d->mass, j->top);
+    d->sums = fl_buffer(j->s, FL_BUF_SUMS, (size_t)blocks * sizeof(double));
+    if (!d->sums) return -1;
+    if (d->mass.gsum64)
+        for (int64_t b = 0; b < blocks; b++) {
+            d->sums[b] = 0;
+            for (int l = 0; l < FL_LANES; l++) d->sums[b] += d->mass.gsum64[b * FL_LANES + l];
+        }
+    else
+        j->k->block_sums(d->mass.gsum, blocks * FL_LANES, d->sums);
+    for (int64_t i = 0; i < d->extra_n; i++)
+        d->sums[d->extra[i] / FL_BLOCK] +=
+            fl_mass_of_logit(&d->mass, fl_head_value(&j->program, fl_row_value(&j->row, d->extra[i])));
+    for (int64_t i = 0; i < j->edits.count; i++) {
+        const fl_edit *e = &j->edits.at[i];
+        if (before_cut(d, e->logit, e->id)) d->sums[e->id / FL_BLOCK] += j->edited_mass[i] * unit;
+    }
+    d->total = 0;
+    for (int64_t b = 0; b < blocks; b++) d->total += d->sums[b];
+    d->log_total = d->extra ? fl_log(d->total / unit) : log_total_of(j, d);
+    return 0;
+}
+
+int fl_dense_uniform(fl_job *j, fl_dense *d) {
+    int64_t n = j->row.n, groups = fl_groups(n);
+    float top = j->k->row_max[FL_F32](j->gmax, groups);
+    if (j->edits.count || j->out->probs || j->out->logits || j->k->count_ge(j->gmax, groups, top) * 2 < groups) return 0;
+    int64_t equal = j->k->row_count[j->row.dtype](j->row.x, n, j->live, top);
+    if (equal < n && equal != j->k->row_count[j->row.dtype](j->row.x, n, j->live, d->high)) return 0;
+    d->uniform = equal;
+    d->log_total = fl_log((double)equal);
+    return 1;
+}
+
+/* Logit of a token behind the head, -inf if it was masked or did not survive. */
+static double survivor_logit(const fl_job *j, const fl_dense *d, int64_t id) {
+    double logit;
+    if (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1) {
+        logit = fl_head_value(&j->program, fl_row_value(&j->row, id));
+    } else {
+        const fl_edit *e = fl_edits_find(&j->edits, id);
+        logit = e ? e->logit : -(double)INFINITY;
+    }
+    return before_cut(d, logit, id) ? logit : -(double)INFINITY;
+}
+
+static int64_t draw(const fl_job *j, const fl_dense *d, double u) {
+    int64_t n = j->row.n, blocks = (n + FL_BLOCK - 1) / FL_BLOCK, last = 0;
+    if (d->uniform) {
+        int64_t nth = (int64_t)(u * (double)d->uniform);
+        float top = j->k->row_max[FL_F32](j->gmax, fl_groups(n));
+        return d->uniform == n ? nth : j->k->row_nth[j->row.dtype](j->row.x, n, j->live, top, NAN, nth);
+    }
+    double target = u * d->total, running = 0;
+    for (int64_t b = 0; b < blocks; b++) {
+        if (!(d->sums[b] > 0)) continue;
+        last = b;
+        if (running + d->sums[b] > target) break;
+        running += d->sums[b];
+    }
+    int64_t found = -1, end = (last + 1) * FL_BLOCK < n ? (last + 1) * FL_BLOCK : n;
+    for (int64_t id = last * FL_BLOCK; id < end; id++) {
+        double logit = survivor_logit(j, d, id);
+        double mass = logit >= -DBL_MAX ? fl_mass_of_logit(&d->mass, logit) : 0;
+        if (!(mass > 0)) continue;
+        found = id;
+        running += mass;
+        if (running > target) break;
+    }
+    return found;
+}
+
+/* 1 + number of survivors with a greater logit. */
+static int64_t rank_of(const fl_job *j, double logit) {
+    int64_t above = 0;
+    for (int64_t i = 0; i < j->edits.count; i++) above += j->edits.at[i].logit > logit;
+    if (j->row.wide) {
+        for (int64_t id = 0; id < j->row.n; id++)
+            above += (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1) &&
+                     fl_head_value(&j->program, j->row.wide[id]) > logit;
+        return above + 1;
+    }
+    /* The first float above in value: from a value surely not above, upwards. */
+    float v = fl_value_below(j, logit);
+    while (v < FLT_MAX && fl_head_value(&j->program, (double)v) <= logit) v = fl_float_after(v);
+    return 1 + above + j->k->row_count[j->row.dtype](j->row.x, j->row.n, j->live, v);
+}
+
+static int report_drawn(fl_job *j, fl_dense *d) {
+    const fl_results *o = j->out;
+    int64_t id = draw(j, d, fl_draw_u(j));
+    if (id < 0) return fl_fail(j, FL_NO_FINITE, -1, 0);
+    if (!o->logprobs && !o->ranks && !o->raw_logprobs && !o->top_n) {
+        o->ids[j->r] = id;
+        return FL_OK;
+    }
+    double logit = survivor_logit(j, d, id), logprob = (logit - j->top) - d->log_total;
+    int64_t rank = o->ranks ? rank_of(j, logit) : 0;
+    if (o->top_n) {
+        int status = fl_collect(j, fl_job_floor(j, o->top_n), o->top_n);
+        if (status) return status;
+        fl_cands *c = &j->list;
+        int64_t alive = 0;
+        while (alive < c->n && before_cut(d, c->logit[alive], c->id[alive])) alive++;
+        fl_cands_keep(c, alive);
+        fl_report_best(j, c, d->log_total);
+    }
+    return fl_report_token(j, id, logprob, rank);
+}
+
+static void store_at(const fl_rows *out, int64_t r, int64_t id, double v) {
+    fl_store_values(&v, 1, fl_row_address(out, r) + id * out->stride, 0, out->dtype);
+}
+
+/* Survivors that the dense writing left out. */
+static void store_others(const fl_job *j, const fl_dense *d, const fl_rows *out, int as_probs) {
+    double unit = fl_mass_of_logit(&d->mass, j->top);
+    for (int64_t i = 0; i < d->extra_n; i++) {
+        double logit = fl_head_value(&j->program, fl_row_value(&j->row, d->extra[i]));
+        store_at(out, j->r, d->extra[i], as_probs ? fl_mass_of_logit(&d->mass, logit) / d->total : logit);
+    }
+    for (int64_t i = 0; i < j->edits.count; i++) {
+        const fl_edit *e = &j->edits.at[i];
+        int stays = before_cut(d, e->logit, e->id);
+        double v = as_probs ? (stays ? j->edited_mass[i] * unit / d->total : 0.0)
+                            : (stays ? e->logit : -(double)INFINITY);
+        store_at(out, j->r, e->id, v);
+    }
+}
+
+static int fits(fl_job *j, const fl_rows *out) {
+    double largest = out->dtype == FL_F16 ? 65520.0 : out->dtype == FL_F64 ? DBL_MAX : (double)FLT_MAX;
+    int32_t step = -1;
+    for (int32_t i = 0; i < j->program.head; i++) step = j->program.at[i].index;
+    return j->top <= largest ? FL_OK : fl_fail(j, FL_STEP_INF, step, j->top);
+}
+
+static int write_logits(fl_job *j, fl_dense *d) {
+    const fl_rows *out = j->out->logits;
+    int64_t n = j->row.n, size = fl_value_size(out->dtype);
+    char *to = fl_row_address(out, j->r);
+    int status = fits(j, out);
+    if (status) return status;
+    if (j->row.wide || out->dtype != j->row.dtype || out->stride != size) {
+        for (int64_t id = 0; id < n; id++) store_at(out, j->r, id, survivor_logit(j, d, id));
+        return FL_OK;
+    }
+    float scale[2];
+    int64_t split = d->split < n ? d->split : n;
+    fl_split(1.0 / j->program.temperature, scale);
+    const fl_kernels *k = j->k;
+    if (split) k->row_filter[out->dtype](j->row.x, split, j->live, scale, d->low, to);
+    k->row_filter[out->dtype]((const char *)j->row.x + split * size, n - split, j->live ? j->live + split / FL_LANES : NULL,
+                              scale, d->high, to + split * size);
+    store_others(j, d, out, 0);
+    return FL_OK;
+}
+
+int fl_end_dense(fl_job *j, fl_dense *d) {
+    int status = FL_OK;
+    if (j->out->probs) {
+        fl_write_softmax(j->k, &d->mass, d->total, j->out->probs, j->r);
+        store_others(j, d, j->out->probs, 1);
+    }
+    if (j->out->logits) status = write_logits(j, d);
+    if (!status && j->out->ids) status = report_drawn(j, d);
+    return status;
+}

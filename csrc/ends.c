@@ -1,0 +1,158 @@
+/* ends.c: from the list of survivors to tokens, probabilities, logits, candidates and log-probs. */
+#include "pipeline.h"
+
+/* The list's survivor for u: inverse of the running mass in token-id order. w holds the masses by place in raw. */
+static int64_t draw(fl_cands *c, const double *w, double u) {
+    double total = 0, running = 0;
+    int64_t last = 0;
+    for (int64_t i = 0; i < c->raw; i++) total += w[i];
+    double target = u * total;
+    for (int64_t i = 0; i < c->raw; i++) {
+        if (w[i] == 0) continue;
+        last = i;
+        running += w[i];
+        if (running > target) break;
+    }
+    return last;
+}
+
+/* ln of the list's total mass in units of its first: ln(1 + rest). */
+static double log_total_of(fl_cands *c) {
+    const double *mass = fl_cands_masses(c, c->n);
+    double rest = 0;
+    for (int64_t i = c->n - 1; i > 0; i--) rest += mass[i];
+    return fl_log1p(rest);
+}
+
+int fl_report_token(fl_job *j, int64_t id, double logprob, int64_t rank) {
+    const fl_results *o = j->out;
+    if (o->logprobs) o->logprobs[j->r] = logprob;
+    if (o->ranks) o->ranks[j->r] = rank;
+    if (o->raw_logprobs) {
+        fl_mass m;
+        double raw = fl_row_value(&j->row, id);
+        int status = fl_mass_run(j->k, j->s, &j->row, NULL, 1.0, -FLT_MAX, 0, &m);
+        if (status) return fl_fail(j, status, -1, 0);
+        j->trace.passes += (int32_t)m.passes;
+        o->raw_logprobs[j->r] = id == m.at ? -fl_log1p(m.rest) : (raw - m.top) - fl_log1p(m.rest);
+    }
+    o->ids[j->r] = id;
+    return FL_OK;
+}
+
+void fl_report_best(fl_job *j, const fl_cands *c, double log_total) {
+    const fl_results *o = j->out;
+    for (int64_t i = 0; i < o->top_n; i++) {
+        int64_t at = j->r * o->top_n + i;
+        o->top_ids[at] = i < c->n ? c->id[i] : -1;
+        o->top_logprobs[at] = i < c->n ? (c->logit[i] - c->logit[0]) - log_total : -(double)INFINITY;
+    }
+}
+
+static int report_drawn(fl_job *j) {
+    fl_cands *c = &j->list;
+    int64_t at = 0;
+    double *w = fl_buffer(j->s, FL_BUF_E, (size_t)c->raw * sizeof(double));
+    if (!w) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (c->n > 1) {
+        const double *mass = fl_cands_masses(c, c->n);
+        memset(w, 0, (size_t)c->raw * sizeof(double));
+        for (int64_t i = 0; i < c->n; i++) w[c->pos[i]] = mass[i];
+        int64_t drawn = draw(c, w, fl_draw_u(j));
+        while (c->pos[at] != drawn) at++;
+    }
+    const fl_results *o = j->out;
+    if (!o->logprobs && !o->ranks && !o->top_n && !o->raw_logprobs) {
+        o->ids[j->r] = c->id[at];
+        return FL_OK;
+    }
+    double log_total = log_total_of(c);
+    int64_t rank = at;
+    while (rank > 0 && c->logit[rank - 1] == c->logit[at]) rank--;
+    fl_report_best(j, c, log_total);
+    return fl_report_token(j, c->id[at], (c->logit[at] - c->logit[0]) - log_total, rank + 1);
+}
+
+static void fill_row(const fl_rows *out, int64_t r, double v) {
+    char *to = fl_row_address(out, r);
+    char value[8];
+    int64_t size = fl_value_size(out->dtype);
+    fl_store_values(&v, 1, value, 0, out->dtype);
+    if (v == 0 && out->stride == size) {
+        memset(to, 0, (size_t)(out->n * size));
+        return;
+    }
+    if (size == 4 && out->stride == 4) {
+        for (int64_t i = 0; i < out->n; i++) memcpy(to + 4 * i, value, 4);
+        return;
+    }
+    for (int64_t i = 0; i < out->n; i++) memcpy(to + i * out->stride, value, (size_t)size);
+}
+
+static void store_at(const fl_rows *out, int64_t r, int64_t id, double v) {
+    fl_store_values(&v, 1, fl_row_address(out, r) + id * out->stride, 0, out->dtype);
+}
+
+static int write_logits(fl_job *j) {
+    const fl_rows *out = j->out->logits;
+    fill_row(out, j->r, -(double)INFINITY);
+    for (int64_t i = 0; i < j->list.n; i++) store_at(out, j->r, j->list.id[i], j->list.logit[i]);
+    return FL_OK;
+}
+
+static int write_probs(fl_job *j) {
+    fl_cands *c = &j->list;
+    const double *mass = fl_cands_masses(c, c->n);
+    double total = 0;
+    for (int64_t i = c->n - 1; i >= 0; i--) total += mass[i];
+    fill_row(j->out->probs, j->r, 0.0);
+    for (int64_t i = 0; i < c->n; i++) store_at(j->out->probs, j->r, c->id[i], mass[i] / total);
+    return FL_OK;
+}
+
+static int grow(fl_listing *l, int64_t more) {
+    if (l->count + more <= l->room) return 0;
+    int64_t room = 2 * (l->count + more);
+    void *ids = realloc(l->ids, (size_t)room * sizeof(int64_t));
+    if (ids) l->ids = ids;
+    void *logits = realloc(l->logits, (size_t)room * sizeof(double));
+    if (logits) l->logits = logits;
+    void *logprobs = realloc(l->logprobs, (size_t)room * sizeof(double));
+    if (logprobs) l->logprobs = logprobs;
+    if (!ids || !logits || !logprobs) return -1;
+    l->room = room;
+    return 0;
+}
+
+static int write_listing(fl_job *j) {
+    fl_cands *c = &j->list;
+    fl_listing *l = j->out->listing;
+    double log_total = log_total_of(c);
+    if (grow(l, c->n)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    for (int64_t i = 0; i < c->n; i++) {
+        l->ids[l->count] = c->id[i];
+        l->logits[l->count] = c->logit[i];
+        l->logprobs[l->count++] = (c->logit[i] - c->logit[0]) - log_total;
+    }
+    j->out->counts[j->r] = c->n;
+    return FL_OK;
+}
+
+/* +inf in the type of the result is the work of the last step that scaled or added. */
+static int fits(fl_job *j, const fl_rows *out) {
+    double largest = out->dtype == FL_F16 ? 65520.0 : out->dtype == FL_F64 ? DBL_MAX : (double)FLT_MAX;
+    int32_t step = -1;
+    for (int32_t i = 0; i < j->program.count; i++)
+        if (j->program.at[i].kind != FL_CUT) step = j->program.at[i].index;
+    return j->list.logit[0] <= largest ? FL_OK : fl_fail(j, FL_STEP_INF, step, j->list.logit[0]);
+}
+
+int fl_end_list(fl_job *j) {
+    int status = FL_OK;
+    if (j->out->logits) status = fits(j, j->out->logits);
+    if (!status && j->out->ids) status = report_drawn(j);
+    if (!status && j->out->listing) status = write_listing(j);
+    if (!status && j->out->probs) status = write_probs(j);
+    if (!status && j->out->logits) status = write_logits(j);
+    return status;
+}

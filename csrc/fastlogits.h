@@ -1,0 +1,185 @@
+/* fastlogits.h: the whole interface between the binding and the C library.
+ *
+ * One direction of flow: binding -> rows.c / plan.c -> kernel table -> dense passes over one row,
+ *                                              plan.c -> steps/ on the short candidate list.
+ * Nothing here knows Python. Nothing holds state between calls except fl_scratch, which is an argument.
+ */
+#ifndef FASTLOGITS_H
+#define FASTLOGITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+typedef enum { FL_F32 = 0, FL_F16 = 1, FL_BF16 = 2, FL_F64 = 3 } fl_dtype;
+
+/* What can be wrong with the contents of a row. Shapes, types and ranges are the binding's business. */
+typedef enum {
+    FL_OK = 0,
+    FL_NAN = 1,        /* the row holds a NaN */
+    FL_POS_INF = 2,    /* the row holds a +inf */
+    FL_NO_FINITE = 3,  /* the row holds no finite logit */
+    FL_STEP_INF = 4,   /* a step made a +inf (or a NaN); where.step says which */
+    FL_ALL_BANNED = 5, /* edits and masks removed every token; where.step is the last edit */
+    FL_BAD_TOKEN = 6,  /* a token id of the context lies outside the row; where.value is the id */
+    FL_NO_MEMORY = 7
+} fl_status;
+
+typedef struct {
+    int32_t status; /* fl_status */
+    int32_t step;   /* index into the plan's steps, -1 if none */
+    int64_t row;
+    double value;
+} fl_where;
+
+/* ---- instruction sets ------------------------------------------------------------------------ */
+
+typedef struct fl_kernels fl_kernels; /* one table of dense passes per instruction set */
+
+int fl_isa_count(void);            /* known names, best first: avx512, avx2, neon, scalar */
+const char *fl_isa_name(int i);
+int fl_isa_compiled(int i);        /* 1 if this build holds its kernels */
+int fl_isa_supported(int i);       /* 1 if CPU and operating system offer it */
+const fl_kernels *fl_isa_kernels(int i); /* NULL unless compiled and supported */
+
+/* ---- rows and scratch ------------------------------------------------------------------------- */
+
+/* `rows` rows of n values: the last axis has `stride` bytes between values, the outer axes have any shape and
+ * strides (row r is found by C-order counting over shape). Values may be misaligned. */
+typedef struct {
+    char *base;
+    const ptrdiff_t *shape;   /* outer shape, ndim entries */
+    const ptrdiff_t *strides; /* outer strides in bytes */
+    int64_t rows, n;
+    ptrdiff_t stride;
+    int32_t ndim;
+    int32_t dtype; /* fl_dtype */
+} fl_rows;
+
+typedef struct fl_scratch fl_scratch; /* grows on demand, kept between calls, one per running thread */
+fl_scratch *fl_scratch_new(void);     /* NULL when there is no memory */
+void fl_scratch_free(fl_scratch *s);
+
+/* One number for all rows (step 0) or one per row (step 1). */
+typedef struct {
+    const double *at;
+    ptrdiff_t step;
+} fl_per_row;
+
+typedef struct {
+    const int64_t *at;
+    ptrdiff_t step;
+} fl_per_row_i;
+
+/* ---- array functions: rows begin .. end - 1, special values as scipy.special ------------------- */
+/* Each returns FL_OK or FL_NO_MEMORY. Output rows may be the input rows themselves (same base and strides), else
+ * must not overlap them. Output dtype: any fl_dtype. */
+
+int fl_softmax(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out, fl_per_row temperature,
+               int64_t begin, int64_t end);
+int fl_log_softmax(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out, fl_per_row temperature,
+                   int64_t begin, int64_t end);
+/* out: one value per row (n = 1). */
+int fl_logsumexp(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out, fl_per_row temperature,
+                 int64_t begin, int64_t end);
+/* ids[r]: first maximum; the first NaN if there is one. */
+int fl_argmax(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t *ids, int64_t begin, int64_t end);
+/* values, ids: C-contiguous [rows, top]; values have x's dtype; NaN sorts first, then value desc, then id asc. */
+int fl_top_k(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t top, void *values, int64_t *ids,
+             int64_t begin, int64_t end);
+/* The read-once kernel alone (largest value of each contiguous row): the unit of every benchmark. Works on
+ * fl_f32 contiguous rows only. */
+float fl_read_once(const fl_kernels *k, const float *x, int64_t n);
+
+/* ---- the pipeline ----------------------------------------------------------------------------- */
+
+enum { /* one id per line of steps.def: FL_OP_temperature, FL_OP_top_k, ... */
+#define FL_STEP(id, name, kind) FL_OP_##name = id,
+#include "steps.def"
+#undef FL_STEP
+    FL_OP_END
+};
+
+enum { FL_TIES_KEEP = 1, FL_JOINT = 2 }; /* bits of fl_step.flags */
+
+/* One step as the user wrote it. Unused fields are zero / NULL. */
+typedef struct {
+    int32_t op;
+    fl_per_row value;      /* the step's parameter (temperature, k, p, theta, alpha ...) as a double */
+    fl_per_row_i min_keep; /* truncating steps: at.NULL means 1 */
+    fl_per_row_i flags;    /* FL_TIES_KEEP | FL_JOINT; at.NULL means 0 */
+    fl_per_row_i window;   /* penalties: the last n tokens count, negative = all; at.NULL means all */
+    /* logit_bias: entries offsets[r] .. offsets[r + 1] - 1 belong to row r; without offsets entries 0 .. entries - 1
+     * belong to every row. ids lie in [0, n) and are distinct within a row (checked by the binding). */
+    const int64_t *bias_ids;
+    const double *bias_values;
+    const int64_t *bias_offsets;
+    int64_t entries;
+    /* mask: bit i % 32 of word i / 32 set = allowed; ids >= 32 * words are banned. words_step is the number of words
+     * from row to row, 0 for one mask for all rows. */
+    const uint32_t *words;
+    ptrdiff_t words_step;
+    int64_t words_n;
+} fl_step;
+
+typedef struct {
+    const fl_step *steps;
+    int32_t count;
+} fl_plan;
+
+/* Inputs of a call. context ids of row r: context[offsets[r] .. offsets[r + 1] - 1], or all `context_n` for every row
+ * if offsets is NULL. u is made from (seed, key, position) by fl_uniform. */
+typedef struct {
+    const int64_t *context;
+    const int64_t *context_offsets;
+    int64_t context_n;
+    fl_per_row_i prompt_length; /* at.NULL means 0 */
+    uint64_t seed;
+    fl_per_row_i position; /* at.NULL: the number of context tokens of the row */
+    fl_per_row_i keys;     /* at.NULL: the row number */
+} fl_inputs;
+
+/* u in [0, 1): the top 53 bits of the first word of Philox4x64-10 with key (seed, key) and counter (position, 0, 0, 0). */
+double fl_uniform(uint64_t seed, uint64_t key, uint64_t position);
+
+/* What became of a row, for explain(). */
+typedef struct {
+    int32_t mode;       /* 0 dense (no list), 1 floor (scan + short list), 2 mass (exponential pass + short list),
+                           3 mass + dense cut, 4 float64 fallback of a float row is flagged by bit 8 */
+    int32_t passes;     /* dense passes over the row */
+    int64_t edited;     /* distinct tokens carried beside the row */
+    int64_t collected;  /* candidates collected from the row */
+    double floor;       /* threshold of the collecting, in units of the row */
+} fl_trace;
+
+typedef struct { /* growing list of candidates of consecutive rows, one per thread */
+    int64_t *ids;
+    double *logits;
+    double *logprobs;
+    int64_t count, room;
+} fl_listing;
+void fl_listing_free(fl_listing *l);
+
+/* Where results go. Pointers that are NULL are not wanted. All are indexed by row. */
+typedef struct {
+    int64_t *ids;         /* drawn token (a plan with step `greedy`, or temperature 0, draws the maximum) */
+    double *logprobs;     /* processed log-prob of the drawn token */
+    double *raw_logprobs; /* its log-softmax in the logits as they came */
+    int64_t *ranks;       /* 1 + number of strictly greater processed logits */
+    int64_t top_n;        /* columns of the next two; rows with fewer survivors are padded with id -1 and -inf */
+    int64_t *top_ids;
+    double *top_logprobs;
+    const fl_rows *probs;  /* dense results, or NULL */
+    const fl_rows *logits; /* dense processed logits, or NULL */
+    fl_listing *listing;   /* survivors sorted by (logit desc, id asc), appended; counts[r] of them */
+    int64_t *counts;
+    int32_t *status;  /* per row fl_status; with status != NULL a bad row gets id -1, NaN and the run goes on */
+    fl_trace *trace;  /* per row */
+} fl_results;
+
+/* Runs rows begin .. end - 1. Returns where it failed first (status FL_OK: nowhere). */
+fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_rows *x, const fl_inputs *in,
+                     const fl_results *out, int64_t begin, int64_t end);
+
+#endif

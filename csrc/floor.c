@@ -1,0 +1,83 @@
+/* floor.c: thresholds for collecting: never above what is looked for, so nothing is missed. */
+#include "internal.h"
+
+/* Floats as integers of the same order. */
+static int64_t ordered(float a) {
+    int32_t i;
+    memcpy(&i, &a, 4);
+    return i < 0 ? -(int64_t)(i & 0x7fffffff) : i;
+}
+static float unordered(int64_t o) {
+    int32_t i = (int32_t)(o < 0 ? -o : o);
+    float a;
+    memcpy(&a, &i, 4);
+    return o < 0 ? -a : a;
+}
+
+/* Bisection over the ordered integers: count(lo) >= rank holds throughout, count(hi) < rank too. It ends when few
+ * more than rank are left, or the interval is a single float. */
+float fl_floor_of(const fl_kernels *k, const float *v, int64_t n, int64_t rank) {
+    float top = -INFINITY;
+    if (rank > n) return -FLT_MAX;
+    top = k->row_max[FL_F32](v, n);
+    if (top == -INFINITY) return -FLT_MAX;
+    int64_t lo = ordered(-FLT_MAX), hi = ordered(top) + 1, reached = k->count_ge(v, n, -FLT_MAX);
+    if (reached < rank) return -FLT_MAX;
+    /* First down from the top in growing steps, since ranks are small and tails are long. */
+    for (int64_t step = (int64_t)1 << 20; hi - step > lo; step *= 2) {
+        int64_t c = k->count_ge(v, n, unordered(hi - step));
+        if (c >= rank) {
+            lo = hi - step;
+            reached = c;
+            break;
+        }
+        hi -= step;
+    }
+    while (hi - lo > 1 && reached > rank + rank / 8) {
+        int64_t mid = lo + (hi - lo) / 2, c = k->count_ge(v, n, unordered(mid));
+        if (c >= rank) {
+            lo = mid;
+            reached = c;
+        } else {
+            hi = mid;
+        }
+    }
+    return unordered(lo);
+}
+
+/* The same bisection over the live values of a row, whose counting passes read the whole row. */
+static float floor_by_counting(const fl_kernels *k, const fl_row *row, const uint16_t *live, float top, int64_t rank) {
+    int64_t lo = ordered(-FLT_MAX), hi = ordered(top) + 1;
+    int64_t reached = k->row_count[row->dtype](row->x, row->n, live, -FLT_MAX);
+    if (reached <= rank) return -FLT_MAX;
+    while (hi - lo > 1 && reached > rank + rank / 8) {
+        int64_t mid = lo + (hi - lo) / 2;
+        int64_t c = k->row_count[row->dtype](row->x, row->n, live, unordered(mid));
+        if (c >= rank) {
+            lo = mid;
+            reached = c;
+        } else {
+            hi = mid;
+        }
+    }
+    return unordered(lo);
+}
+
+/* Each super-group holds its maximum, so the rank-th largest super-group maximum is reached by at least rank values; the
+ * same with groups. When far more groups than rank pass (sorted rows), the maxima of those that pass raise the floor. */
+float fl_row_floor(const fl_kernels *k, fl_scratch *s, const fl_row *row, const uint16_t *live, const float *gmax,
+                   const float *smax, int64_t rank) {
+    int64_t groups = fl_groups(row->n), supers = fl_supers(row->n);
+    if (rank >= row->n) return -FLT_MAX;
+    if (rank * 2 > groups) return floor_by_counting(k, row, live, k->row_max[FL_F32](gmax, groups), rank);
+    if (!smax || rank * 2 > supers) return fl_floor_of(k, gmax, groups, rank);
+    float floor = fl_floor_of(k, smax, supers, rank);
+    float *passed = fl_buffer(s, FL_BUF_GROUPS, (size_t)groups * sizeof(float));
+    if (!passed || k->count_ge(gmax, groups, floor) <= 2 * rank + 64) return floor;
+    int64_t count = 0;
+    for (int64_t g = 0; g < groups; g++) {
+        passed[count] = gmax[g];
+        count += gmax[g] >= floor;
+    }
+    return fl_floor_of(k, passed, count, rank);
+}

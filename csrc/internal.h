@@ -1,0 +1,141 @@
+/* internal.h: what the C files share among themselves. */
+#ifndef FL_INTERNAL_H
+#define FL_INTERNAL_H
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+
+/* The next larger float of a finite one. */
+static inline float fl_float_after(float a) {
+    uint32_t u;
+    memcpy(&u, &a, 4);
+    u = a == 0 ? 1 : u >> 31 ? u - 1 : u + 1;
+    memcpy(&a, &u, 4);
+    return a;
+}
+
+/* ---- math.c ----------------------------------------------------------------------------------- */
+double fl_exp(double x);
+double fl_log(double x);
+double fl_log1p(double x);
+
+/* ---- environment.c: every entry runs with the default rounding and full subnormals -------------- */
+uint64_t fl_env_enter(void);
+void fl_env_leave(uint64_t saved);
+
+/* ---- scratch.c -------------------------------------------------------------------------------- */
+
+enum { /* what each buffer of the scratch holds */
+    FL_BUF_PACKED, /* a strided row, values side by side */
+    FL_BUF_WIDE,   /* the row as double */
+    FL_BUF_IMAGE,  /* the float image of a double row */
+    FL_BUF_GMAX,   /* group maxima */
+    FL_BUF_SMAX,   /* super-group maxima */
+    FL_BUF_GSUM,   /* group sums of exponentials */
+    FL_BUF_GROUPS, /* other values per group */
+    FL_BUF_E,      /* exponentials of a row */
+    FL_BUF_LIVE,   /* one bit per token: takes part in the dense passes */
+    FL_BUF_EDITS,  /* edited tokens */
+    FL_BUF_TABLE,  /* hash table over their ids */
+    FL_BUF_SLOTS,  /* edited token of every context position */
+    FL_BUF_CANDS,  /* the candidate list */
+    FL_BUF_SORT,   /* room to sort it */
+    FL_BUF_JOINT,  /* masses remembered at the first joint cut */
+    FL_BUF_EDITED, /* logits and masses of the edited tokens */
+    FL_BUF_SUMS,   /* masses by block */
+    FL_BUF_ROW,    /* a result row on its way to another type or stride */
+    FL_BUFFERS
+};
+
+struct fl_scratch {
+    void *raw[FL_BUFFERS];
+    void *room[FL_BUFFERS]; /* raw rounded up to a cache line */
+    size_t bytes[FL_BUFFERS];
+};
+
+/* Buffer `which` with at least `bytes` bytes (contents not kept when it grows), or NULL. */
+void *fl_buffer(fl_scratch *s, int which, size_t bytes);
+
+/* ---- row.c: one row, whatever its type and strides ---------------------------------------------- */
+
+char *fl_row_address(const fl_rows *x, int64_t row);
+
+/* A row as the dense passes see it. Float rows: x of type dtype < 3. Double rows: wide holds the values, x is their
+ * float image (dtype FL_F32), and every collected candidate takes its value from wide. */
+typedef struct {
+    const void *x;
+    const double *wide;
+    int64_t n;
+    int32_t dtype;
+    uint32_t bad; /* from the image: NaN or +inf seen */
+} fl_row;
+
+/* Values side by side and in native layout. Returns 0, or -1 without memory. */
+int fl_row_open(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t row, fl_row *out);
+/* The same row through the double passes. */
+int fl_row_widen(fl_scratch *s, const fl_kernels *k, fl_row *row);
+double fl_row_value(const fl_row *row, int64_t id);
+int64_t fl_value_size(int32_t dtype);
+void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, int32_t dtype);
+
+/* ---- mass.c: exponentials of a whole row ------------------------------------------------------- */
+
+/* Group sums and what follows from them. Masses are exp(x / T) 2^-exponent; top is the value of the first maximum of
+ * the live tokens, its id at; rest the mass of all live tokens but that one, in units of the top's mass. */
+typedef struct {
+    double temperature, top, rest;
+    int64_t at, exponent, passes;
+    float cut; /* values below it have mass 0 */
+    float *gmax, *gsum; /* gsum includes the top token */
+    double *gsum64;     /* of double rows, else NULL */
+    float *e;           /* exponentials, if they were asked for */
+    double *e64;
+    fl_exp_args args;
+    fl_exp64_args args64;
+} fl_mass;
+
+/* Returns an fl_status: FL_NAN, FL_POS_INF, FL_NO_FINITE (no live finite value), FL_NO_MEMORY. May widen the row.
+ * cut: -FLT_MAX for all values. */
+int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double temperature, float cut,
+                int keep_e, fl_mass *out);
+/* Largest double among the live values whose float image is `image`, the largest of gmax. */
+double fl_wide_top(const fl_row *row, const uint16_t *live, const float *gmax, float image);
+/* The mass of all live tokens, in the unit of the group sums. */
+double fl_mass_total(const fl_mass *m);
+/* ln sum exp(x / T) of the live tokens. */
+double fl_mass_lse(const fl_mass *m);
+/* exp((x - shift) / T) 2^-exponent, for f64_sumexp. */
+fl_exp64_args fl_exp64_args_of(double t, double shift, int64_t exponent);
+/* Mass of an edited token, whose logit is final, in the unit of the group sums. */
+double fl_mass_of_logit(const fl_mass *m, double logit);
+/* FL_NAN, FL_POS_INF or FL_OK, from the values one by one. */
+int fl_row_fault(const fl_row *row);
+/* Id of the first live value equal to top, -1 if there is none. */
+int64_t fl_first_equal(const fl_row *row, const uint16_t *live, const float *gmax, double top);
+
+/* ---- arrays.c: writing result rows --------------------------------------------------------------- */
+
+/* v as nearest float and rest. */
+void fl_split(double v, float *pair);
+void fl_store_floats(const float *v, int64_t n, char *to, ptrdiff_t stride, int32_t dtype);
+/* p = e / total into a row; the kept exponentials are used up. */
+void fl_write_softmax(const fl_kernels *k, const fl_mass *m, double total, const fl_rows *out, int64_t row);
+
+/* ---- sort.c ----------------------------------------------------------------------------------- */
+
+/* order: indices of v by (value descending, index ascending). No NaN. Returns 0, or -1 without memory. */
+int fl_sort_descending(const fl_kernels *k, fl_scratch *s, const double *v, int64_t n, int32_t *order);
+
+/* ---- floor.c: thresholds that miss nothing ------------------------------------------------------ */
+
+/* A value that at least `rank` of the n values v reach, as large as cheaply found; -FLT_MAX if fewer are finite. */
+float fl_floor_of(const fl_kernels *k, const float *v, int64_t n, int64_t rank);
+/* The same for the live values of a row, by its maxima per group and super-group. Buffer FL_BUF_GROUPS is used. */
+float fl_row_floor(const fl_kernels *k, fl_scratch *s, const fl_row *row, const uint16_t *live, const float *gmax,
+                   const float *smax, int64_t rank);
+
+#endif

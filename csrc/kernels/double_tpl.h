@@ -1,0 +1,63 @@
+/* double_tpl.h: float64 passes. Plain loops over 16 lanes that every compiler vectorizes; no fma, so that the bits are
+ * the same everywhere. Also the way of float rows outside the float exponential's domain. */
+
+/* The nearest float of each value, held inside the finite range: order-preserving, so every float scan can serve as a
+ * scan of the doubles. Returns non-zero if there is a NaN or a +inf. */
+static uint32_t FL_N(f64_image)(const double *x, int64_t n, float *image) {
+    uint32_t bad = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double v = x[i];
+        bad |= !(v < (double)INFINITY);
+        double w = v > (double)FLT_MAX ? (double)FLT_MAX : v;
+        w = w < -(double)FLT_MAX ? (v < -DBL_MAX ? -(double)INFINITY : -(double)FLT_MAX) : w;
+        image[i] = (float)w;
+    }
+    return bad;
+}
+
+/* One vector of exponentials of x - shift; see fl_exp64_args. Results of x - shift < least are 0. */
+FL_INLINE void FL_N(f64_exp16)(const double *x, const fl_exp64_args *a, double *y) {
+    for (int l = 0; l < FL_LANES; l++) {
+        double v = x[l] - a->shift, t = v * a->scale + a->magic, n = t - a->magic;
+        double z = (((v - n * a->hi) - n * a->mid) - n * a->lo) * a->inverse;
+        double q = 1.0 / 5040;
+        uint64_t bits, out;
+        memcpy(&bits, &t, 8);
+        q = q * z + 1.0 / 720;
+        q = q * z + 1.0 / 120;
+        q = q * z + 1.0 / 24;
+        q = q * z + 1.0 / 6;
+        q = q * z + 0.5;
+        q = q * z * z + z;
+        double top = fl_exp2_hi64[bits & 15], e = top + (fl_exp2_lo64[bits & 15] + top * q);
+        memcpy(&out, &e, 8);
+        out += bits >> 4 << 52;
+        out &= v >= a->least ? ~(uint64_t)0 : 0;
+        memcpy(y + l, &out, 8);
+    }
+}
+
+static void FL_N(f64_sumexp)(const double *x, int64_t n, const uint16_t *live, const fl_exp64_args *a, double *gsum,
+                             double *e) {
+    int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK;
+    for (int64_t b = 0; b < blocks; b++) {
+        double y[16][FL_LANES];
+        for (int j = 0; j < 16; j++) {
+            int64_t at = b * FL_BLOCK + j * FL_LANES, left = n - at;
+            double tail[FL_LANES];
+            const double *p = x + at;
+            if (left < FL_LANES) {
+                for (int l = 0; l < FL_LANES; l++) tail[l] = l < left ? x[at + l] : -(double)INFINITY;
+                p = tail;
+            }
+            FL_N(f64_exp16)(p, a, y[j]);
+            if (live && left > 0)
+                for (int l = 0; l < FL_LANES; l++) y[j][l] = live[at / FL_LANES] >> l & 1 ? y[j][l] : 0;
+            for (int l = 0; e && l < FL_LANES && l < left; l++) e[at + l] = y[j][l];
+        }
+        for (int half = 1; half < 16; half *= 2)
+            for (int j = 0; j < 16; j += 2 * half)
+                for (int l = 0; l < FL_LANES; l++) y[j][l] += y[j + half][l];
+        memcpy(gsum + b * FL_LANES, y[0], sizeof y[0]);
+    }
+}

@@ -1,0 +1,79 @@
+/* groups_tpl.h: passes over float arrays that lie beside a row (group maxima, group sums, cached exponentials). */
+
+FL_INLINE vf float_vector_at(const float *v, int64_t n, int64_t i, float fill) {
+    int64_t left = n - i * FL_LANES;
+    if (left >= FL_LANES) return vf_load_f32(v + i * FL_LANES);
+    return left > 0 ? vf_load_n_f32(v + i * FL_LANES, left, fill) : vf_set1(fill);
+}
+
+static int64_t FL_N(count_ge)(const float *v, int64_t n, float t) {
+    int64_t whole = n / FL_LANES, count = 0;
+    vf floor = vf_set1(t);
+    for (int64_t i = 0; i < whole; i++)
+        count += __builtin_popcount(vm_bits(vf_ge(vf_load_f32(v + i * FL_LANES), floor)));
+    count += __builtin_popcount(vm_bits(vf_ge(float_vector_at(v, n, whole, -INFINITY), floor)));
+    return count;
+}
+
+/* Sum of 16 double lanes by halving: lane l + lane l + 8, then 4, 2, 1. */
+FL_INLINE double vd_sum(vd a) {
+    double w[FL_LANES];
+    vd_store(w, a);
+    for (int half = 8; half; half /= 2)
+        for (int l = 0; l < half; l++) w[l] += w[l + half];
+    return w[0];
+}
+
+static double FL_N(sum_all)(const float *v, int64_t n) {
+    int64_t vectors = (n + FL_LANES - 1) / FL_LANES;
+    vd s = vd_zero();
+    for (int64_t i = 0; i < vectors; i++) s = vd_add_f(s, float_vector_at(v, n, i, 0));
+    return vd_sum(s);
+}
+
+FL_INLINE vd mass_of_8(vd s, const float *e, int64_t n, int64_t i, float t, int whole) {
+    vf y[8], floor = vf_set1(t);
+    for (int j = 0; j < 8; j++) {
+        vf v = whole ? vf_load_f32(e + (i + j) * FL_LANES) : float_vector_at(e, n, i + j, 0);
+        y[j] = vf_keep(vf_ge(v, floor), v);
+    }
+    return vd_add_f(s, vf_add(vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3])),
+                              vf_add(vf_add(y[4], y[5]), vf_add(y[6], y[7]))));
+}
+
+/* Sum of the e >= t: eight vectors in float by pairs, then in double. */
+static double FL_N(mass_ge)(const float *e, int64_t n, float t) {
+    int64_t vectors = (n + FL_LANES - 1) / FL_LANES, whole = n / (8 * FL_LANES) * 8;
+    vd s = vd_zero();
+    for (int64_t i = 0; i < whole; i += 8) s = mass_of_8(s, e, n, i, t, 1);
+    for (int64_t i = whole; i < vectors; i += 8) s = mass_of_8(s, e, n, i, t, 0);
+    return vd_sum(s);
+}
+
+static void FL_N(group_exp)(const float *v, int64_t n, const fl_exp_args *a, float *e) {
+    int64_t vectors = n / FL_LANES;
+    vexp k = vexp_load(a);
+    for (int64_t i = 0; i < vectors; i++) vf_store_f32(e + i * FL_LANES, vf_exp(&k, vf_load_f32(v + i * FL_LANES)));
+}
+
+/* rank[i]: how many of the n <= 192 values come before v[i] in the order (value descending, index ascending). */
+static void FL_N(list_rank)(const double *v, int64_t n, int32_t *rank) {
+    for (int64_t i = 0; i < n; i++) {
+        double own = v[i];
+        int64_t before = 0;
+        for (int64_t j = 0; j < i; j++) before += v[j] >= own;
+        for (int64_t j = i + 1; j < n; j++) before += v[j] > own;
+        rank[i] = (int32_t)before;
+    }
+}
+
+/* Sums of the 16 groups of each block, lanes by halving. */
+static void FL_N(block_sums)(const float *gsum, int64_t groups, double *sums) {
+    for (int64_t b = 0; b < groups / FL_LANES; b++) {
+        double w[FL_LANES];
+        for (int l = 0; l < FL_LANES; l++) w[l] = (double)gsum[b * FL_LANES + l];
+        for (int half = 8; half; half /= 2)
+            for (int l = 0; l < half; l++) w[l] += w[l + half];
+        sums[b] = w[0];
+    }
+}

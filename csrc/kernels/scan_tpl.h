@@ -1,0 +1,97 @@
+/* scan_tpl.h: passes that read a row once for its maxima. Included once per type of the row. */
+
+/* Vector i of a row of n values; what lies beyond n reads as fill. */
+FL_INLINE vf FL_X(vector_at)(const void *x, int64_t n, int64_t i, float fill) {
+    int64_t left = n - i * FL_LANES;
+    const char *p = (const char *)x + i * FL_LANES * FL_SIZE;
+    if (left >= FL_LANES) return FL_LOAD(p);
+    return left > 0 ? FL_LOAD_N(p, left, fill) : vf_set1(fill);
+}
+
+FL_INLINE float FL_X(lanes_max)(vf v) {
+    float w[FL_LANES], m;
+    vf_store_f32(w, v);
+    m = w[0];
+    for (int l = 1; l < FL_LANES; l++) m = w[l] > m ? w[l] : m;
+    return m;
+}
+
+/* The plain read-once pass: the unit of the benchmarks. NaN is ignored. */
+static float FL_X(row_max)(const void *x, int64_t n) {
+    vf m[8];
+    const char *p = x;
+    int64_t vectors = (n + FL_LANES - 1) / FL_LANES, whole = n / (8 * FL_LANES);
+    for (int j = 0; j < 8; j++) m[j] = vf_set1(-INFINITY);
+    for (int64_t b = 0; b < whole; b++)
+        for (int j = 0; j < 8; j++) m[j] = vf_max(FL_LOAD(p + (8 * b + j) * FL_LANES * FL_SIZE), m[j]);
+    for (int64_t i = whole * 8; i < vectors; i++) m[0] = vf_max(FL_X(vector_at)(x, n, i, -INFINITY), m[0]);
+    for (int j = 1; j < 8; j++) m[0] = vf_max(m[j], m[0]);
+    return FL_X(lanes_max)(m[0]);
+}
+
+/* The largest of 16 vectors spread over the row: a first guess of its maximum. */
+static float FL_X(row_guess)(const void *x, int64_t n) {
+    int64_t vectors = (n + FL_LANES - 1) / FL_LANES, step = (vectors + 15) / 16;
+    vf m = vf_set1(-INFINITY);
+    for (int64_t i = 0; i < vectors; i += step) m = vf_max(FL_X(vector_at)(x, n, i, -INFINITY), m);
+    return FL_X(lanes_max)(m);
+}
+
+/* Maxima of one block's groups. Without live, bad collects NaN only (a +inf shows as the maximum); with live it
+ * collects NaN and +inf of the values left out as well. */
+FL_INLINE vf FL_X(block_max)(const void *x, int64_t n, int64_t b, const uint16_t *live, vm *bad, int whole) {
+    vf m = vf_set1(-INFINITY), m2 = m;
+    for (int j = 0; j < 16; j += 2) {
+        int64_t i = b * 16 + j;
+        const char *p = (const char *)x + i * FL_LANES * FL_SIZE;
+        vf v = whole ? FL_LOAD(p) : FL_X(vector_at)(x, n, i, -INFINITY);
+        vf w = whole ? FL_LOAD(p + FL_LANES * FL_SIZE) : FL_X(vector_at)(x, n, i + 1, -INFINITY);
+        if (live) {
+            vf top = vf_set1(INFINITY);
+            *bad = vm_or(*bad, vm_or(vf_nlt(v, top), vf_nlt(w, top)));
+            m = vf_max_where(vm_from_bits(whole || i * FL_LANES < n ? live[i] : 0), v, m);
+            m2 = vf_max_where(vm_from_bits(whole || (i + 1) * FL_LANES < n ? live[i + 1] : 0), w, m2);
+        } else {
+            *bad = vm_or(*bad, vf_unord(v, w));
+            m = vf_max(v, m);
+            m2 = vf_max(w, m2);
+        }
+    }
+    return vf_max(m, m2);
+}
+
+FL_INLINE uint32_t FL_X(scan_body)(const void *x, int64_t n, const uint16_t *live, float *gmax, float *smax) {
+    int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, whole = n / FL_BLOCK;
+    vf none = vf_set1(-INFINITY), top = none;
+    vm bad = vm_zero();
+    for (int64_t b = 0; b < blocks; b++) {
+        vf m = b < whole ? FL_X(block_max)(x, n, b, live, &bad, 1) : FL_X(block_max)(x, n, b, live, &bad, 0);
+        vf_store_f32(gmax + b * FL_LANES, m);
+        top = vf_max(m, top);
+        if (b % 16 == 15 || b == blocks - 1) {
+            vf_store_f32(smax + b / 16 * FL_LANES, top);
+            top = none;
+        }
+    }
+    return vm_bits(bad);
+}
+
+static uint32_t FL_X(row_scan)(const void *x, int64_t n, const uint16_t *live, float *gmax, float *smax) {
+    return live ? FL_X(scan_body)(x, n, live, gmax, smax) : FL_X(scan_body)(x, n, NULL, gmax, smax);
+}
+
+/* How many live values are >= t. */
+static int64_t FL_X(row_count)(const void *x, int64_t n, const uint16_t *live, float t) {
+    int64_t whole = n / FL_LANES, count = 0;
+    const char *p = x;
+    vf floor = vf_set1(t);
+    for (int64_t i = 0; i < whole; i++) {
+        unsigned hit = vm_bits(vf_ge(FL_LOAD(p + i * FL_LANES * FL_SIZE), floor));
+        count += __builtin_popcount(live ? hit & live[i] : hit);
+    }
+    if (n % FL_LANES) {
+        unsigned hit = vm_bits(vf_ge(FL_X(vector_at)(x, n, whole, -INFINITY), floor));
+        count += __builtin_popcount(live ? hit & live[whole] : hit);
+    }
+    return count;
+}

@@ -1,0 +1,214 @@
+/* mass.c: the exponentials of a whole row: sums by group, the first maximum and the mass of all the rest.
+ *
+ * Float rows go through row_sumexp in one read. The exponent N comes from a guess at the maximum (16 vectors of the row)
+ * and the pass is repeated only if the guess was far off. Rows outside the domain of the float exponential
+ * (|x| / T >= 1e5, or an extreme T) and float64 rows go through f64_sumexp. */
+#include "internal.h"
+
+#define LOG2E 0x1.71547652b82fep+0
+#define LN2_HI 0x1.62e42fefa0000p-1 /* N LN2_HI is exact for |N| < 2^16 */
+#define LN2_LO 0x1.cf79abc9e3b3ap-40
+
+/* T ln2 / 16 as the sum of two doubles, by Dekker's product. */
+static void ln2_times(double t, double *high, double *low) {
+    const double l1 = 0x1.62e42fefa39efp-5, l2 = 0x1.abc9e3b39803fp-60, split = 0x1p27 + 1;
+    double scale = t > 0x1p900 ? 0x1p-200 : 1.0;
+    t *= scale;
+    double a = t * split, th = a - (a - t), tl = t - th;
+    double b = l1 * split, lh = b - (b - l1), ll = l1 - lh;
+    double p = t * l1, err = ((th * lh - p) + th * ll + tl * lh) + tl * ll + t * l2;
+    *high = (p + err) / scale;
+    *low = (err - ((p + err) - p)) / scale;
+}
+
+static fl_exp_args float_args(double t, int64_t exponent) {
+    double high, low;
+    ln2_times(t, &high, &low);
+    float hi = (float)high;
+    return (fl_exp_args){
+        .scale = (float)(16.0 * LOG2E / t),
+        .magic = (float)(0x1.8p23 - 16.0 * (double)exponent),
+        .hi = hi,
+        .lo = (float)((high - (double)hi) + low),
+        .c1 = (float)(1.0 / t),
+        .c2 = (float)(0.5 / (t * t)),
+        .c3 = (float)(1.0 / (6.0 * t * t * t)),
+        .least = (float)((double)(exponent - 125) * 16.0 * high),
+    };
+}
+
+/* v with its last `bits` bits cleared. */
+static double truncated(double v, int bits) {
+    uint64_t u;
+    memcpy(&u, &v, 8);
+    u &= ~(uint64_t)0 << bits;
+    memcpy(&v, &u, 8);
+    return v;
+}
+
+fl_exp64_args fl_exp64_args_of(double t, double shift, int64_t exponent) {
+    double high, low;
+    ln2_times(t, &high, &low);
+    double hi = truncated(high, 24), mid = truncated((high - hi) + low, 24);
+    return (fl_exp64_args){
+        .shift = shift,
+        .scale = 16.0 * LOG2E / t,
+        .magic = 0x1.8p52 - 16.0 * (double)exponent,
+        .hi = hi,
+        .mid = mid,
+        .lo = ((high - hi) - mid) + low,
+        .inverse = 1.0 / t,
+        .least = (double)(exponent - 1020) * 16.0 * high,
+    };
+}
+
+/* exp((v - shift) / T) 2^-N in double, one value. */
+static double mass_of(const fl_mass *m, double v) {
+    double y = (v - m->args64.shift) / m->temperature;
+    return fl_exp((y - (double)m->exponent * LN2_HI) - (double)m->exponent * LN2_LO);
+}
+
+double fl_mass_of_logit(const fl_mass *m, double logit) {
+    double y = logit - m->args64.shift / m->temperature;
+    return fl_exp((y - (double)m->exponent * LN2_HI) - (double)m->exponent * LN2_LO);
+}
+
+static int is_live(const uint16_t *live, int64_t id) { return !live || (live[id / FL_LANES] >> (id % FL_LANES) & 1); }
+
+int64_t fl_first_equal(const fl_row *row, const uint16_t *live, const float *gmax, double top) {
+    float image = (float)top;
+    int64_t groups = fl_groups(row->n);
+    if (row->wide && image > FLT_MAX) image = FLT_MAX;
+    if (row->wide && image < -FLT_MAX) image = -FLT_MAX;
+    for (int64_t g = 0; g < groups; g += FL_LANES) {
+        int hit = 0;
+        for (int l = 0; l < FL_LANES; l++) hit |= gmax[g + l] >= image;
+        int64_t end = (g / FL_LANES + 1) * FL_BLOCK;
+        for (int64_t id = g * FL_LANES; hit && id < row->n && id < end; id++)
+            if (fl_row_value(row, id) == top && is_live(live, id)) return id;
+    }
+    return -1;
+}
+
+/* Largest double among the live values whose image is the largest image. */
+double fl_wide_top(const fl_row *row, const uint16_t *live, const float *gmax, float image) {
+    double top = -(double)INFINITY;
+    int64_t groups = fl_groups(row->n);
+    for (int64_t g = 0; g < groups; g++) {
+        if (gmax[g] < image) continue;
+        int64_t first = g / FL_LANES * FL_BLOCK + g % FL_LANES;
+        for (int64_t id = first; id < row->n && id < first + FL_BLOCK; id += FL_LANES)
+            if (row->wide[id] > top && is_live(live, id)) top = row->wide[id];
+    }
+    return top;
+}
+
+/* Mass of the top's group without the top, value by value. */
+static double group_without_top(const fl_mass *m, const fl_row *row, const uint16_t *live) {
+    int64_t first = m->at / FL_BLOCK * FL_BLOCK + m->at % FL_LANES;
+    double sum = 0;
+    for (int64_t id = first; id < row->n && id < first + FL_BLOCK; id += FL_LANES)
+        if (id != m->at && is_live(live, id) && fl_row_value(row, id) >= (double)m->cut)
+            sum += mass_of(m, fl_row_value(row, id));
+    return sum;
+}
+
+static int64_t top_group(const fl_mass *m) { return m->at / FL_BLOCK * FL_LANES + m->at % FL_LANES; }
+
+static void rest_of_floats(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
+    int64_t g = top_group(m);
+    float kept = m->gsum[g];
+    m->gsum[g] = 0;
+    double rest = k->sum_all(m->gsum, fl_groups(row->n)) + group_without_top(m, row, live);
+    m->gsum[g] = kept;
+    m->rest = rest / mass_of(m, m->top);
+}
+
+/* The group sums of a double row are added with Neumaier's correction. */
+static void rest_of_doubles(const fl_row *row, const uint16_t *live, fl_mass *m) {
+    int64_t groups = fl_groups(row->n), own = top_group(m);
+    double sum = group_without_top(m, row, live), lost = 0;
+    for (int64_t g = 0; g < groups; g++) {
+        double v = g == own ? 0 : m->gsum64[g], next = sum + v;
+        lost += sum >= v ? (sum - next) + v : (v - next) + sum;
+        sum = next;
+    }
+    m->rest = (sum + lost) / mass_of(m, m->top);
+}
+
+static int64_t exponent_of(double x, double t) {
+    double e = x / t * LOG2E;
+    int64_t i = (int64_t)e;
+    return i - (e < (double)i);
+}
+
+static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, const uint16_t *live, int keep_e,
+                       fl_mass *m) {
+    int64_t groups = fl_groups(row->n);
+    float *smax = fl_buffer(s, FL_BUF_SMAX, (size_t)fl_supers(row->n) * sizeof(float));
+    m->gsum64 = fl_buffer(s, FL_BUF_GSUM, (size_t)groups * sizeof(double));
+    m->e64 = keep_e ? fl_buffer(s, FL_BUF_E, (size_t)row->n * sizeof(double)) : NULL;
+    if (!smax || !m->gsum64 || (keep_e && !m->e64)) return FL_NO_MEMORY;
+    if (row->bad) return fl_row_fault(row);
+    k->row_scan[FL_F32](row->x, row->n, live, m->gmax, smax);
+    float image = k->row_max[FL_F32](m->gmax, groups);
+    if (image == -INFINITY) return FL_NO_FINITE;
+    m->top = fl_wide_top(row, live, m->gmax, image);
+    m->at = fl_first_equal(row, live, m->gmax, m->top);
+    double shift = fabs(m->top) / m->temperature >= 1e5 ? m->top : 0.0;
+    m->exponent = exponent_of(m->top - shift, m->temperature) - 512;
+    m->args64 = fl_exp64_args_of(m->temperature, shift, m->exponent);
+    if ((double)m->cut - shift > m->args64.least) m->args64.least = (double)m->cut - shift;
+    k->f64_sumexp(row->wide, row->n, live, &m->args64, m->gsum64, m->e64);
+    rest_of_doubles(row, live, m);
+    return FL_OK;
+}
+
+int fl_row_fault(const fl_row *row) {
+    int fault = FL_OK;
+    for (int64_t i = 0; i < row->n; i++) {
+        double v = fl_row_value(row, i);
+        if (v != v) return FL_NAN;
+        if (v > DBL_MAX) fault = FL_POS_INF;
+    }
+    return fault;
+}
+
+static int widened(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, int keep_e, fl_mass *m) {
+    if (!row->wide && fl_row_widen(s, k, row)) return FL_NO_MEMORY;
+    return run_doubles(k, s, row, live, keep_e, m);
+}
+
+int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double t, float cut, int keep_e,
+                fl_mass *m) {
+    int64_t groups = fl_groups(row->n);
+    *m = (fl_mass){.temperature = t, .passes = 1, .cut = cut};
+    m->gmax = fl_buffer(s, FL_BUF_GMAX, (size_t)groups * sizeof(float));
+    if (!m->gmax) return FL_NO_MEMORY;
+    if (row->wide || t < 1e-12 || t > 1e12) return widened(k, s, row, live, keep_e, m);
+    m->gsum = fl_buffer(s, FL_BUF_GSUM, (size_t)groups * sizeof(float));
+    m->e = keep_e ? fl_buffer(s, FL_BUF_E, (size_t)row->n * sizeof(float)) : NULL;
+    if (!m->gsum || (keep_e && !m->e)) return FL_NO_MEMORY;
+    double guess = (double)k->row_guess[row->dtype](row->x, row->n);
+    if (!(fabs(guess) / t < 1e5)) guess = 0;
+    m->exponent = exponent_of(guess, t) - 8;
+    for (;; m->passes++) {
+        m->args = float_args(t, m->exponent);
+        m->args.least = cut > m->args.least ? cut : m->args.least;
+        uint32_t bad = k->row_sumexp[row->dtype](row->x, row->n, live, &m->args, m->gmax, m->gsum, m->e);
+        m->top = (double)k->row_max[FL_F32](m->gmax, groups);
+        if (bad || m->top > DBL_MAX) return fl_row_fault(row);
+        if (m->top < -DBL_MAX) return FL_NO_FINITE;
+        if (!(fabs(m->top) / t < 1e5)) return widened(k, s, row, live, keep_e, m);
+        int64_t over = exponent_of(m->top, t) - m->exponent;
+        if (over >= 6 && over <= 60) break;
+        m->exponent = exponent_of(m->top, t) - 8;
+    }
+    m->at = fl_first_equal(row, live, m->gmax, m->top);
+    rest_of_floats(k, row, live, m);
+    return FL_OK;
+}
+
+double fl_mass_total(const fl_mass *m) { return mass_of(m, m->top) * (1.0 + m->rest); }
+
+double fl_mass_lse(const fl_mass *m) { return m->top / m->temperature + fl_log1p(m->rest); }

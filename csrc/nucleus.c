@@ -1,0 +1,221 @@
+/* nucleus.c: where the nucleus of a full row ends: a floor for a short list where it is small, else a cut of the dense
+ * row found by a few passes over the kept exponentials. Nothing is sorted but the tokens around the cut. */
+#include "pipeline.h"
+
+enum { LIST_GROUPS = 1024, SAMPLE_BLOCKS = 8, BRACKET = 1024 };
+
+/* Row value whose mass is t, and how far rounding can have moved it. */
+static double value_of_mass(const fl_mass *m, double t, double *margin) {
+    double v = m->temperature * (fl_log(t) + (double)m->exponent * 0x1.62e42fefa39efp-1);
+    *margin = m->temperature * 0x1p-20 + fabs(v) * 0x1p-20;
+    return v;
+}
+
+/* Masses of the edited tokens as floats in the unit of m, behind the doubles. */
+static float *edited_floats(fl_job *j, double unit, int64_t *count) {
+    *count = j->edits.count;
+    float *e = fl_buffer(j->s, FL_BUF_ROW, (size_t)(*count + 1) * sizeof(float));
+    for (int64_t i = 0; e && i < *count; i++) {
+        double mass = j->edited_mass[i] * unit;
+        e[i] = mass < (double)FLT_MAX ? (float)mass : FLT_MAX;
+    }
+    return e;
+}
+
+/* Edited tokens above the row's own top may hold the whole nucleus. */
+static int edited_nucleus(const fl_job *j, double live_top, double target) {
+    double sum = 0;
+    for (int64_t i = 0; i < j->edits.count; i++) sum += j->edits.at[i].logit > live_top ? j->edited_mass[i] : 0;
+    return sum >= target * (1.0 + 1e-9);
+}
+
+int fl_nucleus_floor(fl_job *j, const fl_mass *m, double target, float *floor) {
+    int64_t groups = fl_groups(j->row.n), count;
+    double unit = fl_mass_of_logit(m, j->top), margin;
+    if (edited_nucleus(j, fl_head_value(&j->program, m->top), target)) {
+        *floor = fl_value_below(j, fl_head_value(&j->program, m->top));
+        return 1;
+    }
+    if (m->gsum64 || !(unit * target < 0x1p120)) return 0;
+    float *leaders = fl_buffer(j->s, FL_BUF_GROUPS, (size_t)groups * sizeof(float));
+    float *edited = edited_floats(j, unit, &count);
+    if (!leaders || !edited) return 0;
+    j->k->group_exp(m->gmax, groups, &m->args, leaders);
+    double need = target * unit * (1.0 + 1e-6), t = (double)j->k->row_max[FL_F32](leaders, groups), reached = 0;
+    /* Down by factors of 8, then half a step back up if that is enough. */
+    for (int i = 0; i < 40; i++) {
+        t *= 0.125;
+        reached = j->k->mass_ge(leaders, groups, (float)t) + j->k->mass_ge(edited, count, (float)t);
+        if (reached >= need || j->k->count_ge(leaders, groups, (float)t) > LIST_GROUPS) break;
+    }
+    if (!(reached >= need) || t < 0x1p-100) return 0;
+    for (double up = 2.5; up > 1.2; up = up > 2 ? 1.5 : 1.0)
+        if (j->k->mass_ge(leaders, groups, (float)(t * up)) + j->k->mass_ge(edited, count, (float)(t * up)) >= need)
+            t *= up;
+    if (j->k->count_ge(leaders, groups, (float)t) > LIST_GROUPS) return 0;
+    double v = value_of_mass(m, t, &margin);
+    *floor = v - margin < -(double)FLT_MAX ? -FLT_MAX : (float)(v - margin);
+    return 1;
+}
+
+static uint32_t bits_of(float a) {
+    uint32_t u;
+    memcpy(&u, &a, 4);
+    return u;
+}
+static float float_of(uint32_t u) {
+    float a;
+    memcpy(&a, &u, 4);
+    return a;
+}
+
+/* Largest threshold (to 2^-12) at which the sample's mass still reaches `mass`. */
+static float sample_threshold(const fl_kernels *k, const float *sample, int64_t n, double mass) {
+    uint32_t lo = 0, hi = bits_of(k->row_max[FL_F32](sample, n)) + 1;
+    while (hi - lo > 1u << 11) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (k->mass_ge(sample, n, float_of(mid)) >= mass)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return float_of(lo);
+}
+
+typedef struct {
+    float lo, hi;          /* thresholds: mass(lo) >= target > mass(hi) */
+    double mass_lo, mass_hi;
+} bracket;
+
+static int narrow_enough(const bracket *b) {
+    return b->mass_lo - b->mass_hi <= BRACKET * (double)b->lo || (double)b->hi <= (double)b->lo * (1.0 + 0x1p-18);
+}
+
+/* Closes in on the threshold with full passes guided by a sample of eight blocks. */
+static int find_bracket(fl_job *j, const fl_mass *m, const float *edited, int64_t count, double target, bracket *b) {
+    const fl_kernels *k = j->k;
+    int64_t n = j->row.n, blocks = n / FL_BLOCK, sampled = 0;
+    float *sample = fl_buffer(j->s, FL_BUF_GROUPS, SAMPLE_BLOCKS * FL_BLOCK * sizeof(float));
+    if (!sample || blocks < SAMPLE_BLOCKS) return -1;
+    for (int i = 0; i < SAMPLE_BLOCKS; i++, sampled += FL_BLOCK)
+        memcpy(sample + sampled, m->e + blocks * i / SAMPLE_BLOCKS * FL_BLOCK, FL_BLOCK * sizeof(float));
+    double all = k->mass_ge(m->e, n, 0) + k->mass_ge(edited, count, 0), live = k->mass_ge(sample, sampled, 0);
+    double ratio = live / all, aim = target * ratio;
+    j->trace.passes++;
+    *b = (bracket){.lo = 0, .hi = float_of(0x7f800000), .mass_lo = all, .mass_hi = 0};
+    for (int i = 0; i < 24 && !narrow_enough(b); i++) {
+        float t = sample_threshold(k, sample, sampled, aim);
+        if (!(t > b->lo && t < b->hi) || i > 8) {
+            uint32_t low = bits_of(b->lo), high = bits_of(b->hi);
+            t = float_of(low + (high - low) / 2);
+        }
+        double mass = k->mass_ge(m->e, n, t) + k->mass_ge(edited, count, t);
+        j->trace.passes++;
+        if (mass >= target) {
+            b->lo = t;
+            b->mass_lo = mass;
+        } else {
+            b->hi = t;
+            b->mass_hi = mass;
+        }
+        /* The sample's own mass at t tells its error there; aim a little past the target to close the other side. */
+        double miss = target - mass, past = 0.1 * fabs(miss) + 200.0 * (double)t;
+        aim = k->mass_ge(sample, sampled, t) + (miss + (miss > 0 ? past : -past)) * ratio;
+    }
+    return narrow_enough(b) ? 0 : -1;
+}
+
+/* A single value fills the bracket: the cut lies among its equals, at the nth of them by id. */
+static int cut_among_equals(fl_job *j, float low, float high, double missing, fl_dense *d) {
+    const fl_kernels *k = j->k;
+    const fl_row *row = &j->row;
+    int64_t n = row->n, first = k->row_nth[row->dtype](row->x, n, j->live, low, high, 0);
+    if (first >= n) return -1;
+    float value = (float)fl_row_value(row, first), after = fl_float_after(value);
+    int64_t inside = k->row_count[row->dtype](row->x, n, j->live, low) - k->row_count[row->dtype](row->x, n, j->live, high);
+    int64_t equal = k->row_count[row->dtype](row->x, n, j->live, value) - k->row_count[row->dtype](row->x, n, j->live, after);
+    double logit = fl_head_value(&j->program, (double)value), each = fl_mass_of_logit(&d->mass, logit);
+    int64_t keep = (int64_t)(missing / each);
+    keep += (double)keep * each < missing;
+    for (int64_t i = 0; i < j->edits.count; i++)
+        if (j->edits.at[i].logit >= fl_head_value(&j->program, (double)low) &&
+            j->edits.at[i].logit < fl_head_value(&j->program, (double)high))
+            return -1;
+    if (inside != equal || keep < 1 || keep > equal) return -1;
+    d->cut_logit = logit;
+    d->cut_id = k->row_nth[row->dtype](row->x, n, j->live, low, high, keep - 1);
+    d->split = d->cut_id / FL_BLOCK * FL_BLOCK;
+    d->low = low;
+    d->high = high;
+    /* The equals in the block of the cut. */
+    fl_cands *c = &j->list;
+    *c = (fl_cands){.k = k, .s = j->s, .edits = &j->edits};
+    if (fl_cands_room(c, FL_BLOCK)) return FL_NO_MEMORY;
+    for (int64_t id = d->split; id <= d->cut_id; id++)
+        if (fl_row_value(row, id) == (double)value && (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1))
+            c->raw_id[c->raw++] = (int32_t)id;
+    d->extra = c->raw_id;
+    d->extra_n = c->raw;
+    return FL_OK;
+}
+
+/* Lists the tokens of the bracket, edited ones too, and walks them in order until the target is reached. */
+static int cut_in_list(fl_job *j, float low, float high, int64_t room, double above, double target, fl_dense *d) {
+    fl_cands *c = &j->list;
+    *c = (fl_cands){.k = j->k, .s = j->s, .edits = &j->edits};
+    if (fl_cands_room(c, room + FL_LANES + j->edits.count)) return FL_NO_MEMORY;
+    c->raw = j->k->row_collect[j->row.dtype](j->row.x, j->row.n, j->live, j->gmax, low, high, INT64_MAX, room, c->raw_id,
+                                             c->raw_logit);
+    if (c->raw < 0) return cut_among_equals(j, low, high, target - above, d);
+    for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = fl_head_value(&j->program, c->raw_logit[i]);
+    double level_low = fl_head_value(&j->program, (double)low), level_high = fl_head_value(&j->program, (double)high);
+    fl_join_edited(j, level_low, level_high);
+    if (fl_cands_sort(c)) return FL_NO_MEMORY;
+    double sum = above;
+    int64_t keep = 0;
+    while (keep < c->n && sum < target) sum += fl_mass_of_logit(&d->mass, c->logit[keep++]);
+    if (sum < target || keep == 0) return -1;
+    d->cut_logit = c->logit[keep - 1];
+    d->cut_id = c->id[keep - 1];
+    d->low = d->high = high;
+    d->split = 0;
+    int32_t *extra = c->order;
+    for (int64_t i = 0; i < keep; i++)
+        if (!fl_edits_find(&j->edits, c->id[i])) extra[d->extra_n++] = c->id[i];
+    d->extra = extra;
+    return FL_OK;
+}
+
+int fl_nucleus_cut(fl_job *j, double target, fl_dense *d) {
+    fl_mass *m = &d->mass;
+    double unit = fl_mass_of_logit(m, j->top), margin;
+    int64_t count, n = j->row.n;
+    bracket b;
+    target *= unit;
+    if (!(target > 0 && target < 0x1p120)) return -1;
+    float *edited = edited_floats(j, unit, &count);
+    if (!edited || find_bracket(j, m, edited, count, target, &b)) return -1;
+    double v = value_of_mass(m, (double)b.lo, &margin);
+    float low = (float)(v - margin);
+    v = value_of_mass(m, (double)b.hi, &margin);
+    float high = (float)(v + margin);
+    if (!(high <= FLT_MAX)) high = FLT_MAX;
+    double level = fl_head_value(&j->program, (double)high), above = 0;
+    for (int64_t i = 0; i < count; i++) above += j->edits.at[i].logit >= level ? j->edited_mass[i] * unit : 0;
+    const fl_row *row = &j->row;
+    j->k->row_cut_mass[row->dtype](row->x, m->e, n, high, m->gsum, NULL);
+    above += j->k->sum_all(m->gsum, fl_groups(n));
+    j->trace.passes++;
+    if (above >= target) return -1;
+    int64_t room = (int64_t)((b.mass_lo - b.mass_hi) / (double)b.lo) + 4096;
+    int status = cut_in_list(j, low, high, room < n ? room : n, above, target, d);
+    if (status) return status;
+    /* Before the split its equals count too; kept exponentials are wanted for probabilities alone. */
+    float *kept = j->out->probs ? m->e : NULL;
+    int64_t size = fl_value_size(row->dtype), split = d->split;
+    if (split) j->k->row_cut_mass[row->dtype](row->x, m->e, split, d->low, m->gsum, kept);
+    if (kept)
+        j->k->row_cut_mass[row->dtype]((const char *)row->x + split * size, m->e + split, n - split, d->high,
+                                       m->gsum + split / FL_LANES, m->e + split);
+    return fl_dense_sums(j, d) ? FL_NO_MEMORY : FL_OK;
+}

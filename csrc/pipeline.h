@@ -1,0 +1,176 @@
+/* pipeline.h: what plan.c, the ends and the steps share: one row on its way from logits to results. */
+#ifndef FL_PIPELINE_H
+#define FL_PIPELINE_H
+
+#include "internal.h"
+
+enum { FL_EDIT, FL_MAP, FL_CUT, FL_PICK }; /* kinds of steps.def */
+enum { FL_MAX_STEPS = 64 };
+
+/* A step with the parameters of one row. */
+typedef struct {
+    int32_t op, kind;
+    int32_t index; /* in the user's plan */
+    int32_t flags; /* FL_TIES_KEEP | FL_JOINT */
+    double value;
+    int64_t min_keep, window;
+    const int64_t *bias_ids;
+    const double *bias_values;
+    int64_t entries;
+    const uint32_t *words;
+    int64_t words_n;
+} fl_step_values;
+
+/* The steps of one row that do something. at[0 .. head - 1] are the edits and temperatures before the first cut. */
+typedef struct {
+    fl_step_values at[FL_MAX_STEPS];
+    int32_t count, head;
+    int32_t edits;      /* edit steps in the head */
+    double temperature; /* product over the head */
+} fl_program;
+
+/* ---- edits.c: tokens carried beside the row ----------------------------------------------------- */
+
+typedef struct { /* one edited token and what the steps so far made of it */
+    double logit;
+    int32_t id, count, stamp, spare;
+} fl_edit;
+
+typedef struct {
+    fl_edit *at;
+    int64_t count;
+    int32_t *table; /* open addressing: entry + 1, 0 = free */
+    uint32_t slots_mask;
+    int32_t *slots; /* entry of each context position, -1 = none */
+    const int64_t *context;
+    int64_t context_n, prompt_length;
+    int32_t stamp;
+} fl_edits;
+
+/* Entries for every token that the head's edits name, with the row's values; live: the tokens of the dense passes, NULL
+ * if all take part. Returns FL_OK, FL_BAD_TOKEN, FL_STEP_INF, FL_NO_MEMORY. */
+int fl_edits_open(fl_scratch *s, const fl_program *p, const fl_row *row, fl_edits *e, const uint16_t **live,
+                  fl_where *where);
+/* First context position in the step's window, not before `from`. */
+int64_t fl_window_start(const fl_edits *e, const fl_step_values *v, int64_t from);
+fl_edit *fl_edits_find(const fl_edits *e, int64_t id);
+/* What the head makes of an unedited value: the temperatures, one after the other. */
+double fl_head_value(const fl_program *p, double value);
+
+/* ---- cands.c: the short list -------------------------------------------------------------------- */
+
+/* Candidates of a row. raw_*: as collected, by token id. id, logit, pos: sorted by (logit descending, id ascending);
+ * the first n are alive; pos is the place in raw. mass: exp(logit - logit[0]) of the first `known`. */
+typedef struct {
+    const fl_kernels *k;
+    fl_scratch *s;
+    int64_t raw, n, known;
+    int32_t *raw_id, *id, *pos, *order;
+    double *raw_logit, *logit, *mass;
+    double total;       /* mass of all tokens that the next mass step counts, also of those not collected; 0: the list */
+    double *joint;      /* masses remembered at the first joint cut, by pos, or NULL */
+    double joint_total;
+    const fl_edits *edits; /* context of edits behind a cut */
+} fl_cands;
+
+int fl_cands_room(fl_cands *c, int64_t room);
+/* Sorts raw into the alive list. */
+int fl_cands_sort(fl_cands *c);
+/* Masses of the first n alive. */
+const double *fl_cands_masses(fl_cands *c, int64_t n);
+/* Total mass of the list alone, in sorted order. */
+double fl_cands_total(fl_cands *c);
+void fl_cands_keep(fl_cands *c, int64_t n);
+/* Remembers masses and total at the first joint cut. */
+void fl_cands_join(fl_cands *c);
+
+/* An edit behind a cut: acts on the survivors, which are sorted again. */
+int fl_cands_edit(fl_cands *c, const fl_step_values *v);
+/* Any step on the list: FL_OK, FL_STEP_INF, FL_ALL_BANNED, FL_NO_MEMORY. */
+int fl_cands_step(fl_cands *c, const fl_step_values *v);
+
+/* One function per line of steps.def: edits act on entries, the other kinds on the list. */
+#define FL_PROTO_EDIT(name) void fl_edit_##name(fl_edits *e, const fl_step_values *v);
+#define FL_PROTO_MAP(name) void fl_list_##name(fl_cands *c, const fl_step_values *v);
+#define FL_PROTO_CUT(name) FL_PROTO_MAP(name)
+#define FL_PROTO_PICK(name) FL_PROTO_MAP(name)
+#define FL_STEP(id, name, kind) FL_PROTO_##kind(name)
+#include "steps.def"
+#undef FL_STEP
+void fl_edits_apply(fl_edits *e, const fl_step_values *v);
+
+/* ---- plan.c and the ends ------------------------------------------------------------------------ */
+
+/* One row on its way. */
+typedef struct {
+    const fl_kernels *k;
+    fl_scratch *s;
+    const fl_inputs *in;
+    const fl_results *out;
+    int64_t r;
+    fl_row row;
+    fl_program program;
+    fl_edits edits;
+    const uint16_t *live;
+    float *gmax, *smax;
+    double top; /* largest logit of all tokens behind the head */
+    double *edited_mass, edited_total; /* exp(logit - top) of the edited tokens, and their sum */
+    fl_cands list;
+    fl_trace trace;
+    fl_where where;
+} fl_job;
+
+/* The survivors of a row that were never listed: tokens before (cut_logit, cut_id) in the order, or equal to it.
+ * Unedited survivors are those with value >= low before id `split` (a multiple of FL_BLOCK), with value >= high from
+ * there on, and the extra ones. */
+typedef struct {
+    fl_mass mass;
+    double cut_logit;
+    int64_t cut_id, split;
+    float low, high;
+    const int32_t *extra;
+    int64_t extra_n;
+    double *sums; /* masses of the survivors by block, extra and edited ones included, in the unit of mass */
+    double total;
+    double log_total; /* ln(total / mass of the top) */
+    int64_t uniform; /* > 0: so many survivors, all unedited and equal to the top value */
+} fl_dense;
+
+int fl_fail(fl_job *j, int status, int32_t step, double value);
+/* Collects the live values >= floor and the edited tokens that reach it, sorted. FL_OK or a failure. */
+int fl_collect(fl_job *j, float floor, int64_t equals);
+/* Puts the edited tokens with low <= logit < high among the collected ones, by id. */
+void fl_join_edited(fl_job *j, double low, double high);
+/* floor.c's floor of a rank for the job's row. */
+float fl_job_floor(fl_job *j, int64_t rank);
+/* The row value whose head value is logit, rounded down far enough to lose nothing. */
+float fl_value_below(const fl_job *j, double logit);
+
+/* ---- nucleus.c ---------------------------------------------------------------------------------- */
+
+/* edited_mass and edited_total of the job. 0, or -1 without memory. */
+int fl_edited_masses(fl_job *j, const fl_mass *m);
+/* A floor that the nucleus of mass `target` (in units of the top's mass) stays above, from the group maxima. 1 if found
+ * and worth a list. */
+int fl_nucleus_floor(fl_job *j, const fl_mass *m, double target, float *floor);
+/* The nucleus as a cut of the dense row. FL_OK, FL_NO_MEMORY, or -1: not found, list everything. */
+int fl_nucleus_cut(fl_job *j, double target, fl_dense *d);
+
+/* ---- dense.c: survivors that were never listed ---------------------------------------------------- */
+
+/* Sums and totals of d, from its mass. 0, or -1 without memory. */
+int fl_dense_sums(fl_job *j, fl_dense *d);
+/* All survivors equal to the top: counts instead of exponentials. 1 if so. */
+int fl_dense_uniform(fl_job *j, fl_dense *d);
+int fl_end_dense(fl_job *j, fl_dense *d);
+
+/* ---- ends.c ------------------------------------------------------------------------------------- */
+
+int fl_end_list(fl_job *j);
+double fl_draw_u(const fl_job *j);
+/* Id, log-prob and rank of the drawn token, and its raw log-prob if that is wanted. */
+int fl_report_token(fl_job *j, int64_t id, double logprob, int64_t rank);
+/* The first of the sorted list as table of the best; log_total: ln of the total in units of the list's top. */
+void fl_report_best(fl_job *j, const fl_cands *c, double log_total);
+
+#endif

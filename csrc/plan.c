@@ -1,0 +1,413 @@
+/* plan.c: what a plan needs of a row: which pass, which floor, which steps on the list.
+ *
+ * Order of work: edits beside the row -> one dense pass -> floor -> collect -> the steps one by one on the short list ->
+ * end. The list is a prefix of all tokens sorted by (logit, id) that holds everything the first cuts keep. A later rank
+ * or ratio cut may lower it beforehand only if no mass computed in between would notice: before the first mass step, or
+ * behind it when it is the plan's only mass step and nothing was cut before. Edits are a barrier. */
+#include "pipeline.h"
+
+static double number_at(fl_per_row p, int64_t r, double unset) { return p.at ? p.at[r * p.step] : unset; }
+static int64_t integer_at(fl_per_row_i p, int64_t r, int64_t unset) { return p.at ? p.at[r * p.step] : unset; }
+
+static int kind_of(int32_t op) {
+    static const int32_t kinds[] = {
+#define FL_STEP(id, name, kind) [id] = FL_##kind,
+#include "steps.def"
+#undef FL_STEP
+    };
+    return kinds[op];
+}
+
+static fl_step_values values_of(const fl_step *s, int64_t r, int32_t index) {
+    fl_step_values v = {.op = s->op, .kind = kind_of(s->op), .index = index};
+    v.value = number_at(s->value, r, 0);
+    v.min_keep = integer_at(s->min_keep, r, 1);
+    v.flags = (int32_t)integer_at(s->flags, r, 0);
+    v.window = integer_at(s->window, r, -1);
+    int64_t from = s->bias_offsets ? s->bias_offsets[r] : 0;
+    v.bias_ids = s->bias_ids + (s->bias_ids ? from : 0);
+    v.bias_values = s->bias_values + (s->bias_values ? from : 0);
+    v.entries = s->bias_offsets ? s->bias_offsets[r + 1] - from : s->entries;
+    v.words = s->words ? s->words + r * s->words_step : NULL;
+    v.words_n = s->words_n;
+    return v;
+}
+
+/* Whether the step leaves every row as it is. */
+static int is_off(const fl_step_values *v, int64_t n, int64_t context_n) {
+    switch (v->op) {
+    case FL_OP_repetition_penalty: return v->value == 1.0 || context_n == 0 || v->window == 0;
+    case FL_OP_frequency_penalty:
+    case FL_OP_presence_penalty: return v->value == 0.0 || context_n == 0 || v->window == 0;
+    case FL_OP_logit_bias: return v->entries == 0;
+    case FL_OP_mask: return v->words == NULL;
+    case FL_OP_temperature: return v->value == 1.0;
+    case FL_OP_top_k: return v->value <= 0 || v->value >= (double)n;
+    case FL_OP_top_p: return v->value >= 1.0;
+    case FL_OP_min_p: return v->value <= 0.0;
+    case FL_OP_draw: return 1;
+    default: return 0;
+    }
+}
+
+static void read_program(fl_job *j, const fl_plan *plan) {
+    fl_program *p = &j->program;
+    int open = 1;
+    p->count = p->head = p->edits = 0;
+    p->temperature = 1.0;
+    for (int32_t i = 0; i < plan->count; i++) {
+        fl_step_values v = values_of(&plan->steps[i], j->r, i);
+        if (is_off(&v, j->row.n, j->edits.context_n)) continue;
+        if (v.op == FL_OP_temperature && v.value == 0.0) {
+            v.op = FL_OP_greedy;
+            v.kind = FL_CUT;
+        }
+        open &= v.kind == FL_EDIT || v.kind == FL_MAP;
+        if (open) {
+            p->head++;
+            p->edits += v.kind == FL_EDIT;
+            p->temperature *= v.kind == FL_MAP ? v.value : 1.0;
+        }
+        p->at[p->count++] = v;
+    }
+}
+
+static int is_mass_step(const fl_step_values *v) { return v->op == FL_OP_top_p || v->flags & FL_JOINT; }
+
+/* Plans with cuts by mass from the full row need the exponential pass. */
+static int starts_with_mass(const fl_program *p) {
+    return p->head < p->count && is_mass_step(&p->at[p->head]);
+}
+
+int fl_fail(fl_job *j, int status, int32_t step, double value) {
+    j->where = (fl_where){.status = status, .step = step, .row = j->r, .value = value};
+    return status;
+}
+
+static int32_t last_edit(const fl_job *j) {
+    int32_t last = -1;
+    for (int32_t i = 0; i < j->program.head; i++)
+        if (j->program.at[i].kind == FL_EDIT) last = j->program.at[i].index;
+    return last;
+}
+
+static double edits_top(const fl_job *j) {
+    double top = -(double)INFINITY;
+    for (int64_t i = 0; i < j->edits.count; i++) top = j->edits.at[i].logit > top ? j->edits.at[i].logit : top;
+    return top;
+}
+
+/* The largest logit behind the head, from the largest live value; fails where there is none or it overflows. */
+static int set_top(fl_job *j, double live_top) {
+    double edited = edits_top(j), value = live_top;
+    for (int32_t i = 0; i < j->program.head; i++) {
+        if (j->program.at[i].op != FL_OP_temperature) continue;
+        value /= j->program.at[i].value;
+        if (value > DBL_MAX) return fl_fail(j, FL_STEP_INF, j->program.at[i].index, value);
+    }
+    j->top = value > edited ? value : edited;
+    if (j->top >= -DBL_MAX) return FL_OK;
+    int raw = j->k->row_count[j->row.dtype](j->row.x, j->row.n, NULL, -FLT_MAX) > 0;
+    return raw ? fl_fail(j, FL_ALL_BANNED, last_edit(j), 0) : fl_fail(j, FL_NO_FINITE, -1, 0);
+}
+
+float fl_value_below(const fl_job *j, double logit) {
+    double v = logit * j->program.temperature;
+    v -= fabs(v) * 0x1p-21 + 0x1p-140;
+    if (v < -(double)FLT_MAX) return -FLT_MAX;
+    return v > (double)FLT_MAX ? FLT_MAX : (float)v;
+}
+
+float fl_job_floor(fl_job *j, int64_t rank) {
+    return fl_row_floor(j->k, j->s, &j->row, j->live, j->gmax, j->smax, rank);
+}
+
+void fl_join_edited(fl_job *j, double low, double high) {
+    fl_cands *c = &j->list;
+    int64_t first = c->raw;
+    for (int64_t i = 0; i < j->edits.count; i++) {
+        const fl_edit *e = &j->edits.at[i];
+        if (!(e->logit >= low && e->logit < high)) continue;
+        int64_t at = c->raw++;
+        /* They are few beside the collected ones; both runs are merged below. */
+        for (; at > first && c->raw_id[at - 1] > e->id; at--) {
+            c->raw_id[at] = c->raw_id[at - 1];
+            c->raw_logit[at] = c->raw_logit[at - 1];
+        }
+        c->raw_id[at] = e->id;
+        c->raw_logit[at] = e->logit;
+    }
+    int64_t a = first - 1, b = c->raw - 1, edited = c->raw - first;
+    if (!edited) return;
+    memcpy(c->id, c->raw_id + first, (size_t)edited * sizeof(int32_t));
+    memcpy(c->logit, c->raw_logit + first, (size_t)edited * sizeof(double));
+    for (int64_t i = edited - 1; i >= 0; b--) {
+        if (a >= 0 && c->raw_id[a] > c->id[i]) {
+            c->raw_id[b] = c->raw_id[a];
+            c->raw_logit[b] = c->raw_logit[a--];
+        } else {
+            c->raw_id[b] = c->id[i];
+            c->raw_logit[b] = c->logit[i--];
+        }
+    }
+}
+
+int fl_collect(fl_job *j, float floor, int64_t equals) {
+    fl_cands *c = &j->list;
+    int64_t n = j->row.n, passing = j->k->count_ge(j->gmax, fl_groups(n), floor) * FL_LANES;
+    int64_t room = (passing < n ? passing : n) + FL_LANES;
+    *c = (fl_cands){.k = j->k, .s = j->s, .edits = &j->edits};
+    if (fl_cands_room(c, room + j->edits.count)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (passing)
+        c->raw = j->k->row_collect[j->row.dtype](j->row.x, n, j->live, j->gmax, floor, NAN,
+                                                 j->row.wide ? INT64_MAX : equals, room, c->raw_id, c->raw_logit);
+    for (int64_t i = 0; j->row.wide && i < c->raw; i++) c->raw_logit[i] = j->row.wide[c->raw_id[i]];
+    for (int32_t i = 0; i < j->program.head; i++)
+        if (j->program.at[i].op == FL_OP_temperature)
+            for (int64_t q = 0; q < c->raw; q++) c->raw_logit[q] /= j->program.at[i].value;
+    double level = (double)floor - (j->row.wide ? fabs((double)floor) * 0x1p-22 + 0x1p-140 : 0.0);
+    fl_join_edited(j, floor == -FLT_MAX ? -DBL_MAX : fl_head_value(&j->program, level), (double)INFINITY);
+    j->trace.collected = c->raw;
+    j->trace.floor = (double)floor;
+    return fl_cands_sort(c) ? fl_fail(j, FL_NO_MEMORY, -1, 0) : FL_OK;
+}
+
+/* The highest floor that the rank and ratio cuts from step `from` on allow, and how many values equal to it can matter.
+ * Stops at edits and at mass steps. */
+static float early_floor(fl_job *j, int32_t from, int64_t *equals) {
+    const fl_program *p = &j->program;
+    float floor = -FLT_MAX;
+    double between = 1.0;
+    *equals = INT64_MAX;
+    for (int32_t i = from; i < p->count; i++) {
+        const fl_step_values *v = &p->at[i];
+        float own = -FLT_MAX;
+        int64_t ties = INT64_MAX;
+        if (v->kind == FL_EDIT || v->op == FL_OP_top_p) break;
+        if (v->op == FL_OP_temperature) {
+            between *= v->value;
+        } else if (v->op == FL_OP_min_p) {
+            own = fl_value_below(j, j->top + between * fl_log(v->value));
+            if (v->min_keep > 1) {
+                float kept = fl_job_floor(j, v->min_keep);
+                own = kept < own ? kept : own;
+            }
+        } else {
+            int64_t rank = v->op == FL_OP_greedy ? 1 : (int64_t)v->value;
+            rank = v->op != FL_OP_greedy && v->min_keep > rank ? v->min_keep : rank;
+            own = fl_job_floor(j, rank);
+            if (!(v->flags & FL_TIES_KEEP)) ties = rank;
+        }
+        if (own > floor || (own == floor && ties < *equals)) *equals = ties;
+        floor = own > floor ? own : floor;
+    }
+    return floor;
+}
+
+static int has_joint(const fl_program *p) {
+    for (int32_t i = p->head; i < p->count; i++)
+        if (p->at[i].flags & FL_JOINT) return 1;
+    return 0;
+}
+
+/* Whether the end can work without a list. Cuts of double rows always list. */
+static int dense_end(const fl_job *j) {
+    return !j->out->listing && !(j->row.wide && j->program.head < j->program.count);
+}
+
+static int run_list(fl_job *j) {
+    fl_cands *c = &j->list;
+    if (has_joint(&j->program)) {
+        c->joint = fl_buffer(j->s, FL_BUF_JOINT, (size_t)(c->raw + 1) * sizeof(double));
+        if (!c->joint) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    }
+    for (int32_t i = j->program.head; i < j->program.count; i++) {
+        int status = fl_cands_step(c, &j->program.at[i]);
+        if (status) return fl_fail(j, status, j->program.at[i].index, 0);
+    }
+    return fl_end_list(j);
+}
+
+/* One scan for the maxima. */
+static int scan_row(fl_job *j) {
+    const fl_row *row = &j->row;
+    j->gmax = fl_buffer(j->s, FL_BUF_GMAX, (size_t)fl_groups(row->n) * sizeof(float));
+    j->smax = fl_buffer(j->s, FL_BUF_SMAX, (size_t)fl_supers(row->n) * sizeof(float));
+    if (!j->gmax || !j->smax) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    uint32_t bad = j->k->row_scan[row->dtype](row->x, row->n, j->live, j->gmax, j->smax) | row->bad;
+    float top = j->k->row_max[FL_F32](j->smax, fl_supers(row->n));
+    j->trace.passes++;
+    if (bad || top > FLT_MAX) return fl_fail(j, fl_row_fault(row), -1, 0);
+    return set_top(j, row->wide ? fl_wide_top(row, j->live, j->gmax, top) : (double)top);
+}
+
+/* Only ratio cuts, each with min_keep 1, and far more survivors than a list is good for: a cut by value. */
+static int ratio_only(const fl_job *j) {
+    for (int32_t i = j->program.head; i < j->program.count; i++)
+        if (j->program.at[i].op != FL_OP_min_p || j->program.at[i].min_keep > 1) return 0;
+    return dense_end(j) && j->program.head < j->program.count;
+}
+
+/* The smallest float whose head value reaches logit; it lies a few steps above fl_value_below. */
+static float exact_value(const fl_job *j, double logit) {
+    float v = fl_value_below(j, logit);
+    while (v < FLT_MAX && fl_head_value(&j->program, (double)v) < logit) v = fl_float_after(v);
+    return v;
+}
+
+static int run_ratio_dense(fl_job *j) {
+    fl_dense d = {.cut_id = INT64_MAX, .cut_logit = -(double)INFINITY};
+    for (int32_t i = j->program.head; i < j->program.count; i++) {
+        double floor = j->top + fl_log(j->program.at[i].value);
+        d.cut_logit = floor > d.cut_logit ? floor : d.cut_logit;
+    }
+    d.low = d.high = exact_value(j, d.cut_logit);
+    j->trace.mode = 3;
+    if (fl_dense_uniform(j, &d)) return fl_end_dense(j, &d);
+    int status = fl_mass_run(j->k, j->s, &j->row, j->live, j->program.temperature, d.high,
+                             j->out->probs != NULL, &d.mass);
+    j->trace.passes += (int32_t)d.mass.passes;
+    if (status) return fl_fail(j, status, -1, 0);
+    if (fl_edited_masses(j, &d.mass) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    return fl_end_dense(j, &d);
+}
+
+/* Few candidates known from one scan: ranks and ratios before any mass. */
+static int run_floor(fl_job *j) {
+    int64_t equals;
+    int status = scan_row(j);
+    if (status) return status;
+    float floor = early_floor(j, j->program.head, &equals);
+    if (ratio_only(j) && j->k->count_ge(j->gmax, fl_groups(j->row.n), floor) > 1024) return run_ratio_dense(j);
+    j->trace.mode = 1;
+    status = fl_collect(j, floor, equals);
+    return status ? status : run_list(j);
+}
+
+/* The exponential pass; a row whose live tokens are all -inf has the edited ones alone. */
+static int run_mass(fl_job *j) {
+    const fl_program *p = &j->program;
+    fl_dense d = {.cut_logit = -(double)INFINITY, .cut_id = INT64_MAX, .low = -FLT_MAX, .high = -FLT_MAX};
+    int cuts = p->head < p->count, alone = p->count == p->head + 1 && !has_joint(p) && dense_end(j);
+    int keep_e = (!cuts && j->out->probs) || (alone && !j->row.wide);
+    int status = fl_mass_run(j->k, j->s, &j->row, j->live, p->temperature, -FLT_MAX, keep_e, &d.mass);
+    j->trace.passes += (int32_t)d.mass.passes;
+    j->trace.mode = cuts ? 2 : 0;
+    if (status && status != FL_NO_FINITE) return fl_fail(j, status, -1, 0);
+    if (status == FL_NO_FINITE) return run_floor(j);
+    j->gmax = d.mass.gmax;
+    if (d.mass.gsum64) j->trace.mode |= 256;
+    status = set_top(j, d.mass.top);
+    if (status) return status;
+    if (!cuts) {
+        if (fl_edited_masses(j, &d.mass) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+        return d.total < DBL_MAX ? fl_end_dense(j, &d) : run_floor(j);
+    }
+    if (fl_edited_masses(j, &d.mass)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    double total = fl_exp(fl_head_value(p, d.mass.top) - j->top) * (1.0 + d.mass.rest) + j->edited_total;
+    int64_t equals = INT64_MAX;
+    float floor = -FLT_MAX, early = -FLT_MAX;
+    const fl_step_values *first = &p->at[p->head];
+    early = early_floor(j, first->op == FL_OP_top_p ? p->head + 1 : p->head, &equals);
+    if (first->op == FL_OP_top_p && early == -FLT_MAX && first->min_keep <= 256) {
+        int found = fl_nucleus_floor(j, &d.mass, first->value * total, &floor);
+        if (!found && alone && d.mass.e) {
+            status = fl_nucleus_cut(j, first->value * total, &d);
+            if (status == FL_OK) j->trace.mode = 3;
+            if (status != -1) return status ? fl_fail(j, status, -1, 0) : fl_end_dense(j, &d);
+        }
+        if (first->min_keep > 1) {
+            float kept = fl_job_floor(j, first->min_keep);
+            floor = kept < floor ? kept : floor;
+        }
+    } else if (early > -FLT_MAX) {
+        floor = early;
+    }
+    status = fl_collect(j, floor, equals);
+    if (status) return status;
+    j->list.total = total;
+    return run_list(j);
+}
+
+static int run_all(fl_job *j) {
+    int64_t n = j->row.n;
+    if (j->program.edits) {
+        fl_where where = {0};
+        where.step = -1;
+        int status = fl_edits_open(j->s, &j->program, &j->row, &j->edits, &j->live, &where);
+        if (status) return fl_fail(j, status, where.step, where.value);
+        j->trace.edited = j->edits.count;
+    }
+    if (n == 0) return fl_fail(j, FL_NO_FINITE, -1, 0);
+    int cuts = j->program.head < j->program.count;
+    if (cuts ? starts_with_mass(&j->program) : dense_end(j)) return run_mass(j);
+    return run_floor(j);
+}
+
+static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
+    const fl_inputs *in = j->in;
+    if (fl_row_open(j->s, j->k, x, j->r, &j->row)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    j->edits.context = in->context;
+    j->edits.context_n = in->context ? in->context_n : 0;
+    if (in->context && in->context_offsets) {
+        j->edits.context = in->context + in->context_offsets[j->r];
+        j->edits.context_n = in->context_offsets[j->r + 1] - in->context_offsets[j->r];
+    }
+    j->edits.prompt_length = integer_at(in->prompt_length, j->r, 0);
+    for (int64_t i = 0; i < j->edits.context_n; i++)
+        if (j->edits.context[i] < 0 || j->edits.context[i] >= x->n)
+            return fl_fail(j, FL_BAD_TOKEN, -1, (double)j->edits.context[i]);
+    read_program(j, plan);
+    return run_all(j);
+}
+
+double fl_draw_u(const fl_job *j) {
+    int64_t position = integer_at(j->in->position, j->r, j->edits.context_n);
+    return fl_uniform(j->in->seed, (uint64_t)integer_at(j->in->keys, j->r, j->r), (uint64_t)position);
+}
+
+/* A failed row in status mode: id -1, NaN figures; dense rows of NaN. */
+static void mark_failed(const fl_job *j) {
+    const fl_results *o = j->out;
+    const fl_rows *dense[2] = {o->probs, o->logits};
+    double nan = (double)NAN;
+    if (o->ids) o->ids[j->r] = -1;
+    if (o->logprobs) o->logprobs[j->r] = nan;
+    if (o->raw_logprobs) o->raw_logprobs[j->r] = nan;
+    if (o->ranks) o->ranks[j->r] = -1;
+    for (int64_t i = 0; i < o->top_n; i++) {
+        o->top_ids[j->r * o->top_n + i] = -1;
+        o->top_logprobs[j->r * o->top_n + i] = nan;
+    }
+    if (o->counts) o->counts[j->r] = 0;
+    for (int d = 0; d < 2; d++)
+        for (int64_t i = 0; dense[d] && i < dense[d]->n; i++)
+            fl_store_values(&nan, 1, fl_row_address(dense[d], j->r) + i * dense[d]->stride, 0, dense[d]->dtype);
+}
+
+fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_rows *x, const fl_inputs *in,
+                     const fl_results *out, int64_t begin, int64_t end) {
+    uint64_t saved = fl_env_enter();
+    fl_where first = {.step = -1};
+    fl_job j;
+    for (int64_t r = begin; r < end; r++) {
+        memset(&j.edits, 0, sizeof j.edits);
+        memset(&j.trace, 0, sizeof j.trace);
+        j.k = k;
+        j.s = s;
+        j.in = in;
+        j.out = out;
+        j.r = r;
+        j.live = NULL;
+        j.gmax = j.smax = NULL;
+        int status = run_row(&j, plan, x);
+        if (out->status) out->status[r] = status;
+        if (out->trace) out->trace[r] = j.trace;
+        if (!status) continue;
+        if (first.status == FL_OK) first = j.where;
+        if (!out->status || status == FL_NO_MEMORY) break;
+        mark_failed(&j);
+    }
+    fl_env_leave(saved);
+    return first;
+}

@@ -1,0 +1,131 @@
+/* row.c: from rows of any type and stride to one contiguous row, and back. */
+#include "internal.h"
+
+int64_t fl_value_size(int32_t dtype) { return dtype == FL_F64 ? 8 : dtype == FL_F32 ? 4 : 2; }
+
+char *fl_row_address(const fl_rows *x, int64_t row) {
+    if (x->ndim == 0) return x->base;
+    if (x->ndim == 1) return x->base + row * x->strides[0];
+    char *p = x->base;
+    for (int32_t d = x->ndim - 1; d >= 0; d--) {
+        p += row % x->shape[d] * x->strides[d];
+        row /= x->shape[d];
+    }
+    return p;
+}
+
+/* Copies n values of `size` bytes, `stride` bytes apart, side by side. */
+static void pack(char *to, const char *from, int64_t n, ptrdiff_t stride, int64_t size) {
+    if (stride == size)
+        memcpy(to, from, (size_t)(n * size));
+    else if (size == 4)
+        for (int64_t i = 0; i < n; i++) memcpy(to + 4 * i, from + i * stride, 4);
+    else if (size == 2)
+        for (int64_t i = 0; i < n; i++) memcpy(to + 2 * i, from + i * stride, 2);
+    else
+        for (int64_t i = 0; i < n; i++) memcpy(to + 8 * i, from + i * stride, 8);
+}
+
+static int with_image(fl_scratch *s, const fl_kernels *k, fl_row *row, const double *wide) {
+    float *image = fl_buffer(s, FL_BUF_IMAGE, (size_t)row->n * sizeof(float));
+    if (!image) return -1;
+    row->bad = k->f64_image(wide, row->n, image);
+    row->wide = wide;
+    row->x = image;
+    row->dtype = FL_F32;
+    return 0;
+}
+
+int fl_row_open(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t row, fl_row *out) {
+    const char *p = fl_row_address(x, row);
+    int64_t size = fl_value_size(x->dtype);
+    int direct = x->stride == size && (x->dtype != FL_F64 || (uintptr_t)p % 8 == 0);
+    if (!direct && x->n > 1) {
+        char *packed = fl_buffer(s, FL_BUF_PACKED, (size_t)(x->n * size));
+        if (!packed) return -1;
+        pack(packed, p, x->n, x->stride, size);
+        p = packed;
+    }
+    *out = (fl_row){.x = p, .n = x->n, .dtype = x->dtype};
+    return x->dtype == FL_F64 ? with_image(s, k, out, (const double *)(const void *)p) : 0;
+}
+
+static uint32_t half_bits(const void *x, int64_t i) {
+    uint16_t h;
+    memcpy(&h, (const char *)x + 2 * i, 2);
+    return h;
+}
+
+static float half_value(uint32_t h) {
+    uint32_t sign = (h & 0x8000) << 16, mag = h & 0x7fff, u;
+    float a;
+    if (mag >= 0x7c00)
+        u = sign | 0x7f800000 | (mag & 0x3ff) << 13;
+    else if (mag >= 0x400)
+        u = sign | ((mag << 13) + 0x38000000);
+    else {
+        a = (float)mag * 0x1p-24f;
+        return sign ? -a : a;
+    }
+    memcpy(&a, &u, 4);
+    return a;
+}
+
+double fl_row_value(const fl_row *row, int64_t id) {
+    float a;
+    if (row->wide) return row->wide[id];
+    if (row->dtype == FL_F16) return (double)half_value(half_bits(row->x, id));
+    if (row->dtype == FL_BF16) {
+        uint32_t u = half_bits(row->x, id) << 16;
+        memcpy(&a, &u, 4);
+    } else {
+        memcpy(&a, (const char *)row->x + 4 * id, 4);
+    }
+    return (double)a;
+}
+
+int fl_row_widen(fl_scratch *s, const fl_kernels *k, fl_row *row) {
+    double *wide = fl_buffer(s, FL_BUF_WIDE, (size_t)row->n * sizeof(double));
+    if (!wide) return -1;
+    for (int64_t i = 0; i < row->n; i++) wide[i] = fl_row_value(row, i);
+    return with_image(s, k, row, wide);
+}
+
+/* float16 and bfloat16 of a float, nearest even, subnormals kept. */
+static uint16_t to_f16(float a) {
+    uint32_t u;
+    memcpy(&u, &a, 4);
+    uint32_t sign = u >> 16 & 0x8000, mag = u & 0x7fffffff;
+    if (mag > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (mag >> 13 & 0x3ff));
+    if (mag >= 0x477ff000) return (uint16_t)(sign | 0x7c00);
+    if (mag < 0x38800000) { /* adding 1/2 places the last bit of a subnormal */
+        float b;
+        memcpy(&b, &mag, 4);
+        b += 0.5f;
+        memcpy(&mag, &b, 4);
+        return (uint16_t)(sign | (mag - 0x3f000000));
+    }
+    return (uint16_t)(sign | (mag + 0xfff + (mag >> 13 & 1) - 0x38000000) >> 13);
+}
+
+static uint16_t to_bf16(float a) {
+    uint32_t u;
+    memcpy(&u, &a, 4);
+    if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)(u >> 16 | 0x40);
+    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
+}
+
+void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, int32_t dtype) {
+    for (int64_t i = 0; i < n; i++, out += stride) {
+        float a = (float)v[i];
+        uint16_t h;
+        if (dtype == FL_F64)
+            memcpy(out, v + i, 8);
+        else if (dtype == FL_F32)
+            memcpy(out, &a, 4);
+        else {
+            h = dtype == FL_F16 ? to_f16(a) : to_bf16(a);
+            memcpy(out, &h, 2);
+        }
+    }
+}

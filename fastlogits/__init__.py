@@ -1,0 +1,36 @@
+"""From logits to the next token on the CPU: exact, bit-identical on every machine, in one or two reads of the row."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from fastlogits import cpu, reference, steps
+from fastlogits._errors import Status
+from fastlogits.arrays import TopK, argmax, log_softmax, logsumexp, softmax, top_k
+from fastlogits.pipeline import candidates, filter_logits, probs, sample
+from fastlogits.sampler import Candidates, Explanation, Sampler, SampleResult
+
+try:
+    __version__ = version("fastlogits")
+except PackageNotFoundError:  # a source tree that was built but not installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "Candidates",
+    "Explanation",
+    "SampleResult",
+    "Sampler",
+    "Status",
+    "TopK",
+    "__version__",
+    "argmax",
+    "candidates",
+    "cpu",
+    "filter_logits",
+    "log_softmax",
+    "logsumexp",
+    "probs",
+    "reference",
+    "sample",
+    "softmax",
+    "steps",
+    "top_k",
+]

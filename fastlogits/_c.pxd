@@ -1,0 +1,123 @@
+# The C contract of csrc/fastlogits.h as Cython sees it. Declarations only.
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+
+cdef extern from "fastlogits.h" nogil:
+    enum: FL_F32, FL_F16, FL_BF16, FL_F64
+    enum: FL_OK, FL_NAN, FL_POS_INF, FL_NO_FINITE, FL_STEP_INF, FL_ALL_BANNED, FL_BAD_TOKEN, FL_NO_MEMORY
+    enum: FL_OP_END
+    enum: FL_TIES_KEEP, FL_JOINT
+
+    ctypedef struct fl_where:
+        int32_t status
+        int32_t step
+        int64_t row
+        double value
+
+    ctypedef struct fl_kernels:
+        pass
+
+    int fl_isa_count()
+    const char *fl_isa_name(int i)
+    int fl_isa_compiled(int i)
+    int fl_isa_supported(int i)
+    const fl_kernels *fl_isa_kernels(int i)
+
+    ctypedef struct fl_rows:
+        char *base
+        const ptrdiff_t *shape
+        const ptrdiff_t *strides
+        int64_t rows
+        int64_t n
+        ptrdiff_t stride
+        int32_t ndim
+        int32_t dtype
+
+    ctypedef struct fl_scratch:
+        pass
+
+    fl_scratch *fl_scratch_new()
+    void fl_scratch_free(fl_scratch *s)
+
+    ctypedef struct fl_per_row:
+        const double *at
+        ptrdiff_t step
+
+    ctypedef struct fl_per_row_i:
+        const int64_t *at
+        ptrdiff_t step
+
+    int fl_softmax(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out, fl_per_row temperature,
+                   int64_t begin, int64_t end)
+    int fl_log_softmax(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out,
+                       fl_per_row temperature, int64_t begin, int64_t end)
+    int fl_logsumexp(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out, fl_per_row temperature,
+                     int64_t begin, int64_t end)
+    int fl_argmax(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t *ids, int64_t begin, int64_t end)
+    int fl_top_k(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t top, void *values, int64_t *ids,
+                 int64_t begin, int64_t end)
+    float fl_read_once(const fl_kernels *k, const float *x, int64_t n)
+
+    ctypedef struct fl_step:
+        int32_t op
+        fl_per_row value
+        fl_per_row_i min_keep
+        fl_per_row_i flags
+        fl_per_row_i window
+        const int64_t *bias_ids
+        const double *bias_values
+        const int64_t *bias_offsets
+        int64_t entries
+        const uint32_t *words
+        ptrdiff_t words_step
+        int64_t words_n
+
+    ctypedef struct fl_plan:
+        const fl_step *steps
+        int32_t count
+
+    ctypedef struct fl_inputs:
+        const int64_t *context
+        const int64_t *context_offsets
+        int64_t context_n
+        fl_per_row_i prompt_length
+        uint64_t seed
+        fl_per_row_i position
+        fl_per_row_i keys
+
+    double fl_uniform(uint64_t seed, uint64_t key, uint64_t position)
+
+    ctypedef struct fl_trace:
+        int32_t mode
+        int32_t passes
+        int64_t edited
+        int64_t collected
+        double floor
+
+    ctypedef struct fl_listing:
+        int64_t *ids
+        double *logits
+        double *logprobs
+        int64_t count
+        int64_t room
+
+    void fl_listing_free(fl_listing *l)
+
+    ctypedef struct fl_results:
+        int64_t *ids
+        double *logprobs
+        double *raw_logprobs
+        int64_t *ranks
+        int64_t top_n
+        int64_t *top_ids
+        double *top_logprobs
+        const fl_rows *probs
+        const fl_rows *logits
+        fl_listing *listing
+        int64_t *counts
+        int32_t *status
+        fl_trace *trace
+
+    fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_rows *x,
+                         const fl_inputs *inputs, const fl_results *out, int64_t begin, int64_t end)

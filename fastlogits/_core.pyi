@@ -1,0 +1,107 @@
+from typing import Any, Final, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32: Final[int]
+F16: Final[int]
+BF16: Final[int]
+F64: Final[int]
+DTYPE_NAMES: Final[dict[int, str]]
+BFLOAT16_BITS: Final[np.dtype[np.void]]
+TIES_KEEP: Final[int]
+JOINT: Final[int]
+STEP_IDS: Final[dict[str, int]]
+STEP_KINDS: Final[dict[str, str]]
+SOFTMAX: Final[int]
+LOG_SOFTMAX: Final[int]
+LOGSUMEXP: Final[int]
+ARGMAX: Final[int]
+TOP_K: Final[int]
+TRACE_SIZE: Final[int]
+
+def known_isas() -> tuple[str, ...]: ...
+def compiled_isas() -> tuple[str, ...]: ...
+def isas() -> tuple[str, ...]: ...
+def isa() -> str: ...
+def set_isa(name: str) -> None: ...
+def default_threads() -> int: ...
+def dtype_code(array: NDArray[Any]) -> int: ...
+def dlpack_bfloat16(capsule: object) -> NDArray[np.void] | None: ...
+def dense(which: int, x: Any, axis: Any, temperature: Any, out: Any, dtype: Any, threads: Any) -> Any: ...
+def argmax(x: Any, axis: Any, threads: Any) -> Any: ...
+def top_k(x: Any, k: Any, axis: Any, threads: Any) -> tuple[NDArray[Any], NDArray[np.int64]] | None: ...
+def read_once(x: NDArray[np.float32]) -> float: ...
+def uniform(seed: int, key: int, position: int) -> float: ...
+
+class ArrayTask:
+    def __init__(
+        self,
+        which: int,
+        x: NDArray[Any],
+        axis: int,
+        temperature: NDArray[np.float64] | None = None,
+        out: NDArray[Any] | None = None,
+        values: NDArray[Any] | None = None,
+        ids: NDArray[np.int64] | None = None,
+        top: int = 1,
+    ) -> None: ...
+    def run(self, begin: int, end: int) -> None: ...
+
+class Plan:
+    @property
+    def steps(self) -> tuple[Any, ...]: ...
+    @property
+    def prepared(self) -> tuple[Any, ...]: ...
+    @property
+    def shape(self) -> tuple[int, ...] | None: ...
+    def _fill(self, steps: tuple[Any, ...], prepared: tuple[Any, ...], shape: tuple[int, ...] | None) -> None: ...
+    def fits(self, n: int) -> bool: ...
+    def sample(
+        self,
+        logits: Any,
+        *,
+        context: Any = None,
+        prompt_length: Any = 0,
+        rng: Any = None,
+        position: Any = None,
+        keys: Any = None,
+        logprobs: int | None = None,
+        out: Any = None,
+        threads: int | None = None,
+        on_error: str = "raise",
+    ) -> Any: ...
+    def _sample(self, *arguments: Any) -> Any: ...
+    def _seed(self, rng: Any) -> int: ...
+    def _refuse(self, outer: Any, row: int, status: int, step: int, value: float, n: int) -> NoReturn: ...
+
+class PlanTask:
+    def __init__(
+        self,
+        plan: Plan,
+        x: NDArray[Any],
+        *,
+        context: NDArray[np.int64] | None = None,
+        offsets: NDArray[np.int64] | None = None,
+        prompt_length: NDArray[np.int64] | None = None,
+        seed: int = 0,
+        position: NDArray[np.int64] | None = None,
+        keys: NDArray[np.int64] | None = None,
+        ids: NDArray[np.int64] | None = None,
+        logprobs: NDArray[np.float64] | None = None,
+        raw_logprobs: NDArray[np.float64] | None = None,
+        ranks: NDArray[np.int64] | None = None,
+        top_ids: NDArray[np.int64] | None = None,
+        top_logprobs: NDArray[np.float64] | None = None,
+        probs: NDArray[Any] | None = None,
+        logits: NDArray[Any] | None = None,
+        counts: NDArray[np.int64] | None = None,
+        status: NDArray[np.int32] | None = None,
+        trace: NDArray[np.uint8] | None = None,
+    ) -> None: ...
+    @property
+    def failures(self) -> list[tuple[int, int, int, float]]: ...
+    @property
+    def listings(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]]: ...
+    def run(self, begin: int, end: int) -> None: ...
+    def trace(self, row: int) -> tuple[int, int, int, int, float]: ...

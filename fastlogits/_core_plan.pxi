@@ -1,0 +1,289 @@
+# The pipeline: `Plan` holds the steps as C reads them, `PlanTask` one checked call, `Plan.sample` the short way.
+
+
+cdef class Plan:
+    """Prepared steps; `fastlogits.Sampler` inherits from it."""
+
+    cdef _c.fl_plan plan
+    cdef _c.fl_step *storage
+    cdef int64_t needs  # the least row length that biases and masks fit
+    cdef readonly tuple steps
+    cdef readonly tuple prepared
+    cdef readonly object shape  # outer shape of the per-row values: () without any, None where they must be spread
+
+    def __dealloc__(self):
+        PyMem_Free(self.storage)
+
+    def _fill(self, tuple steps, tuple prepared, shape):
+        """Lays out ``prepared`` (of `fastlogits._prepare`); possible once."""
+        cdef Py_ssize_t i
+        if self.storage is not NULL:
+            raise TypeError(f"{type(self).__name__} is immutable")
+        self.steps, self.prepared, self.shape = steps, prepared, shape
+        self.storage = <_c.fl_step *>PyMem_Calloc(len(prepared) + 1, sizeof(_c.fl_step))
+        if self.storage is NULL:
+            raise MemoryError()
+        for i, step in enumerate(prepared):
+            fill_step(&self.storage[i], step)
+            self.needs = max(self.needs, <int64_t>step.needs)
+        self.plan.steps = self.storage
+        # `draw` stands last if at all, and says what the end of `sample` does anyway.
+        self.plan.count = len(prepared) - (1 if prepared and prepared[len(prepared) - 1].name == "draw" else 0)
+
+    def fits(self, int64_t n):
+        """Whether biases and masks fit a row of ``n`` values."""
+        return self.needs <= n
+
+    def sample(self, logits, *, context=None, prompt_length=0, rng=None, position=None, keys=None, logprobs=None,
+               out=None, threads=None, on_error="raise"):
+        """Draw one token per row.
+
+        Parameters
+        ----------
+        logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
+            ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written.
+        context : token ids per row, optional
+            One sequence for a single row; a list of sequences (of any lengths) or an array [..., T] for a batch.
+            What the penalties count, and, unless `position` says otherwise, what moves the randomness on.
+        prompt_length : int >= 0 or one per row, default 0
+            Frequency and presence penalty count ``context[prompt_length:]``.
+        rng : int, numpy.random.Generator, BitGenerator, SeedSequence or None
+            An int >= 0 is the seed of this very call and nothing advances; a Generator gives one 64-bit word to each
+            call; None takes entropy from the operating system.
+        position : int or one per row, optional
+            Which number of the stream (seed, key) a row uses; the number of its context tokens by default, else 0.
+        keys : one int per row, optional
+            Which stream a row uses; the row number by default.
+        logprobs : int >= 0, optional
+            Return a `SampleResult` with the log-probs of the drawn tokens and of the `logprobs` likeliest ones.
+        out : int64 array [...], optional
+            Receives the ids.
+        threads : int >= 0, optional
+            Threads that share the rows; 0 means all cores. FASTLOGITS_THREADS, else 1, by default.
+        on_error : "raise" or "status"
+            With "status" a bad row gets id -1 (log-probs NaN) and the call returns (result, status), status holding
+            one `fastlogits.Status` per row.
+
+        Returns
+        -------
+        int, or int64 array [...]
+            The drawn ids; or a SampleResult; or (either, status) with ``on_error="status"``.
+
+        Raises
+        ------
+        ValueError
+            A row holds NaN or +inf, has no finite logit or no token left, a token id lies outside the row, or an
+            argument is out of range. The message names row and argument.
+        TypeError
+            An argument is of a wrong type.
+
+        Notes
+        -----
+        Draw rule: over the survivors in token-id order, masses in double, the first whose running mass exceeds
+        u * total. u depends on (seed, key, position) and nothing else.
+
+        With an integer `rng` the same call gives the same token. **In a decoding loop pass the context**: its growing
+        length is the position, so the loop moves by itself. A loop without context must pass `position` or a
+        Generator, else each call repeats the same u. Passing a context changes u even where no penalty reads it.
+
+        Examples
+        --------
+        >>> import fastlogits as fl
+        >>> sampler = fl.Sampler(temperature=0.8, top_k=2)
+        >>> ids = [3]
+        >>> for _ in range(4):
+        ...     ids.append(sampler.sample([1.0, 3.0, 2.0, 2.5], context=ids, rng=7))
+        >>> all(i in (1, 3) for i in ids)
+        True
+        >>> sampler.sample([[1.0, 3.0, 2.0, 2.5], [9.0, 0.0, 0.0, 0.0]], rng=7).shape
+        (2,)
+        """
+        cdef Rows rows
+        cdef _c.fl_inputs given
+        cdef _c.fl_results results
+        cdef _c.fl_where where
+        cdef _c.fl_scratch *scratch
+        cdef int64_t one = -1, place = 0, key = 0, start = 0
+        cdef int code
+        if (not cnp.PyArray_CheckExact(logits) or logprobs is not None or out is not None or threads is not None
+                or on_error is not RAISE or self.shape is not NO_AXES or cnp.PyArray_NDIM(logits) != 1):
+            return self._sample(logits, context, prompt_length, rng, position, keys, logprobs, out, threads, on_error)
+        code = code_of(logits)
+        if (code < 0 or cnp.PyArray_DIM(logits, 0) < (self.needs if self.needs > 1 else 1)
+                or not int64_of(position, &place) or not int64_of(keys, &key) or not int64_of(prompt_length, &start)
+                or start < 0 or not plain_ids(context)):
+            return self._sample(logits, context, prompt_length, rng, position, keys, logprobs, out, threads, on_error)
+        memset(&given, 0, sizeof(given))
+        memset(&results, 0, sizeof(results))
+        fill_rows(&rows, logits, 0, code)
+        if context is not None:
+            given.context = <const int64_t *>cnp.PyArray_DATA(context)
+            given.context_n = cnp.PyArray_DIM(context, 0)
+        given.prompt_length.at = &start
+        given.position.at = NULL if position is None else &place
+        given.keys.at = NULL if keys is None else &key
+        given.seed = PyLong_AsUnsignedLongLong(self._seed(rng) if not small_int(rng) else rng)
+        results.ids = &one
+        scratch = take_scratch()
+        if rows.rows.n >= NOGIL_MIN:
+            with nogil:
+                where = _c.fl_plan_run(kernels, scratch, &self.plan, &rows.rows, &given, &results, 0, 1)
+        else:
+            where = _c.fl_plan_run(kernels, scratch, &self.plan, &rows.rows, &given, &results, 0, 1)
+        give_scratch(scratch)
+        if where.status != _c.FL_OK:
+            self._refuse((), where.row, where.status, where.step, where.value, rows.rows.n)
+        return one
+
+
+cdef object RAISE = "raise"
+cdef object NO_AXES = ()
+
+
+cdef bint small_int(object value) noexcept:
+    """Whether `value` is an int in [0, 2^63)."""
+    cdef int64_t v = -1
+    return PyLong_CheckExact(value) and int64_of(value, &v) and v >= 0
+
+
+cdef bint int64_of(object value, int64_t *to) noexcept:
+    """An int that fits int64, or None, which leaves `to` as it is; else False."""
+    cdef int overflow = 0
+    if value is None:
+        return True
+    if not PyLong_CheckExact(value):
+        return False
+    to[0] = PyLong_AsLongLongAndOverflow(value, &overflow)
+    return overflow == 0
+
+
+cdef extern from "Python.h":
+    long long PyLong_AsLongLongAndOverflow(object value, int *overflow)
+
+
+cdef bint plain_ids(object context) noexcept:
+    """Whether `context` is None or a contiguous int64 array of one axis."""
+    return context is None or (
+        cnp.PyArray_CheckExact(context) and cnp.PyArray_NDIM(context) == 1
+        and cnp.PyArray_TYPE(context) == cnp.NPY_INT64 and cnp.PyArray_ISCARRAY_RO(context))
+
+
+cdef int fill_step(_c.fl_step *to, step) except -1:
+    """One prepared step; its arrays must outlive `to`."""
+    cdef int64_t rows = 0
+    to.op = STEP_IDS[step.name]
+    to.value = doubles_per_row(step.value, 0)
+    to.min_keep = integers_per_row(step.min_keep, 0)
+    to.flags = integers_per_row(step.flags, 0)
+    to.window = integers_per_row(step.window, 0)
+    if step.bias is not None:
+        ids, values, offsets = step.bias
+        to.entries = len(ids)
+        to.bias_ids = <const int64_t *>elements(ids, cnp.NPY_INT64, 0)
+        to.bias_values = <const double *>elements(values, cnp.NPY_DOUBLE, to.entries)
+        to.bias_offsets = <const int64_t *>elements(offsets, cnp.NPY_INT64, 0)
+    if step.words is not None:
+        # [W], or [rows, W] with any distance between rows; elements of a row lie side by side.
+        to.words = <const uint32_t *>cnp.PyArray_DATA(step.words)
+        to.words_n = cnp.PyArray_DIM(step.words, cnp.PyArray_NDIM(step.words) - 1)
+        to.words_step = cnp.PyArray_STRIDE(step.words, 0) // 4 if cnp.PyArray_NDIM(step.words) > 1 else 0
+    return 0
+
+
+cdef class PlanTask:
+    """One checked call of the pipeline; `run` works on a block of its rows."""
+
+    cdef Plan plan
+    cdef Rows x
+    cdef Rows dense
+    cdef _c.fl_inputs given
+    cdef _c.fl_results results
+    cdef tuple owners
+    cdef readonly list failures  # (row, status, step, value) of each block that met a bad row
+    cdef readonly dict listings  # first row of a block -> (ids, logits, logprobs)
+    cdef bint listed
+
+    def __init__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
+                 seed=0, position=None, keys=None, ids=None, logprobs=None, raw_logprobs=None, ranks=None,
+                 top_ids=None, top_logprobs=None, probs=None, logits=None, counts=None, status=None, trace=None):
+        cdef int last = cnp.PyArray_NDIM(x) - 1
+        cdef int64_t rows
+        fill_rows(&self.x, x, last, code_of(x))
+        rows = self.x.rows.rows
+        self.plan, self.failures, self.listings = plan, [], {}
+        self.owners = (x, context, offsets, prompt_length, position, keys, ids, logprobs, raw_logprobs, ranks, top_ids,
+                       top_logprobs, probs, logits, counts, status, trace)
+        self.given.context = <const int64_t *>elements(context, cnp.NPY_INT64, 0)
+        self.given.context_n = 0 if context is None else len(context)
+        self.given.context_offsets = <const int64_t *>elements(offsets, cnp.NPY_INT64, rows + 1)
+        self.given.prompt_length = integers_per_row(prompt_length, rows)
+        self.given.seed = seed
+        self.given.position = integers_per_row(position, rows)
+        self.given.keys = integers_per_row(keys, rows)
+        self.results.ids = <int64_t *>elements(ids, cnp.NPY_INT64, rows)
+        self.results.logprobs = <double *>elements(logprobs, cnp.NPY_DOUBLE, rows)
+        self.results.raw_logprobs = <double *>elements(raw_logprobs, cnp.NPY_DOUBLE, rows)
+        self.results.ranks = <int64_t *>elements(ranks, cnp.NPY_INT64, rows)
+        if top_ids is not None:
+            self.results.top_n = top_ids.shape[1]
+            self.results.top_ids = <int64_t *>elements(top_ids, cnp.NPY_INT64, rows * self.results.top_n)
+            self.results.top_logprobs = <double *>elements(top_logprobs, cnp.NPY_DOUBLE, rows * self.results.top_n)
+        if probs is not None:
+            fill_rows(&self.dense, probs, last, code_of(probs))
+            self.results.probs = &self.dense.rows
+        if logits is not None:
+            fill_rows(&self.dense, logits, last, code_of(logits))
+            self.results.logits = &self.dense.rows
+        self.listed = counts is not None
+        self.results.counts = <int64_t *>elements(counts, cnp.NPY_INT64, rows)
+        self.results.status = <int32_t *>elements(status, cnp.NPY_INT32, rows)
+        self.results.trace = <_c.fl_trace *>elements(trace, cnp.NPY_UINT8, rows * sizeof(_c.fl_trace))
+
+    def run(self, int64_t begin, int64_t end):
+        """Rows begin .. end - 1, up to the first bad one unless a status is wanted."""
+        cdef _c.fl_results results = self.results
+        cdef _c.fl_listing listing
+        cdef _c.fl_where where
+        cdef _c.fl_scratch *scratch
+        memset(&listing, 0, sizeof(listing))
+        if self.listed:
+            results.listing = &listing
+        scratch = take_scratch()
+        try:
+            if (end - begin) * self.x.rows.n >= NOGIL_MIN:
+                with nogil:
+                    where = _c.fl_plan_run(kernels, scratch, &self.plan.plan, &self.x.rows, &self.given, &results,
+                                           begin, end)
+            else:
+                where = _c.fl_plan_run(kernels, scratch, &self.plan.plan, &self.x.rows, &self.given, &results,
+                                       begin, end)
+            if where.status == _c.FL_NO_MEMORY:
+                raise MemoryError()
+            if where.status != _c.FL_OK and self.results.status is NULL:
+                self.failures.append((where.row, where.status, where.step, where.value))
+            elif self.listed:
+                self.listings[begin] = copied(&listing)
+        finally:
+            give_scratch(scratch)
+            _c.fl_listing_free(&listing)
+
+    def trace(self, int64_t row):
+        """(mode, passes, edited, collected, floor) of a row; needs ``trace``."""
+        cdef _c.fl_trace *t = &self.results.trace[row]
+        return t.mode, t.passes, t.edited, t.collected, t.floor
+
+
+TRACE_SIZE = sizeof(_c.fl_trace)
+
+
+cdef tuple copied(const _c.fl_listing *listing):
+    """The candidates of a block as arrays."""
+    cdef cnp.npy_intp n = listing.count
+    ids = cnp.PyArray_SimpleNew(1, &n, cnp.NPY_INT64)
+    logits = cnp.PyArray_SimpleNew(1, &n, cnp.NPY_DOUBLE)
+    logprobs = cnp.PyArray_SimpleNew(1, &n, cnp.NPY_DOUBLE)
+    if n:
+        memcpy(cnp.PyArray_DATA(ids), listing.ids, n * sizeof(int64_t))
+        memcpy(cnp.PyArray_DATA(logits), listing.logits, n * sizeof(double))
+        memcpy(cnp.PyArray_DATA(logprobs), listing.logprobs, n * sizeof(double))
+    return ids, logits, logprobs

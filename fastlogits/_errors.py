@@ -1,0 +1,60 @@
+"""What can be wrong with the contents of a row, as a number and in words."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Status(IntEnum):
+    """What became of a row under ``on_error="status"``.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> ids, status = fl.sample([[1.0, 2.0], [float("nan"), 0.0]], rng=7, top_k=1, on_error="status")
+    >>> ids, status
+    (array([ 1, -1]), array([0, 1], dtype=int32))
+    >>> fl.Status(status[1])
+    <Status.NAN: 1>
+    """
+
+    OK = 0
+    NAN = 1
+    POS_INF = 2
+    NO_FINITE = 3
+    STEP_INF = 4
+    ALL_BANNED = 5
+    BAD_TOKEN = 6
+
+
+def row_name(name: str, row: int, outer: Sequence[int]) -> str:
+    """``logits``, ``logits[3]`` or ``logits[1, 2]``: row number ``row`` of a batch of shape ``outer``."""
+    if not outer:
+        return name
+    return f"{name}[{', '.join(str(int(i)) for i in np.unravel_index(row, tuple(outer)))}]"
+
+
+def refuse_row(
+    outer: Sequence[int], row: int, status: int, step: int, value: float, n: int, names: Sequence[str]
+) -> NoReturn:
+    """Raises the error of a row: ``names`` are those of the plan's steps, ``n`` is the row's length."""
+    if status > Status.BAD_TOKEN:
+        raise MemoryError
+    where = row_name("logits", row, outer)
+    name = names[step] if 0 <= step < len(names) else "a step"
+    if status == Status.BAD_TOKEN:
+        raise ValueError(f"{row_name('context', row, outer)}: token id {int(value)} must be in [0, {n})")
+    words = {
+        Status.NAN: "contains NaN",
+        Status.POS_INF: "contains +inf",
+        Status.NO_FINITE: "contains no finite logit",
+        Status.STEP_INF: f"exceeds the finite range in {name} (step {step}): a logit became +inf or NaN",
+        Status.ALL_BANNED: f"has no token left after {name} (step {step})",
+    }
+    raise ValueError(f"{where} {words[Status(status)]}")

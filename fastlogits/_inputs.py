@@ -1,0 +1,254 @@
+"""What users hand in, as plain ndarrays: arrays of any kind, lists, torch tensors and DLPack exporters, without a copy.
+
+A logits array that leaves here is an exact ndarray of float32, float16 or float64, of ml_dtypes' bfloat16, or of
+``_core.BFLOAT16_BITS``, a record type that carries bfloat16 where NumPy knows no such type; any shape, strides and
+alignment, native byte order.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import _core
+from fastlogits._params import shown
+
+Array = NDArray[Any]
+_INTEGERS = (int, np.integer)
+_GENERATOR, _BIT_GENERATOR = np.random.Generator, np.random.BitGenerator
+_CPU_DEVICES = (1, 3, 13)  # DLPack's kDLCPU, kDLCUDAHost and kDLCUDAManaged: memory that the CPU reads
+
+
+def _torch_array(name: str, tensor: Any, torch: Any) -> Array:
+    """A torch tensor's memory; bfloat16 as its bits."""
+    if tensor.device.type != "cpu":
+        raise ValueError(f"{name} must be in CPU memory, got a tensor on {tensor.device}; pass {name}.cpu()")
+    if tensor.requires_grad:
+        raise TypeError(f"{name} must not require a gradient; pass {name}.detach()")
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"{name} must be a dense tensor, got layout {tensor.layout}; pass {name}.to_dense()")
+    tensor = tensor.resolve_neg()
+    try:
+        if tensor.dtype == torch.bfloat16:
+            return np.asarray(tensor.view(torch.int16).numpy().view(_core.BFLOAT16_BITS))
+        return np.asarray(tensor.numpy())
+    except TypeError:
+        raise TypeError(f"{name}: dtype {tensor.dtype} is not supported") from None
+
+
+def _dlpack_array(name: str, exporter: Any) -> Array:
+    """The memory of an object with ``__dlpack__``; bfloat16 as its bits."""
+    device = exporter.__dlpack_device__()
+    if device[0] not in _CPU_DEVICES:
+        raise ValueError(f"{name} must be in CPU memory, got DLPack device {tuple(map(int, device))}")
+    try:
+        return np.from_dlpack(exporter)
+    except (BufferError, RuntimeError, TypeError) as error:
+        # NumPy refuses the element type: bfloat16 is ours to read, anything else keeps NumPy's reason.
+        bits = _core.dlpack_bfloat16(exporter.__dlpack__())
+        if bits is None:
+            raise TypeError(f"{name}: {error}") from None
+        return bits
+
+
+def plain_array(name: str, x: Any) -> Array:
+    """Anything array-like as an exact ndarray; the memory is shared wherever ``x`` has any."""
+    if isinstance(x, np.ndarray):
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{name} must not be a masked array; pass {name}.filled(-numpy.inf) to ban masked tokens")
+        return np.asarray(x)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        return _torch_array(name, x, torch)
+    if hasattr(x, "__dlpack__") and not isinstance(x, np.generic):
+        return _dlpack_array(name, x)
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must be an array: {error}") from None
+
+
+def logits_array(name: str, x: Any) -> Array:
+    """``x`` as an array of one of the four float types (see the module's text), integers and bools as float64."""
+    if type(x) is np.ndarray and x.ndim and _core.dtype_code(x) >= 0:
+        return x
+    array = plain_array(name, x)
+    dtype = array.dtype
+    if _core.dtype_code(array) >= 0:
+        pass
+    elif dtype.kind in "iub":
+        array = array.astype(np.float64)
+    elif dtype.kind == "f" and dtype.itemsize <= 8 and not dtype.isnative:
+        array = array.astype(dtype.newbyteorder("="))
+    else:
+        allowed = "float32, float16, bfloat16, float64 or integers"
+        raise TypeError(f"{name} must hold {allowed}, got dtype {dtype}")
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have at least one axis, got a scalar")
+    return array
+
+
+def out_array(out: Any, shape: tuple[int, ...], code: int, x: Array | None) -> Array:
+    """The array behind ``out``, checked: writeable, the result's shape and element type, ``x`` itself or apart from it.
+
+    ``code`` is the element type of the result (``_core.F32`` ...; -1 for int64).
+    """
+    if not isinstance(out, np.ndarray) and not hasattr(out, "__dlpack__"):
+        raise TypeError(f"out must be an ndarray or a torch CPU tensor, got {type(out).__name__}")
+    array = plain_array("out", out)
+    found = _core.dtype_code(array)
+    wanted = "int64" if code < 0 else _core.DTYPE_NAMES[code]
+    if (code < 0 and array.dtype != np.int64) or (code >= 0 and found != code):
+        got = "bfloat16" if found == _core.BF16 else array.dtype
+        raise TypeError(f"out must have dtype {wanted}, got {got}")
+    if array.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {array.shape}")
+    if not array.flags.writeable:
+        raise ValueError("out must be writeable, got a read-only array")
+    if 0 in array.strides and any(n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True)):
+        raise ValueError("out must not hold one element in several places, got a broadcast array")
+    if x is not None and np.may_share_memory(array, x) and not _same_place(array, x) and _overlaps(array, x):
+        raise ValueError("out must be the input itself or not overlap it, got a partial overlap")
+    return array
+
+
+def _same_place(a: Array, b: Array) -> bool:
+    """Whether two arrays of one shape have each element in the same place."""
+    start = a.__array_interface__["data"][0] == b.__array_interface__["data"][0]
+    return start and a.strides == b.strides and a.itemsize == b.itemsize
+
+
+def _overlaps(a: Array, b: Array) -> bool:
+    """Whether two arrays share a byte; too hard a question counts as yes."""
+    try:
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
+def id_array(name: str, ids: Any, note: str = "") -> NDArray[np.int64]:
+    """Token ids as a contiguous int64 array of one axis; anything but integers is a TypeError."""
+    array = plain_array(name, ids)
+    if array.ndim != 1:
+        raise ValueError(f"{name}: token ids must form one axis, got shape {array.shape}{note}")
+    if array.size == 0:
+        return np.empty(0, np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: token ids must be integers, got dtype {array.dtype}{note}")
+    if array.dtype == np.uint64 and array.max() >= 2**63:
+        raise ValueError(f"{name}: token id {array.max()} must be in [0, V){note}")
+    return np.array(array, np.int64, order="C")
+
+
+def context_arrays(
+    context: Any, outer: tuple[int, ...], rows: int
+) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+    """Token ids of all rows one behind the other and rows + 1 offsets (None for a single row)."""
+    if context is None:
+        return None, None
+    wanted = f"one sequence of token ids per row ({rows} rows)"
+    if isinstance(context, list | tuple):
+        if not context and rows > 1:
+            raise ValueError(f"context must hold {wanted}, got an empty one")
+        if context and np.ndim(context[0]) > 0:
+            return _ragged(context, rows, wanted)
+        if not context and rows == 0:
+            return np.empty(0, np.int64), np.zeros(1, np.int64)
+    array = plain_array("context", context)
+    if array.ndim < 2:
+        if rows != 1:
+            raise ValueError(f"context must hold {wanted}, got shape {array.shape}")
+        return id_array("context", array), None
+    if array.shape[:-1] != outer and array.shape[:-1] != (rows,):
+        raise ValueError(f"context must hold {wanted}, got shape {array.shape}")
+    offsets = np.arange(rows + 1, dtype=np.int64) * array.shape[-1]
+    return id_array("context", array.reshape(-1)), offsets
+
+
+def _ragged(context: Any, rows: int, wanted: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sequences of unequal lengths."""
+    if len(context) != rows:
+        raise ValueError(f"context must hold {wanted}, got {len(context)} sequences")
+    parts = [id_array("context", ids, f" (row {r})") for r, ids in enumerate(context)]
+    return np.concatenate(parts), np.cumsum([0, *(p.size for p in parts)], dtype=np.int64)
+
+
+def _wrapped(name: str, item: Any) -> int:
+    """An integer mod 2^64, as the int64 of the same bits."""
+    if isinstance(item, bool) or not isinstance(item, _INTEGERS):
+        raise TypeError(f"{name} must be an integer or one integer per row, got {shown(item)}")
+    word = int(item) & (2**64 - 1)
+    return word - 2**64 if word >= 2**63 else word
+
+
+def row_integers(name: str, value: Any, outer: tuple[int, ...], *, low: int | None = None) -> NDArray[np.int64] | None:
+    """One integer (size 1) or one per row (size rows), int64; without ``low`` taken mod 2^64. None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, _INTEGERS) and not isinstance(value, bool):
+        array = np.array(_wrapped(name, value), np.int64)
+    else:
+        try:
+            given = plain_array(name, value)
+        except OverflowError:
+            given = np.array(value, object)
+        if given.dtype.kind == "O":
+            array = np.array([_wrapped(name, i) for i in given.ravel()], np.int64).reshape(given.shape)
+        elif given.dtype.kind in "iu" or given.size == 0:
+            array = given.astype(np.uint64 if given.dtype.kind == "u" else np.int64).view(np.int64)
+        else:
+            raise TypeError(f"{name} must be an integer or one integer per row, got dtype {given.dtype}")
+    if low is not None and array.size and array.min() < low:
+        at = np.unravel_index(int(array.argmin()), array.shape)
+        note = f" (row {', '.join(map(str, at))})" if array.ndim else ""
+        raise ValueError(f"{name} must be an integer >= {low}, got {array.min()}{note}")
+    return array.reshape(1) if array.size == 1 else per_row(name, array, outer)
+
+
+def per_row(name: str, array: Array, outer: tuple[int, ...]) -> Array:
+    """``array`` broadcast against the outer shape of the logits, contiguous, one value per row."""
+    try:
+        return np.ascontiguousarray(np.broadcast_to(array, outer)).reshape(-1)
+    except ValueError:
+        shape = array.shape if array.ndim != 1 else array.size
+        raise ValueError(f"{name} holds values of shape {shape}, the rows of logits have shape {outer}") from None
+
+
+def seed_word(rng: Any) -> int:
+    """The seed in [0, 2^64) that ``rng`` stands for; spends one word of a Generator or BitGenerator."""
+    if isinstance(rng, _GENERATOR):
+        return int(rng.bit_generator.random_raw())
+    if isinstance(rng, _BIT_GENERATOR):
+        return int(rng.random_raw())
+    if isinstance(rng, np.random.SeedSequence):
+        return int(rng.generate_state(1, np.uint64)[0])
+    if rng is None:
+        return secrets.randbits(64)
+    if isinstance(rng, _INTEGERS) and not isinstance(rng, bool):
+        seed = int(rng)
+        if seed < 0:
+            raise ValueError(f"rng must be >= 0, got {seed}")
+        return seed if seed < 2**64 else int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+    allowed = "an integer, numpy.random.Generator, BitGenerator, SeedSequence or None"
+    raise TypeError(f"rng must be {allowed}, got {type(rng).__name__}")
+
+
+def thread_count(threads: Any) -> int:
+    """How many threads a call may use: None is the default, 0 all cores."""
+    if threads is None:
+        return _core.default_threads() or cores()
+    if isinstance(threads, bool) or not isinstance(threads, _INTEGERS):
+        raise TypeError(f"threads must be an integer >= 0, got {shown(threads)}")
+    if threads < 0:
+        raise ValueError(f"threads must be an integer >= 0, got {threads}")
+    return int(threads) or cores()
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,143 @@
+"""From steps to what the C plan reads: numbers as float64 arrays, operands laid out, and per-row values spread."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import _core, _edits, _inputs
+from fastlogits.steps import Draw, LogitBias, Mask, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class Prepared(NamedTuple):
+    """One step for C. Arrays have one value, or, where ``spread`` has seen them, one per row, flat and contiguous."""
+
+    name: str
+    value: Array
+    min_keep: Array | None = None
+    flags: Array | None = None
+    window: Array | None = None
+    bias: _edits.Bias | None = None
+    words: Array | None = None
+    needs: int = 0  # the least V that the operands fit
+
+
+_VALUE_FIELDS = ("theta", "alpha", "temperature", "k", "p")
+
+
+def _window(value: Any) -> Any:
+    """None, in whatever depth, as -1: all tokens count."""
+    return tuple(_window(v) for v in value) if isinstance(value, tuple) else -1 if value is None else value
+
+
+def _flags(step: Any) -> Array:
+    """Bits of ``fl_step.flags``."""
+    ties = np.asarray(getattr(step, "ties", "id")) == "keep"
+    joint = np.asarray(getattr(step, "joint", False))
+    return np.asarray(ties * _core.TIES_KEEP + joint * _core.JOINT, np.int64)
+
+
+def prepared(step: Step) -> Prepared:
+    """``step`` for C."""
+    if isinstance(step, LogitBias):
+        bias = _edits.bias_arrays(step.bias)
+        needs = int(bias.ids.max()) + 1 if bias.ids.size else 0
+        return Prepared(step.name, np.zeros(1), bias=bias, needs=needs)
+    if isinstance(step, Mask):
+        words = _edits.mask_words(step.mask)
+        return Prepared(step.name, np.zeros(1), words=words, needs=_edits.mask_needs(step.mask))
+    value = next((getattr(step, field) for field in _VALUE_FIELDS if hasattr(step, field)), 0.0)
+    window = getattr(step, "window", None)
+    integers: dict[str, Any] = {
+        "min_keep": np.asarray(step.min_keep, np.int64) if hasattr(step, "min_keep") else None,
+        "flags": _flags(step) if hasattr(step, "joint") else None,
+        "window": None if window is None else np.asarray(_window(window), np.int64),
+    }
+    return _flat(Prepared(step.name, np.asarray(value, np.float64), **integers))
+
+
+def _flat(step: Prepared) -> Prepared:
+    """Values of size one, of any number of axes, as arrays of one element."""
+    arrays = {name: getattr(step, name) for name in ("value", "min_keep", "flags", "window")}
+    return step._replace(**{n: a.reshape(1) for n, a in arrays.items() if a is not None and a.size == 1})
+
+
+def check_order(steps: Sequence[Step]) -> None:
+    """Steps are steps, and only the last one draws."""
+    for step in steps:
+        if not hasattr(step, "name"):
+            raise TypeError(f"a Sampler takes steps of fastlogits.steps, got {step!r}")
+    if any(isinstance(step, Draw) for step in steps[:-1]):
+        raise ValueError("Draw must be the last step")
+
+
+def shape_of(steps: Sequence[Prepared]) -> Shape | None:
+    """The outer shape that all per-row values have in common; () without any, None if they differ."""
+    shapes: set[Shape] = set()
+    for step in steps:
+        numbers = (step.value, step.min_keep, step.flags, step.window)
+        shapes.update(a.shape for a in numbers if a is not None and a.size != 1)
+        if step.bias is not None and step.bias.offsets is not None:
+            shapes.add((step.bias.offsets.size - 1,))
+        if step.words is not None and step.words.ndim > 1:
+            shapes.add(step.words.shape[:-1])
+    if not shapes:
+        return ()
+    shape = shapes.pop()
+    return None if shapes or len(shape) != 1 else shape
+
+
+def spread(steps: Sequence[Prepared], outer: Shape) -> list[Prepared]:
+    """The steps with each per-row value broadcast against the outer shape of the logits."""
+    return [_spread_step(step, outer) for step in steps]
+
+
+def _spread_step(step: Prepared, outer: Shape) -> Prepared:
+    """One step of `spread`."""
+    changed: dict[str, Any] = {}
+    for field, name in (("value", step.name), ("min_keep", "min_keep"), ("window", "penalty_window")):
+        array = getattr(step, field)
+        if array is not None and array.size != 1:
+            changed[field] = _inputs.per_row(name, array, outer)
+    if step.flags is not None and step.flags.size != 1:
+        changed["flags"] = _inputs.per_row("ties and joint", step.flags, outer)
+    rows = math.prod(outer)
+    if step.bias is not None and step.bias.offsets is not None and step.bias.offsets.size - 1 != rows:
+        raise ValueError(f"logit_bias holds biases of {step.bias.offsets.size - 1} rows, logits have {rows}")
+    if step.words is not None and step.words.ndim > 1:
+        changed["words"] = _spread_words(step.words, outer)
+    return step._replace(**changed)
+
+
+def _spread_words(words: Array, outer: Shape) -> Array:
+    """Packed words [rows, W] whose rows lie at one distance."""
+    size = words.shape[-1]
+    if words.size // max(size, 1) == 1:
+        return words.reshape(size)
+    if words.shape[:-1] == outer and words.ndim == 2 and words.strides[0] % 4 == 0:
+        return words
+    try:
+        return np.ascontiguousarray(np.broadcast_to(words, (*outer, size))).reshape(-1, size)
+    except ValueError:
+        raise ValueError(f"mask holds rows of shape {words.shape[:-1]}, the rows of logits have {outer}") from None
+
+
+def check_fits(steps: Sequence[Prepared], n: int) -> None:
+    """Operands lie within a row of ``n`` values."""
+    for step in steps:
+        if step.needs > n and step.bias is not None:
+            at = int((step.bias.ids >= n).argmax())
+            offsets = step.bias.offsets
+            row = "" if offsets is None else f" (row {int(np.searchsorted(offsets, at, side='right')) - 1})"
+            raise ValueError(f"logit_bias: token id {step.bias.ids[at]} must be in [0, {n}){row}")
+        if step.needs > n:
+            raise ValueError(f"mask must cover at most the {n} tokens of a row, got one of {step.needs} or more")

@@ -1,0 +1,183 @@
+"""One call of the pipeline for every argument: checked inputs, results laid out, blocks of rows run, errors raised."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import _bfloat16 as half
+from fastlogits import _core, _inputs, _prepare, _threads
+from fastlogits._errors import Status, refuse_row
+from fastlogits._results import Candidates, SampleResult
+
+Array = NDArray[Any]
+
+
+class Call:
+    """The checked arguments of one call, in the form that `_core.PlanTask` takes."""
+
+    def __init__(
+        self,
+        plan: _core.Plan,
+        logits: Any,
+        context: Any = None,
+        prompt_length: Any = 0,
+        position: Any = None,
+        keys: Any = None,
+        threads: Any = None,
+        on_error: str = "raise",
+    ) -> None:
+        self.x = _inputs.logits_array("logits", logits)
+        self.outer, self.n = self.x.shape[:-1], self.x.shape[-1]
+        self.rows = math.prod(self.outer)
+        self.code = _core.dtype_code(self.x)
+        if self.n == 0 and self.rows:
+            raise ValueError(f"logits must have at least one token per row, got shape {self.x.shape}")
+        self.plan = bound(plan, self.outer)
+        if not plan.fits(self.n) and self.rows:
+            _prepare.check_fits(plan.prepared, self.n)
+        self.threads = _inputs.thread_count(threads)
+        if on_error not in ("raise", "status"):
+            raise ValueError(f"on_error must be 'raise' or 'status', got {on_error!r}")
+        self.status = np.zeros(self.rows, np.int32) if on_error == "status" else None
+        ids, offsets = _inputs.context_arrays(context, self.outer, self.rows)
+        none = type(prompt_length) is int and prompt_length == 0
+        starts = None if none else _inputs.row_integers("prompt_length", prompt_length, self.outer, low=0)
+        self.inputs: dict[str, Any] = {
+            "context": ids,
+            "offsets": offsets,
+            "prompt_length": starts,
+            "position": _inputs.row_integers("position", position, self.outer),
+            "keys": _inputs.row_integers("keys", keys, self.outer),
+        }
+
+    def run(self, seed: int = 0, **results: Any) -> _core.PlanTask:
+        """Runs all rows; the first bad one raises unless the status is wanted."""
+        task = _core.PlanTask(self.plan, self.x, seed=seed, status=self.status, **self.inputs, **results)
+        _threads.run_blocks(task.run, self.rows, self.threads)
+        if task.failures:
+            row, status, step, value = min(task.failures)
+            refuse_row(self.outer, row, status, step, value, self.n, [step.name for step in self.plan.steps])
+        return task
+
+    def wide(self) -> bool:
+        """Whether log-probs are float64."""
+        return self.code == _core.F64
+
+    def answer(self, result: Any) -> Any:
+        """``result``, or with ``on_error="status"`` the pair (result, status)."""
+        if self.status is None:
+            return result
+        return result, self.status.reshape(self.outer) if self.outer else Status(int(self.status[0]))
+
+    def shaped(self, values: Array) -> Any:
+        """One value per row in the shape of the batch, a Python number for a single row."""
+        return values.reshape(self.outer) if self.outer else values.item()
+
+
+def bound(plan: _core.Plan, outer: tuple[int, ...]) -> _core.Plan:
+    """``plan`` itself where its per-row values already lie as the rows do, else one with the values broadcast."""
+    if plan.shape == () or plan.shape == outer:
+        return plan
+    spread = _core.Plan()
+    spread._fill(plan.steps, tuple(_prepare.spread(plan.prepared, outer)), outer)
+    return spread
+
+
+def sample(
+    plan: _core.Plan,
+    logits: Any,
+    context: Any,
+    prompt_length: Any,
+    rng: Any,
+    position: Any,
+    keys: Any,
+    logprobs: Any,
+    out: Any,
+    threads: Any,
+    on_error: str,
+) -> Any:
+    """`Sampler.sample` of any arguments."""
+    call = Call(plan, logits, context, prompt_length, position, keys, threads, on_error)
+    top_n = None if logprobs is None else _top_n(logprobs)
+    target = None if out is None else _inputs.out_array(out, call.outer, -1, call.x)
+    direct = target is not None and target.flags.c_contiguous and target.flags.aligned
+    ids = target.reshape(-1) if target is not None and direct else np.full(call.rows, -1, np.int64)
+    results: dict[str, Any] = {} if top_n is None else _logprob_arrays(call.rows, min(top_n, call.n))
+    call.run(_inputs.seed_word(rng), ids=ids, **results)
+    if target is not None and not direct:
+        target[...] = ids.reshape(call.outer)
+    drawn = call.shaped(ids) if out is None else out
+    return call.answer(drawn if top_n is None else _sample_result(call, drawn, results, top_n))
+
+
+def _top_n(logprobs: Any) -> int:
+    """The checked ``logprobs=``."""
+    try:
+        top_n = operator.index(logprobs)
+    except TypeError:
+        raise TypeError(f"logprobs must be an integer >= 0 or None, got {logprobs!r}") from None
+    if top_n < 0:
+        raise ValueError(f"logprobs must be an integer >= 0 or None, got {top_n}")
+    return top_n
+
+
+def _logprob_arrays(rows: int, columns: int) -> dict[str, Any]:
+    """Room for all that C reports beside the drawn ids."""
+    return {
+        "logprobs": np.full(rows, np.nan),
+        "raw_logprobs": np.full(rows, np.nan),
+        "ranks": np.full(rows, -1, np.int64),
+        "top_ids": np.full((rows, columns), -1, np.int64),
+        "top_logprobs": np.full((rows, columns), np.nan),
+    }
+
+
+def _sample_result(call: Call, ids: Any, results: dict[str, Any], top_n: int) -> SampleResult:
+    """The arrays of `_logprob_arrays` in the types and shapes of the result, columns beyond the row padded."""
+    dtype = np.float64 if call.wide() else np.float32
+    missing = top_n - results["top_ids"].shape[1]
+    top_ids = np.pad(results["top_ids"], ((0, 0), (0, missing)), constant_values=-1)
+    top_logprobs = np.pad(results["top_logprobs"], ((0, 0), (0, missing)), constant_values=-np.inf)
+    return SampleResult(
+        ids,
+        call.shaped(results["logprobs"].astype(dtype)),
+        call.shaped(results["raw_logprobs"].astype(dtype)),
+        call.shaped(results["ranks"]),
+        top_ids.reshape(*call.outer, top_n),
+        top_logprobs.astype(dtype).reshape(*call.outer, top_n),
+    )
+
+
+def dense(call: Call, end: str, rng: Any, out: Any) -> Any:
+    """The ends ``probs`` and ``logits``: one value per token, in the type of the logits."""
+    check_rng(rng)
+    if out is None:
+        target = half.new(call.x.shape, half.result_code(call.code))
+    else:
+        target = _inputs.out_array(out, call.x.shape, call.code, call.x)
+    call.run(**{end: target})
+    return call.answer(target if out is None else out)
+
+
+def candidates(call: Call, rng: Any) -> Any:
+    """The end `Sampler.candidates`."""
+    check_rng(rng)
+    counts = np.zeros(call.rows, np.int64)
+    task = call.run(counts=counts)
+    parts = [task.listings[begin] for begin in sorted(task.listings)]
+    dtype = np.float64 if call.wide() else np.float32
+    ids = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
+    logits, logprobs = (np.concatenate([np.empty(0), *(part[i] for part in parts)]).astype(dtype) for i in (1, 2))
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    return call.answer(Candidates(ids, logits, logprobs, offsets))
+
+
+def check_rng(rng: Any) -> None:
+    """Refuses what `sample` would refuse; no step of these ends spends a word yet."""
+    if not isinstance(rng, np.random.Generator | np.random.BitGenerator | np.random.SeedSequence | None):
+        _inputs.seed_word(rng)

@@ -1,0 +1,153 @@
+"""Users' files and lists: logits from .npy and .npz, the choice of rows, context ids."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastlogits.cli import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NPY, NPZ = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
+# What numpy.load and the zip reader raise on a damaged file.
+DAMAGED = (ValueError, OSError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def first_bytes(path: str) -> bytes:
+    """The start of a file, which names its format."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(6)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+def read_array(path: str, key: str | None, wanted: str) -> NDArray[Any]:
+    """The array of a .npy, mapped, or the one named `key` of a .npz: else `wanted`, else the only one there is."""
+    magic = first_bytes(path)
+    if not magic.startswith((NPY, *NPZ)):
+        raise UserError(f"{path}: not a .npy or .npz file")
+    if magic.startswith(NPY) and key is not None:
+        raise UserError(f"{path}: a .npy file holds one array without a name; --key {key} is for .npz files")
+    try:
+        if magic.startswith(NPY):
+            mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            return mapped
+        with np.load(path, allow_pickle=False) as archive:
+            member: NDArray[Any] = archive[chosen_name(path, archive.files, key, wanted)]
+            return member
+    except MemoryError:
+        raise UserError(f"{path}: the array does not fit into memory") from None
+    except DAMAGED as error:
+        if "allow_pickle" in str(error):
+            raise UserError(f"{path}: holds Python objects (a pickle), which are never loaded") from None
+        raise UserError(f"{path}: damaged or incomplete: {error}") from None
+
+
+def chosen_name(path: str, names: list[str], key: str | None, wanted: str) -> str:
+    """Which array of a .npz to read."""
+    if key is None:
+        key = wanted if wanted in names or len(names) != 1 else names[0]
+    if key not in names:
+        raise UserError(f"{path}: no array {key!r}; it holds {', '.join(names) or 'no array'} (choose with --key)")
+    return key
+
+
+def read_rows(path: str, key: str | None) -> NDArray[Any]:
+    """The logits of a file as [rows, V], leading axes flattened in C order; one row if it holds [V].
+
+    Raises
+    ------
+    UserError
+        What cannot be read as numbers in rows, with the reason.
+    """
+    array = read_array(path, key, "logits")
+    if array.dtype == np.dtype("V2"):
+        raise UserError(f"{path}: two-byte records without a type (bfloat16 saved by NumPy?); save it as float32")
+    if array.dtype.kind not in "fiu":
+        raise UserError(f"{path}: logits must be floating or integer numbers, got dtype {array.dtype}")
+    if array.ndim == 0 or array.shape[-1] == 0:
+        raise UserError(f"{path}: logits must have shape [V] or [..., V] with V >= 1, got {list(array.shape)}")
+    return array.reshape(-1, array.shape[-1])
+
+
+def chosen_rows(text: str | None, rows: int, path: str) -> range:
+    """The row numbers of ``--row``: all, one (negative: from the end), or a range like Python's."""
+    if text is None:
+        return range(rows)
+    there = f"{path} has {rows} row{'s' * (rows != 1)}"
+    if not re.fullmatch(r"-?\d+|(-?\d+)?:(-?\d+)?(:(-?\d+)?)?", text.strip()):
+        raise UserError(f"--row must be a row number or a range like 2:5, got {text!r}")
+    if ":" not in text:
+        number = int(text)
+        if not -rows <= number < rows:
+            raise UserError(f"--row {number} is out of range: {there}, counted from 0")
+        return range(rows)[number : number + 1 or None]
+    try:
+        chosen = range(rows)[slice(*(int(part) if part.strip() else None for part in text.split(":")))]
+    except ValueError:
+        raise UserError(f"--row {text}: the step must not be 0") from None
+    if not chosen:
+        raise UserError(f"--row {text} selects nothing: {there}, counted from 0")
+    return chosen
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Token ids: one list for every row, or one list per row."""
+
+    lists: list[list[int]]
+    per_row: bool
+
+    def of_row(self, row: int) -> list[int]:
+        """The context of a row."""
+        return self.lists[row if self.per_row else 0]
+
+    def check(self, rows: int, path: str) -> None:
+        """One list per row must be as many as the file has rows."""
+        if self.per_row and len(self.lists) != rows:
+            raise UserError(f"--context holds {len(self.lists)} lists, but {path} has {rows} rows")
+
+
+def read_contexts(text: str | None) -> Contexts:
+    """``--context``: ids separated by commas or spaces, a JSON list, or a .npy, .npz or text file of such."""
+    if text is None:
+        return Contexts([[]], per_row=False)
+    if re.fullmatch(r"[\s\d,\[\]-]*", text):
+        return contexts_in(text, "--context")
+    if first_bytes(text).startswith((NPY, *NPZ)):
+        return as_contexts(read_array(text, None, "context").tolist(), text)
+    try:
+        return contexts_in(Path(text).read_text("utf-8"), text)
+    except UnicodeDecodeError:
+        raise UserError(f"{text}: neither .npy, .npz nor text") from None
+
+
+def contexts_in(text: str, name: str) -> Contexts:
+    """Contexts written as a JSON list, or as ids separated by commas or spaces."""
+    if not text.strip().startswith("["):
+        text = f"[{','.join(text.replace(',', ' ').split())}]"
+    try:
+        return as_contexts(json.loads(text), name)
+    except (json.JSONDecodeError, RecursionError):
+        raise UserError(f"{name}: not a list of token ids") from None
+
+
+def as_contexts(value: Any, name: str) -> Contexts:
+    """Nested lists as `Contexts`."""
+    if not isinstance(value, list):
+        value = [value]
+    per_row = bool(value) and isinstance(value[0], list)
+    lists = value if per_row else [value]
+    if not all(isinstance(each, list) and all(type(token) is int for token in each) for each in lists):
+        raise UserError(f"{name}: token ids must be integers, in one list or in one list per row")
+    return Contexts(lists, per_row)

@@ -1,0 +1,153 @@
+"""The commands, their options, and what becomes of an error."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from fastlogits.cli import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RICH_MISSING = 'the tables and bars need rich: pip install "fastlogits[cli]" (info, explain and --json work without it)'
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong, and where help is, on standard error; exit code 2."""
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
+
+
+def one_line(message: object) -> str:
+    """The text of `message` without line breaks."""
+    return " ".join(str(message).split())
+
+
+def bias_pair(text: str) -> tuple[int, float]:
+    """``ID:VALUE`` as (id, bias); a value may be -inf."""
+    token, colon, value = text.partition(":")
+    try:
+        pair = int(token), float(value)
+    except ValueError:
+        colon = ""
+    if not colon or math.isnan(pair[1]):
+        raise argparse.ArgumentTypeError(f"must be ID:VALUE, as in 42:-1.5 or 42:-inf, got {text!r}")
+    return pair
+
+
+def seed_number(text: str) -> int:
+    """A seed: an integer >= 0."""
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 0, got {text!r}")
+    return seed
+
+
+def add_json(command: argparse.ArgumentParser) -> None:
+    """The option every command has."""
+    command.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def add_rows(command: argparse.ArgumentParser) -> None:
+    """The options that say which rows of which files."""
+    group = command.add_argument_group("rows")
+    group.add_argument("files", nargs="+", metavar="FILE", help=".npy or .npz with logits [V] or [..., V]")
+    group.add_argument("--key", metavar="NAME", help="array of the .npz (default: logits, or the only one)")
+    group.add_argument(
+        "--row", metavar="R", help="row number or range start:stop:step, counted over all leading axes (default: all)"
+    )
+
+
+def add_steering(command: argparse.ArgumentParser) -> None:
+    """The options that make a Sampler, off unless given, and the inputs of its call."""
+    group = command.add_argument_group("steering (all off by default; edits come first, then temperature and cuts)")
+    group.add_argument("--repetition-penalty", type=float, metavar="THETA", help="> 0; over all context tokens")
+    group.add_argument("--frequency-penalty", type=float, metavar="ALPHA", help="per occurrence behind the prompt")
+    group.add_argument("--presence-penalty", type=float, metavar="ALPHA", help="once, for tokens behind the prompt")
+    group.add_argument(
+        "--logit-bias", type=bias_pair, action="append", metavar="ID:VALUE", help="repeatable; -inf bans the token"
+    )
+    picks = group.add_mutually_exclusive_group()
+    picks.add_argument("--temperature", type=float, metavar="T", help=">= 0; 0 is greedy")
+    picks.add_argument("--greedy", action="store_true", help="take the likeliest token")
+    group.add_argument("--top-k", type=int, metavar="K", help="keep the K likeliest; 0 and -1 are off")
+    group.add_argument("--top-p", type=float, metavar="P", help="in [0, 1]; keep the nucleus of mass P")
+    group.add_argument("--min-p", type=float, metavar="P", help="in [0, 1]; keep what is P times as likely as the top")
+    group.add_argument(
+        "--context", metavar="IDS", help="token ids so far: 5,7,9 or [[5],[7,9]] (one list per row), or a file of them"
+    )
+    group.add_argument("--prompt-length", type=int, default=0, metavar="N", help="context tokens that are the prompt")
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    import fastlogits
+
+    top = Parser(prog="fastlogits", description="From logits to the next token, in one pass over the row.")
+    top.add_argument("--version", action="version", version=f"fastlogits {fastlogits.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+
+    demo = commands.add_parser("demo", help="the main job on real logits of a small language model")
+    demo.add_argument("--seed", type=seed_number, metavar="S", help="another course of the text")
+    add_json(demo)
+
+    sample = commands.add_parser("sample", help="draw a token from each row of your files")
+    add_rows(sample)
+    add_steering(sample)
+    sample.add_argument("--seed", type=seed_number, metavar="S", help="default: a new one, which is shown")
+    sample.add_argument("--logprobs", type=int, default=0, metavar="N", help="also show the N likeliest of each row")
+    add_json(sample)
+
+    explain = commands.add_parser("explain", help="how rows of your files are worked on, and what each step leaves")
+    add_rows(explain)
+    add_steering(explain)
+    add_json(explain)
+
+    add_json(commands.add_parser("info", help="version, instruction sets, CPU and threads"))
+
+    bench = commands.add_parser("bench", help="a short speed table on this machine, beside NumPy and SciPy")
+    bench.add_argument("--vocab", type=int, default=128_256, metavar="V", help="logits per row (default: 128256)")
+    bench.add_argument("--seconds", type=float, default=8.0, metavar="S", help="time to spend (default: 8)")
+    add_json(bench)
+    return top
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line; the exit code."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a token's text may have no place in the terminal's encoding
+    try:
+        options = parser().parse_args(argv)
+        command = importlib.import_module(f"fastlogits.cli.{options.command}")
+        command.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone: nothing is left to say, not even when the interpreter flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except UserError as error:
+        return complain(error)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "rich":
+            raise
+        return complain(RICH_MISSING)
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as finish:
+        return finish.code if isinstance(finish.code, int) else 0
+    return 0
+
+
+def complain(message: object) -> int:
+    """One line on standard error; the exit code."""
+    print(f"fastlogits: error: {one_line(message)}", file=sys.stderr)
+    return 2

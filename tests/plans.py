@@ -1,0 +1,170 @@
+"""Random rows and random plans: steps in any order, twice over, edits behind cuts, ties, one survivor.
+
+Everything is a function of the seed. Values that could tie by one rounding are kept apart from values that tie in
+earnest: tied rows meet biases of eighths and temperatures of powers of two, other parameters are continuous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import reference, steps
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row, one plan and the inputs of the call."""
+
+    name: str
+    row: NDArray[Any]
+    plan: tuple[Any, ...]
+    context: list[int]
+    prompt_length: int
+    seed: int
+
+    def __repr__(self) -> str:
+        return (
+            f"Case({self.seed}: {self.name} {self.row.dtype}[{self.row.size}], {list(self.plan)}, "
+            f"{len(self.context)} context ids, prompt_length={self.prompt_length})"
+        )
+
+    def inputs(self) -> dict[str, Any]:
+        return {"context": self.context, "prompt_length": self.prompt_length}
+
+
+def random_row(rng: np.random.Generator, n: int, real: NDArray[Any] | None = None) -> tuple[str, NDArray[np.float64]]:
+    """One row [n] of a random class; `real` rows are cut and reordered to n."""
+    kind = rng.choice(["normal", "flat", "peaky", "ties", "coarse", "equal", "banned", "single", "sorted", "real"])
+    row = rng.normal(size=n) * rng.choice([1.0, 3.0, 5.0])
+    if kind == "real" and real is not None:
+        row = rng.permutation(real[rng.integers(len(real))].astype(np.float64))[:n]
+    elif kind == "flat":
+        row = rng.normal(size=n) * rng.choice([1e-3, 0.1, 0.5])
+    elif kind == "peaky":
+        row[rng.integers(n, size=3)] += rng.uniform(5, 25, 3)
+    elif kind == "ties":
+        row = np.round(row * 8) / 8
+    elif kind == "coarse":
+        row = np.round(row / 2)
+    elif kind == "equal":
+        row = np.full(n, np.round(row[0] * 8) / 8)
+    elif kind == "banned":
+        row[rng.random(n) < rng.choice([0.3, 0.9, 0.99])] = -np.inf
+        row[rng.integers(n)] = 0.5
+    elif kind == "single":
+        row[np.arange(n) != rng.integers(n)] = -np.inf
+    elif kind == "sorted":
+        row = np.sort(row)[:: rng.choice([1, -1])]
+    return str(kind), row
+
+
+def random_step(rng: np.random.Generator, kind: str, n: int, tied: bool) -> Any:
+    """One step with random parameters; `tied` rows get parameters that keep ties exact."""
+    keep = int(rng.choice([1, 1, 1, 2, 5, 50]))
+    joint = bool(rng.random() < 0.15)
+    window = None if rng.random() < 0.5 else int(rng.integers(0, 40))
+    if kind == "temperature":
+        if rng.random() < 0.03:
+            return steps.Temperature(0)
+        return steps.Temperature(float(rng.choice([0.25, 0.5, 1, 2, 4]) if tied else np.exp(rng.uniform(-1.5, 1.5))))
+    if kind == "top_k":
+        few, some, many = rng.integers(1, 3), rng.integers(1, 60), rng.integers(1, n + 1)
+        k = int(rng.choice([few, some, many, np.exp(rng.uniform(0, np.log(n)))], p=[0.07, 0.31, 0.31, 0.31]))
+        return steps.TopK(k, min_keep=keep, ties=str(rng.choice(["id", "id", "keep"])), joint=joint)
+    if kind == "top_p":
+        any_p, high = rng.random(), 0.9 + 0.1 * rng.random()
+        p = float(rng.choice([0.0, any_p, high, 0.999, 1.0], p=[0.03, 0.4, 0.4, 0.12, 0.05]))
+        return steps.TopP(p, min_keep=keep, joint=joint)
+    if kind == "min_p":
+        p = float(rng.choice([1.0, np.exp(rng.uniform(-12, 0)), 0.05, 0.001], p=[0.03, 0.57, 0.2, 0.2]))
+        return steps.MinP(p, min_keep=keep)
+    if kind == "repetition_penalty":
+        theta = float(rng.choice([0.5, 1, 2, 4]) if tied else np.exp(rng.uniform(-0.4, 0.7)))
+        return steps.RepetitionPenalty(theta, window)
+    if kind in ("frequency_penalty", "presence_penalty"):
+        alpha = float(np.round(rng.normal() * 8) / 8 if tied else rng.normal())
+        made: Any = steps.FrequencyPenalty if kind == "frequency_penalty" else steps.PresencePenalty
+        return made(alpha, window)
+    if kind == "logit_bias":
+        ids = rng.choice(n, min(n, int(rng.integers(1, 25))), replace=False)
+        values = rng.normal(size=len(ids)) * 5
+        values = np.round(values * 8) / 8 if tied else values
+        values[rng.random(len(ids)) < 0.2] = -np.inf
+        return steps.LogitBias((ids, values))
+    if kind == "mask":
+        allowed = rng.random(n) < rng.choice([0.02, 0.5, 0.99])
+        if rng.random() < 0.5:
+            return steps.Mask(allowed[: max(1, n - int(rng.integers(0, 3)))])
+        packed = np.zeros(-(-n // 32) * 4, np.uint8)
+        packed[: -(-n // 8)] = np.packbits(allowed, bitorder="little")
+        return steps.Mask(packed.view("<i4").astype(np.int32))
+    return steps.Greedy()
+
+
+KINDS = (
+    *("temperature", "temperature", "top_k", "top_k", "top_p", "top_p", "min_p", "min_p"),
+    *("repetition_penalty", "frequency_penalty", "presence_penalty", "logit_bias", "mask"),
+)
+
+
+def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> Case:
+    """The case of this seed; V is `large` if given, else up to 5,000."""
+    rng = np.random.default_rng([seed, 0xCA5E])
+    n = large or int(rng.choice([rng.integers(1, 40), rng.integers(50, 600), rng.integers(600, 5000)]))
+    name, row = random_row(rng, n, real)
+    tied = name in ("ties", "coarse", "equal")
+    kinds = list(rng.choice(KINDS, int(rng.integers(1, 9))))
+    if rng.random() < 0.03:
+        kinds.append("greedy")
+    plan = tuple(random_step(rng, str(kind), n, tied) for kind in kinds)
+    if rng.random() < 0.5:
+        plan = (*plan, steps.Draw())
+    context = rng.integers(0, n, int(rng.choice([0, rng.integers(1, 30), rng.integers(1, 300)]))).tolist()
+    dtype = np.float64 if rng.random() < 0.1 else np.float16 if rng.random() < 0.1 else np.float32
+    # Float64 rows hold float32 values: neighbours stay apart through any chain of temperatures.
+    held = row.astype(np.float32 if dtype == np.float64 else dtype).astype(dtype)
+    return Case(name, held, plan, context, int(rng.integers(0, len(context) + 1)), seed)
+
+
+def run(case: Case) -> NDArray[np.float64] | None:
+    """Processed logits of the reference, None where no token is left."""
+    row = reference.Row(case.row, case.context, case.prompt_length)
+    try:
+        return reference.process(row, case.plan)
+    except ValueError:
+        return None
+
+
+def margin(case: Case) -> float:
+    """How near the nearest top_p of the plan comes to keeping another prefix: min |running mass / total - p|."""
+    nearest = np.inf
+    for i, step in enumerate(case.plan):
+        if step.name == "top_p" and step.p < 1:
+            row = reference.Row(case.row, case.context, case.prompt_length)
+            before = (*case.plan[:i], replace(step, p=1.0))  # the same marks for joint masses, nothing cut
+            row.logits = reference.process(row, before)
+            mass = row.masses() if not step.joint or row.mass is None else row.mass
+            running = np.cumsum(mass[row.order()])
+            total = mass.sum() if step.joint else running[-1]
+            nearest = min(nearest, float(np.abs(running / total - step.p).min()))
+    return nearest
+
+
+def interval(logits: NDArray[np.float64], token: int) -> tuple[float, float]:
+    """The u for which the reference draws this token: [below, above)."""
+    masses = reference.Row(logits).masses()
+    running = np.cumsum(masses)
+    return float((running[token] - masses[token]) / running[-1]), float(running[token] / running[-1])
+
+
+def cuts_first(plan: Sequence[Any]) -> tuple[Any, ...]:
+    """A wrong plan on purpose: every rank or ratio cut is applied before the first mass step, whatever lies between."""
+    mass = next((i for i, step in enumerate(plan) if step.name == "top_p"), len(plan))
+    behind = [step for step in plan[mass:] if step.name in ("top_k", "min_p")]
+    rest = [step for step in plan[mass:] if step.name not in ("top_k", "min_p")]
+    return (*plan[:mass], *behind, *rest)

@@ -1,0 +1,183 @@
+"""What is compiled into the extension, where instruction sets may appear, and what the source distribution holds."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from fastlogits import _core
+
+ROOT = Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
+ISA_SOURCES = {"csrc/isa/avx2.c", "csrc/isa/avx512.c"}
+# Every instruction with a VEX or EVEX prefix is printed with a leading v; verr and verw are older than either.
+VECTOR = re.compile(r"\t(?!verr|verw)v[a-z0-9]+\b|%[yz]mm\d|%xmm(?:1[6-9]|2\d|3[01])\b")
+# Masking words of the control register are set in environment.c; they belong to the baseline.
+INTRINSIC = re.compile(
+    r"\b_mm(?!_[gs]etcsr\b)\d*_\w+|\b__m(?:64|128|256|512)\w*|\b__mmask\d+"
+    r"|\b(?:float|u?int|poly)(?:8|16|32|64)x\d+(?:x\d+)?_t\b|\bv[a-z]\w*q?_[fsup](?:8|16|32|64)\b"
+)
+ALLOCATION = re.compile(r"\b(?:malloc|calloc|realloc|free|aligned_alloc|posix_memalign|alloca|strdup|fl_buffer)\s*\(")
+MATH = (
+    "acos asin atan atan2 cbrt ceil cos cosh erf exp exp2 exp10 expm1 fabs fdim floor fma fmax fmin fmod frexp hypot"
+    " ldexp lgamma llrint llround log log10 log1p log2 logb lrint lround modf nearbyint nextafter pow remainder rint"
+    " round scalbn sin sinh sqrt tan tanh tgamma trunc"
+).split()
+LIBM = {name + suffix for name in MATH for suffix in ("", "f", "l")}
+
+
+def load_setup() -> ModuleType:
+    """setup.py as a module: its flags and its list of sources."""
+    spec = importlib.util.spec_from_file_location("fastlogits_setup", ROOT / "setup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tool(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed (binutils)")
+    return path
+
+
+def output(*command: str | Path) -> str:
+    return subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True, timeout=300).stdout
+
+
+def without_comments(text: str) -> str:
+    return re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every C source compiled alone, with the flags of setup.py and nothing else."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    if shutil.which(compiler[0]) is None:
+        pytest.skip(f"no C compiler ({compiler[0]})")
+    setup = load_setup()
+    flags, _ = setup.unix_flags()
+    folder = tmp_path_factory.mktemp("objects")
+    made = {source: folder / (source.replace("/", "_") + ".o") for source in setup.found(setup.C_SOURCES)}
+
+    def compile_one(source: str) -> None:
+        output(*compiler, *flags, "-fPIC", f"-I{CSRC}", "-c", ROOT / source, "-o", made[source])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(compile_one, made))
+    return made
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="AVX exists on x86-64 only")
+def test_avx_stays_in_its_objects(objects: dict[str, Path]) -> None:
+    """Baseline code that holds one AVX instruction dies on machines without it, dispatcher or not."""
+    objdump = tool("objdump")
+    assert set(objects) >= ISA_SOURCES | {"csrc/isa/scalar.c", "csrc/cpu.c"}
+    for source, made in objects.items():
+        listing = output(objdump, "-d", "--no-show-raw-insn", made)
+        found = [line for line in listing.splitlines() if VECTOR.search(line)]
+        if source in ISA_SOURCES:
+            assert found, f"{source} holds no vector instruction"
+        else:
+            assert not found, f"{source}: {found[:5]}"
+    registers = output(objdump, "-d", "--no-show-raw-insn", objects["csrc/isa/avx2.c"])
+    assert "%zmm" not in registers
+    assert "%ymm" in registers
+    assert "%zmm" in output(objdump, "-d", "--no-show-raw-insn", objects["csrc/isa/avx512.c"])
+
+
+def test_isa_objects_export_their_table_alone(objects: dict[str, Path]) -> None:
+    """An inline function that leaves an ISA object could be the copy that the linker keeps for everybody."""
+    nm = tool("nm")
+    for source, made in objects.items():
+        if source.startswith("csrc/isa/"):
+            name = Path(source).stem
+            defined = {line.split()[-1] for line in output(nm, "-g", "--defined-only", made).splitlines() if line}
+            assert defined <= {f"fl_kernels_{name}"}, source
+
+
+def test_extension_needs_no_libm_and_no_threads() -> None:
+    """Both would raise the oldest glibc that runs a release from 2.17 to 2.27 or 2.34."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("glibc versions exist on Linux only")
+    symbols = [line.split()[-1] for line in output(tool("nm"), "-D", "--undefined-only", _core.__file__).splitlines()]
+    names = {symbol.partition("@")[0] for symbol in symbols}
+    assert "PyErr_SetString" in names, "the listing is that of the extension"
+    assert not names & LIBM
+    assert not {name for name in names if name.startswith(("pthread_create", "GOMP_", "omp_"))}
+    newer = [s for s in symbols if (v := re.search(r"@GLIBC_2\.(\d+)", s)) and int(v[1]) > 17]
+    assert not newer
+    needed = re.findall(r"NEEDED\s+(\S+)", output(tool("objdump"), "-p", _core.__file__))
+    assert not [library for library in needed if library.startswith(("libm.", "libgomp", "libstdc++"))]
+
+
+def test_extension_exports_its_init_function_alone() -> None:
+    lines = output(tool("nm"), "-D", "--defined-only", _core.__file__).splitlines()
+    assert [line.split()[-1].partition("@")[0] for line in lines] == ["PyInit__core"]
+
+
+def test_intrinsics_stay_in_the_vector_headers() -> None:
+    """Kernels are written over the vocabulary of csrc/vec, once for all instruction sets."""
+    seen = []
+    for path in sorted(CSRC.rglob("*.[ch]")):
+        found = INTRINSIC.findall(without_comments(path.read_text()))
+        if path.parent.name == "vec":
+            seen += found
+        else:
+            assert not found, f"{path.relative_to(ROOT)}: {sorted(set(found))}"
+    assert any(name.startswith("_mm512_") for name in seen)
+    assert any(name.startswith("float32x4") for name in seen)
+
+
+def test_kernels_allocate_nothing() -> None:
+    paths = sorted(CSRC.glob("kernels/*")) + sorted(CSRC.glob("vec/*")) + sorted(CSRC.glob("isa/*"))
+    assert len(paths) > 10
+    for path in paths:
+        text = without_comments(path.read_text())
+        assert not ALLOCATION.search(text), path
+        assert not re.search(r"^\s*static\s+(?!const\b|inline\b)[^()=;]*(?:=|;)", text, re.MULTILINE), (
+            f"{path}: a kernel keeps state"
+        )
+
+
+def test_one_flag_list_without_fast_math() -> None:
+    flags, _ = load_setup().unix_flags()
+    assert "-ffp-contract=off" in flags
+    assert not [flag for flag in flags if flag.startswith(("-m", "-Ofast", "-ffast", "-funsafe", "-fassociative"))]
+
+
+def test_sdist_holds_what_a_build_and_a_test_run_need(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    skip = shutil.ignore_patterns(
+        ".git", "build", "dist", "*.egg-info", "*.so", "__pycache__", ".*_cache", ".hypothesis"
+    )
+    shutil.copytree(ROOT, tree, ignore=skip)
+    (tree / "fastlogits" / "_core.c").write_text("left by another build\n")
+    code = f"import setuptools.build_meta as b; print(b.build_sdist({str(tmp_path)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(tmp_path / done.stdout.split()[-1]) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {
+        path.relative_to(ROOT).as_posix()
+        for pattern in ("csrc/**/*", "tests/*.py", "benchmarks/*.py", "fastlogits/**/*", "*.md", "LICENSE", ".ci/run")
+        for path in ROOT.glob(pattern)
+        if path.is_file() and path.suffix not in (".so", ".pyc", ".pyd") and path.name != "_core.c"
+    } | {"setup.py", "pyproject.toml"}
+    assert not wanted - held
+    assert not [name for name in held if name.endswith(("_core.c", ".so", ".o", ".pyc"))]

@@ -1,0 +1,125 @@
+"""Nothing is half there: every public name has an example, a twin in the reference and a benchmark; every step too."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+from typing import Any
+
+import pytest
+import rows
+
+import fastlogits
+from fastlogits import reference, steps
+
+STEPS = re.findall(r"^FL_STEP\(\d+, (\w+), (\w+)\)", (rows.ROOT / "csrc" / "steps.def").read_text(), re.MULTILINE)
+FUNCTIONS = [name for name in fastlogits.__all__ if inspect.isroutine(getattr(fastlogits, name))]
+CLASSES = [name for name in fastlogits.__all__ if inspect.isclass(getattr(fastlogits, name))]
+# What reports on the machine computes nothing, so it has neither twin nor benchmark.
+MACHINE = {"cpu_info", "info", "isa", "isas", "set_threads"}
+COMPUTING = [name for name in FUNCTIONS if name not in MACHINE]
+
+
+def class_of(step: str) -> Any:
+    return getattr(steps, "".join(part.capitalize() for part in step.split("_")))
+
+
+def test_names_are_found() -> None:
+    arrays = {"softmax", "log_softmax", "logsumexp", "argmax", "top_k"}
+    assert arrays | {"sample", "probs", "filter_logits", "candidates"} <= set(COMPUTING)
+    assert {"Sampler"} <= set(CLASSES)
+    assert len(STEPS) >= 11
+    for name in fastlogits.__all__:
+        assert hasattr(fastlogits, name)
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])
+def test_docstring(name: str) -> None:
+    public = getattr(fastlogits, name)
+    text = inspect.getdoc(public) or ""
+    assert len(text.splitlines()[0]) > 10, name
+    if name in COMPUTING or name == "Sampler":
+        assert ">>>" in text, f"{name} has no example"
+        assert "Parameters\n---" in text, f"{name} does not describe its parameters"
+
+
+@pytest.mark.parametrize("name", COMPUTING)
+def test_twin(name: str) -> None:
+    """The twin has the same name and no parameter that the function lacks."""
+    twin = inspect.signature(getattr(reference, name)).parameters
+    ours = inspect.signature(getattr(fastlogits, name)).parameters
+    free = {"plan", "inputs"}
+    assert set(twin) - free <= set(ours), name
+    assert next(iter(twin)) == next(iter(ours)), name
+
+
+@pytest.mark.parametrize("name", COMPUTING)
+def test_benchmark(name: str) -> None:
+    texts = "".join(path.read_text() for path in (rows.ROOT / "benchmarks").glob("*.py"))
+    assert re.search(rf"\b{name}\b", texts), f"benchmarks/ never mentions {name}"
+
+
+@pytest.mark.parametrize(("name", "kind"), STEPS)
+def test_step(name: str, kind: str) -> None:
+    """A line of steps.def comes with a dataclass, a twin with its fields, a docstring with an example, a benchmark."""
+    step = class_of(name)
+    assert step.name == name
+    assert dataclasses.is_dataclass(step)
+    twin = getattr(reference.steps, name)
+    fields = {field.name for field in dataclasses.fields(step)}
+    if kind != "PICK":
+        assert fields == set(inspect.signature(twin).parameters) - {"row"}
+        assert name in inspect.signature(fastlogits.sample).parameters, f"no keyword {name}"
+        assert name in reference._ORDER
+    assert ">>>" in (inspect.getdoc(step) or "")
+    assert len(inspect.getdoc(twin) or "") > 20
+    assert kind in ("EDIT", "MAP", "CUT", "PICK")
+
+
+def test_no_step_without_a_line() -> None:
+    named = {name for name, _ in STEPS}
+    for each in steps.__all__:
+        step = getattr(steps, each)
+        if step is not steps.Step:
+            assert step.name in named, each
+    twins = {name for name in vars(reference.steps) if not name.startswith("_")}
+    assert twins == named
+
+
+def test_short_twins() -> None:
+    """Each function of the reference is at most ten lines of code."""
+    tree = ast.parse((rows.ROOT / "fastlogits" / "reference.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            has_doc = ast.get_docstring(node) is not None
+            body = node.body[1:] if has_doc else node.body
+            lines = sum(each.end_lineno - each.lineno + 1 for each in body if each.end_lineno)
+            assert lines <= 10, node.name
+            assert has_doc or node.name == "__init__", node.name
+
+
+def test_reference_does_not_import_the_core() -> None:
+    tree = ast.parse((rows.ROOT / "fastlogits" / "reference.py").read_text())
+    modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not [module for module in modules if module.startswith("fastlogits")]
+
+
+def test_skips_say_why() -> None:
+    """A skip in the tests names its reason, and nothing is expected to fail."""
+    for path in sorted((rows.ROOT / "tests").glob("*.py")):
+        text = path.read_text()
+        for call in re.findall(r"pytest\.(?:mark\.)?skip(?:if)?\b(?:\(([^\n]*))?", text):
+            assert call.strip() not in ("", ")"), f"{path.name}: a skip without a reason"
+        if path.name != "test_completeness.py":
+            assert "xfail" not in text, path.name
+
+
+@pytest.mark.parametrize("kind", ["sample", "probs", "filter_logits", "candidates"])
+def test_sampler_takes_the_inputs_of_the_function(kind: str) -> None:
+    steering = {name for name, _ in STEPS} | {"penalty_window", "min_keep", "ties", "joint", "preset", "logits", "self"}
+    function = set(inspect.signature(getattr(fastlogits, kind)).parameters) - steering
+    method = set(inspect.signature(getattr(fastlogits.Sampler, kind)).parameters) - steering
+    assert function == method

@@ -1,0 +1,290 @@
+"""Bits: one digest of many results, equal on every instruction set and machine; equal bits for every batch size, row
+position, thread count, alignment and stride.
+
+The inputs are made from integers, so they are the same everywhere. DIGESTS was computed on x86-64; after a change that
+means to change bits, ``python tests/test_digest.py`` prints the new ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import rows
+
+import fastlogits
+from fastlogits import _core, steps
+
+DIGESTS: dict[str, str] = {}
+
+Array = np.ndarray[Any, Any]
+
+
+def type_of(name: str) -> Any:
+    """The NumPy type of that name; skips without ml_dtypes where it is needed."""
+    return np.dtype(pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else name)
+
+
+def plans(n: int) -> Iterator[tuple[Any, ...]]:
+    """Fixed plans that reach every step, order and path."""
+    ids = (rows.words(min(n, 12), 5) % np.uint64(n)).astype(np.int64)
+    bias = steps.LogitBias({int(t): (int(t) % 7 - 3) * 0.75 for t in ids})
+    mask = steps.Mask(rows.words(n, 9) % np.uint64(3) != 0)
+    packed = steps.Mask(rows.words(-(-n // 32), 10).astype(np.uint32).view(np.int32))
+    penalties = (steps.RepetitionPenalty(1.25), steps.FrequencyPenalty(0.5, 20), steps.PresencePenalty(0.375))
+    usual = (steps.Temperature(0.8), steps.TopK(50), steps.TopP(0.95), steps.MinP(0.05))
+    yield ()
+    yield (steps.Temperature(0.7),)
+    yield (steps.Temperature(0),)
+    yield (steps.Greedy(),)
+    yield (steps.TopK(7),)
+    yield (steps.TopK(7, ties="keep"), steps.Temperature(1.5))
+    yield (steps.TopK(max(1, n // 2)),)
+    yield (steps.TopP(0.9),)
+    yield (steps.TopP(0.5), steps.Temperature(1.3))
+    yield (steps.Temperature(3.0), steps.TopP(0.99))
+    yield (steps.MinP(0.1),)
+    yield (steps.Temperature(0.6), steps.MinP(0.02, min_keep=3))
+    yield usual
+    yield usual[::-1]
+    yield (*penalties, bias, *usual, steps.Draw())
+    yield (*penalties, bias, steps.Temperature(0.8), steps.TopP(0.95))
+    yield (*penalties, bias, steps.Temperature(0.9))
+    yield (bias, mask, *usual)
+    yield (packed, steps.TopP(0.8))
+    yield (steps.TopK(40), bias, steps.TopP(0.9), *penalties, steps.MinP(0.01))
+    yield (steps.Temperature(0.5), bias, steps.Temperature(2.0), steps.TopK(30))
+    yield (steps.TopK(20, joint=True), steps.TopP(0.6, joint=True))
+    yield (steps.TopP(0.97), steps.TopK(10), steps.TopP(0.7), steps.MinP(0.2))
+    yield (mask, *penalties, steps.TopP(0.9, min_keep=4))
+
+
+def outcomes(row: Array, n: int) -> Iterator[Any]:
+    """All results on one row, one after the other."""
+    for t in (1.0, 0.7, 1e-3, 50.0):
+        yield from (f(row, temperature=t) for f in (fastlogits.softmax, fastlogits.log_softmax, fastlogits.logsumexp))
+    yield fastlogits.argmax(row)
+    for k in sorted({1, min(n, 40), n}):
+        yield from fastlogits.top_k(row, k)
+    context = (rows.words(40, 3) % np.uint64(n)).astype(np.int64)
+    for i, plan in enumerate(plans(n)):
+        sampler, inputs = fastlogits.Sampler(*plan), {"context": context, "prompt_length": 5}
+        try:
+            found = sampler.candidates(row, **inputs)
+        except ValueError:
+            yield b"no token"
+            continue
+        yield from rows.listed(found)
+        yield from (sampler.probs(row, **inputs), sampler.filter_logits(row, **inputs))
+        for key in range(3):
+            drawn = sampler.sample(row, **inputs, rng=99 + i, keys=[key], logprobs=5)
+            yield from (drawn.ids, drawn.logprobs, drawn.raw_logprobs, drawn.ranks, drawn.top_ids, drawn.top_logprobs)
+
+
+def digest(name: str, lengths: tuple[int, ...]) -> str:
+    """SHA-256 of all outcomes on rows of one type; a NaN counts as one NaN, whatever its sign and payload."""
+    state = hashlib.sha256()
+    for n in lengths:
+        for label, row in rows.exact_rows(n, n):
+            if name == "float16" and label in ("huge", "lowest"):
+                continue  # beyond the range of the type
+            for result in outcomes(row.astype(type_of(name)), n):
+                if isinstance(result, bytes):
+                    state.update(result)
+                    continue
+                value = np.asarray(result)
+                if value.dtype.kind != "i":
+                    wide = np.nan_to_num(value.astype(np.float64), nan=-12345.0, posinf=np.inf, neginf=-np.inf)
+                    value = np.where(wide == 0, np.copysign(0.0, wide), wide)
+                state.update(value.astype(value.dtype.newbyteorder("<")).tobytes())
+    return state.hexdigest()
+
+
+LENGTHS = {"float32": (1, 17, 257, 1000, 5000), "float16": (33, 1000), "bfloat16": (33, 1000), "float64": (33, 1000)}
+_cache: dict[tuple[str, str], str] = {}
+
+
+def digest_on(isa: str, name: str) -> str:
+    if (isa, name) not in _cache:
+        before = _core.isa()
+        _core.set_isa(isa)
+        try:
+            _cache[isa, name] = digest(name, LENGTHS[name])
+        finally:
+            _core.set_isa(before)
+    return _cache[isa, name]
+
+
+@pytest.mark.parametrize("name", list(LENGTHS))
+def test_digest(isa: str, name: str) -> None:
+    type_of(name)
+    found = digest_on(isa, name)
+    print(f"{name} on {isa}: {found}")
+    assert found == digest_on("scalar", name)
+    assert found == DIGESTS[name]
+
+
+@pytest.mark.parametrize("label", ["bell", "ties", "banned"])
+def test_long_rows(isa: str, label: str) -> None:
+    """The same on a row of a real vocabulary's length, against the scalar code."""
+    row = dict(rows.exact_rows(40_001, 4))[label].astype(np.float32)
+    right = _long_right(label, row)
+    assert all(map(rows.same_bits, _some(row), right))
+
+
+def _some(row: Array) -> list[Any]:
+    chain = fastlogits.Sampler(temperature=0.8, top_p=0.95)
+    usual = fastlogits.Sampler(temperature=0.8, top_k=50, top_p=0.95, min_p=0.05)
+    return [
+        fastlogits.softmax(row, temperature=0.9), fastlogits.log_softmax(row), fastlogits.logsumexp(row),
+        *fastlogits.top_k(row, 1000), *rows.listed(chain.candidates(row)), usual.probs(row), chain.filter_logits(row),
+        *(chain.sample(row, rng=1, position=i) for i in range(5)),
+    ]  # fmt: skip
+
+
+_long: dict[str, list[Any]] = {}
+
+
+def _long_right(label: str, row: Array) -> list[Any]:
+    if label not in _long:
+        before = _core.isa()
+        _core.set_isa("scalar")
+        try:
+            _long[label] = _some(row)
+        finally:
+            _core.set_isa(before)
+    return _long[label]
+
+
+# ---- batch, position, threads, alignment, stride -------------------------------------------------------------------
+
+
+def ends(x: Array, **inputs: Any) -> dict[str, Any]:
+    """The four ends and the array functions on a batch or a row."""
+    keys = inputs.pop("keys", None)
+    sampler = fastlogits.Sampler(steps.LogitBias({1: 1.0, 5: -2.0}), steps.Temperature(0.9), steps.TopP(0.9))
+    usual = fastlogits.Sampler(temperature=0.8, top_k=20, min_p=0.01)
+    drawn = sampler.sample(x, rng=3, keys=keys, position=2, logprobs=3, **inputs)
+    return {
+        "sample": tuple(drawn), "probs": sampler.probs(x, **inputs), "filter": usual.filter_logits(x, **inputs),
+        "softmax": fastlogits.softmax(x, temperature=0.7), "log_softmax": fastlogits.log_softmax(x),
+        "logsumexp": fastlogits.logsumexp(x), "argmax": fastlogits.argmax(x), "top_k": tuple(fastlogits.top_k(x, 6)),
+    }  # fmt: skip
+
+
+def row_of(result: Any, r: int) -> Any:
+    return tuple(row_of(part, r) for part in result) if isinstance(result, tuple) else np.asarray(result)[r]
+
+
+def batch(dtype: Any = np.float32, n: int = 1003) -> Array:
+    return np.stack([row for name, row in rows.exact_rows(n, 2) if name not in ("huge", "lowest")]).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64], ids=lambda d: np.dtype(d).name)
+def test_rows_are_alone(isa: str, dtype: Any) -> None:
+    """A row's result does not know its batch, its place in it, or the number of threads."""
+    x = batch(dtype)
+    keys = np.arange(len(x)) * 3 + 1
+    whole = ends(x, keys=keys)
+    alone = [ends(x[r], keys=keys[r : r + 1]) for r in range(len(x))]
+    for name, result in whole.items():
+        for r in range(len(x)):
+            assert rows.same_bits(row_of(result, r), alone[r][name]), (name, r)
+    back = ends(x[::-1], keys=keys[::-1])
+    for name, result in back.items():
+        for r in range(len(x)):
+            assert rows.same_bits(row_of(result, len(x) - 1 - r), alone[r][name]), (name, r)
+    for threads in (2, 3, 0):
+        again = ends(x, keys=keys, threads=threads)
+        for name, result in again.items():
+            assert rows.same_bits(result, whole[name]), (name, threads)
+
+
+def test_many_rows_many_threads() -> None:
+    x = np.tile(batch(n=301), (40, 1))
+    keys = np.arange(len(x))
+    sampler = fastlogits.Sampler(temperature=0.9, top_k=30, top_p=0.9)
+    for kind in ("sample", "candidates", "probs", "filter_logits"):
+        more = {"rng": 5, "keys": keys} if kind == "sample" else {}
+        one = getattr(sampler, kind)(x, **more)
+        for threads in (2, 4, 7):
+            got = getattr(sampler, kind)(x, threads=threads, **more)
+            pair = map(rows.listed, (got, one)) if kind == "candidates" else (got, one)
+            assert rows.same_bits(*pair), (kind, threads)
+
+
+def shifted(x: Array, offset: int) -> Array:
+    """A copy of `x` that starts `offset` bytes behind a 64-byte line."""
+    raw = np.empty(x.nbytes + 128 + offset, np.uint8)
+    start = -raw.ctypes.data % 64 + offset
+    moved = raw[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
+    moved[...] = x
+    return moved
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64], ids=lambda d: np.dtype(d).name)
+def test_alignment(isa: str, dtype: Any) -> None:
+    row = batch(dtype)[0]
+    right = ends(row)
+    for offset in [item * row.itemsize for item in range(16)] + [1, 2, 3, 5, 7, 13]:
+        got = ends(shifted(row, offset))
+        for name in right:
+            assert rows.same_bits(got[name], right[name]), (name, offset)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64], ids=lambda d: np.dtype(d).name)
+def test_strides(isa: str, dtype: Any) -> None:
+    x = batch(dtype, n=700)
+    right = ends(x)
+    wide = np.zeros((len(x), 700, 3), dtype)
+    wide[:, :, 1] = x
+    records = np.zeros(x.shape, [("id", np.int32), ("logit", dtype), ("p", np.float32)])
+    records["logit"] = x
+    odd = np.zeros(x.shape, [("pad", np.uint8), ("logit", dtype)])
+    odd["logit"] = x
+    forms = {
+        "every third": wide[:, :, 1], "field of records": records["logit"], "misaligned field": odd["logit"],
+        "Fortran order": np.asfortranarray(x), "reversed": np.ascontiguousarray(x[:, ::-1])[:, ::-1],
+        "byte-swapped": x.astype(x.dtype.newbyteorder()), "every other row": np.repeat(x, 2, axis=0)[::2],
+    }  # fmt: skip
+    for form, view in forms.items():
+        got = ends(view)
+        for name in right:
+            assert rows.same_bits(got[name], right[name]), (form, name)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    assert rows.same_bits(ends(frozen)["probs"], right["probs"])
+
+
+def test_output_strides(isa: str) -> None:
+    x = batch(n=700)
+    sampler = fastlogits.Sampler(temperature=0.7, top_p=0.9)
+    calls: dict[str, Any] = {
+        "softmax": fastlogits.softmax, "log_softmax": fastlogits.log_softmax, "probs": sampler.probs,
+        "filter_logits": sampler.filter_logits,
+    }  # fmt: skip
+    for name, call in calls.items():
+        right = call(x)
+        wide = np.full((len(x), 700, 2), 7, np.float32)
+        given = call(x, out=wide[:, :, 1])
+        assert rows.same_bits(np.ascontiguousarray(given), right), name
+        assert (wide[:, :, 0] == 7).all(), name
+        place = x.copy()
+        call(place, out=place)
+        assert rows.same_bits(place, right), name
+
+
+def test_memmap(isa: str, tmp_path: Any) -> None:
+    x = batch(n=500)
+    path = tmp_path / "logits.bin"
+    x.tofile(path)
+    mapped = np.memmap(path, np.float32, "r", shape=x.shape)
+    assert rows.same_bits(np.asarray(fastlogits.probs(mapped, top_p=0.9)), fastlogits.probs(x, top_p=0.9))
+
+
+if __name__ == "__main__":
+    for dtype in LENGTHS:
+        print(f'    "{dtype}": "{digest_on("scalar", dtype)}",')

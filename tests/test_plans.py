@@ -1,0 +1,189 @@
+"""Random plans on random rows against the composition of the reference's steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import plans
+import pytest
+import rows
+
+import fastlogits
+from fastlogits import reference, steps
+
+MASS = 1e-7  # how near to p a float32 sum may decide otherwise
+DRAW = 2e-7  # how near to the end of its interval u may fall otherwise
+
+
+class Tally:
+    """What was compared, and the exceptions that the rules allow."""
+
+    def __init__(self) -> None:
+        self.cases = self.empty = self.nucleus = self.draws = self.stray = 0
+        self.worst = 0.0
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.cases} plans ({self.empty} with no token left): {self.nucleus} nuclei within {MASS} of p; of "
+            f"{self.draws} drawn tokens {self.stray} with u within {DRAW} of an end; worst log-prob {self.worst:.2g}"
+        )
+
+
+def compare(case: plans.Case, tally: Tally) -> None:
+    """Survivors, order, log-probs, probabilities and drawn tokens of one case; AssertionError where they differ."""
+    sampler = fastlogits.Sampler(*case.plan)
+    right = plans.run(case)
+    tally.cases += 1
+    if right is None:
+        tally.empty += 1
+        with pytest.raises(ValueError, match=r"logits|token"):
+            sampler.candidates(case.row, **case.inputs())
+        return
+    order = reference.Row(right).order()
+    got = sampler.candidates(case.row, **case.inputs())
+    if not np.array_equal(got.ids, order):
+        assert plans.margin(case) < MASS, f"{case}: {got.ids[:8]}.. [{got.ids.size}], not {order[:8]}.. [{order.size}]"
+        tally.nucleus += 1
+        return
+    single = case.row.dtype != np.float64
+    np.testing.assert_allclose(got.logits, right[order], rtol=1e-6 if single else 1e-12, atol=1e-6, err_msg=repr(case))
+    scores = reference.log_softmax(right)
+    away = np.abs(got.logprobs - scores[order]).max()
+    tally.worst = max(tally.worst, away if np.abs(scores[order]).max() < 10 else 0.0)
+    np.testing.assert_allclose(got.logprobs, scores[order], rtol=1e-6, atol=2e-6, err_msg=repr(case))
+    probs = np.asarray(sampler.probs(case.row, **case.inputs()), np.float64)
+    least = 1e-4 if case.row.dtype == np.float16 else 1e-37
+    exact = np.exp(scores)
+    sure = exact > least
+    rtol = 1e-3 if case.row.dtype == np.float16 else 2e-6
+    np.testing.assert_allclose(probs[sure], exact[sure], rtol=rtol, err_msg=repr(case))
+    assert not probs[np.isneginf(right)].any(), case
+    for position in range(3):
+        token = sampler.sample(case.row, **case.inputs(), rng=case.seed, position=position)
+        u = reference.uniform(case.seed, 0, position)
+        tally.draws += 1
+        if token != reference.steps.draw(reference.Row(right), u):
+            low, high = plans.interval(right, token)
+            assert low - DRAW <= u < high + DRAW, f"{case}: drew {token}, [{low}, {high}), with u = {u}"
+            assert right[token] > -np.inf, case
+            tally.stray += 1
+
+
+def check(cases: Any) -> Tally:
+    tally = Tally()
+    for case in cases:
+        compare(case, tally)
+    print(tally)
+    # Near misses are rare by their nature; many of them mean something else is wrong.
+    assert tally.nucleus <= 2 + tally.cases // 100
+    assert tally.stray <= 2 + tally.draws // 1000
+    return tally
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_random_plans(part: int) -> None:
+    real = rows.real_rows()
+    check(plans.random_case(seed, real=real) for seed in range(part * 280, (part + 1) * 280))
+
+
+def test_random_plans_on_long_rows() -> None:
+    real = rows.real_rows()
+    check(plans.random_case(seed, large=49152, real=real) for seed in range(100_000, 100_100))
+
+
+def test_random_plans_isas(isa: str) -> None:
+    check(plans.random_case(seed) for seed in range(200_000, 200_060))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(20))
+def test_many_random_plans(part: int) -> None:
+    real = rows.real_rows()
+    first = 1_000_000 + part * 1000
+    check(plans.random_case(seed, 49152 if seed % 20 == 0 else 0, real) for seed in range(first, first + 1000))
+
+
+def test_negative_control() -> None:
+    """A composition that moves later cuts in front of a mass step must be caught: many plans then keep others."""
+    caught = asked = 0
+    for seed in range(2000):
+        case = plans.random_case(seed)
+        wrong = replace(case, plan=plans.cuts_first(case.plan))
+        if wrong.plan == case.plan:
+            continue
+        asked += 1
+        right, other = plans.run(case), plans.run(wrong)
+        caught += not (right is None and other is None) and not (
+            right is not None and other is not None and np.array_equal(right, other)
+        )
+    print(f"negative control: {caught} of {asked} plans differ")
+    assert caught > asked / 10
+    assert asked > 300
+
+
+def test_mass_step_then_rank_cut() -> None:
+    """The smallest case of the rule: top_p before top_k sees the whole row's mass, after it only the survivors'."""
+    row = np.log(np.array([0.3, 0.25, 0.2, 0.15, 0.1], np.float32))
+    before = fastlogits.Sampler(steps.TopP(0.5), steps.TopK(3)).candidates(row)
+    after = fastlogits.Sampler(steps.TopK(3), steps.TopP(0.5)).candidates(row)
+    assert before.ids.tolist() == [0, 1]
+    assert after.ids.tolist() == [0, 1]
+    deeper = fastlogits.Sampler(steps.TopP(0.7), steps.TopK(3)).candidates(row)
+    assert deeper.ids.tolist() == [0, 1, 2]
+    assert fastlogits.Sampler(steps.TopK(3), steps.TopP(0.7)).candidates(row).ids.tolist() == [0, 1]
+
+
+# ---- the nucleus ---------------------------------------------------------------------------------------------------
+
+
+def nucleus_counts(made: Any, p: float) -> tuple[int, int]:
+    """Rows compared and rows whose exact sum lies within 1e-7 of p; AssertionError where another row differs."""
+    compared = near = 0
+    for row in made:
+        x = row.astype(np.float64)
+        order = np.argsort(-x, kind="stable")
+        running = np.cumsum(np.exp(x[order] - x[order[0]]))
+        kept = 1 + np.count_nonzero(running < p * running[-1])
+        got = fastlogits.candidates(row, top_p=p).ids
+        compared += 1
+        if np.abs(running / running[-1] - p).min() < MASS:
+            near += 1
+            assert abs(got.size - kept) <= 1 + np.count_nonzero(np.abs(running / running[-1] - p) < MASS)
+        else:
+            assert np.array_equal(got, order[:kept]), (got.size, kept)
+    return compared, near
+
+
+def random_rows(count: int, seed: int) -> Any:
+    for i in range(count):
+        rng = np.random.default_rng([seed, i])
+        _, row = plans.random_row(rng, int(rng.choice([300, 4000, 49152] if i % 8 == 0 else [300, 2000])))
+        yield row.astype(np.float32)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9, 0.95, 0.999])
+def test_nucleus(p: float) -> None:
+    compared, near = nucleus_counts(random_rows(60, int(p * 1000)), p)
+    print(f"nucleus at p = {p}: {compared} random rows exact, {near} of them within {MASS} of p")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9, 0.95, 0.999])
+def test_nucleus_on_many_rows(p: float) -> None:
+    compared, near = nucleus_counts(random_rows(2000, 7 + int(p * 1000)), p)
+    print(f"nucleus at p = {p}: {compared} random rows exact, {near} of them within {MASS} of p")
+
+
+def test_nucleus_on_real_rows(real_rows: Any) -> None:
+    found = list(rows.real_arrays()) or [("bundled", real_rows)]
+    for name, logits in found:
+        compared, near = nucleus_counts(logits, 0.95)
+        print(f"nucleus at p = 0.95: {compared} rows of {name} exact, {near} of them within {MASS} of p")
+
+
+def test_nucleus_with_ties() -> None:
+    row = np.zeros(1000, np.float32)
+    for p, kept in ((0.0, 1), (0.0005, 1), (0.25, 250), (0.2505, 251), (0.9999, 1000)):
+        assert fastlogits.candidates(row, top_p=p).ids.tolist() == list(range(kept))
