@@ -5,18 +5,15 @@ static int before_cut(const fl_dense *d, double logit, int64_t id) {
     return logit > d->cut_logit || (logit == d->cut_logit && id <= d->cut_id);
 }
 
-int fl_edited_masses(fl_job *j, const fl_mass *m) {
-    (void)m;
-    int64_t n = j->edits.count, groups = fl_groups(n);
+int fl_edited_masses(fl_job *j) {
+    int64_t n = j->edits.n, groups = fl_groups(n);
     j->edited_total = 0;
     if (!n) return 0;
-    double *logit = fl_buffer(j->s, FL_BUF_EDITED, (size_t)(2 * n + groups) * sizeof(double));
-    if (!logit) return -1;
-    double *sums = logit + n;
+    double *sums = fl_buffer(j->s, FL_BUF_EDITED, (size_t)(n + groups) * sizeof(double));
+    if (!sums) return -1;
     j->edited_mass = sums + groups;
-    for (int64_t i = 0; i < n; i++) logit[i] = j->edits.at[i].logit;
     fl_exp64_args args = fl_exp64_args_of(1.0, j->top, 0);
-    j->k->f64_sumexp(logit, n, NULL, &args, sums, j->edited_mass);
+    j->k->f64_sumexp(j->edits.logit, n, NULL, &args, sums, j->edited_mass);
     for (int64_t g = 0; g < groups; g++) j->edited_total += sums[g];
     return 0;
 }
@@ -26,11 +23,12 @@ static double log_total_of(const fl_job *j, const fl_dense *d) {
     double unit = fl_mass_of_logit(&d->mass, j->top), rest = 0;
     double live_top = fl_head_value(&j->program, d->mass.top);
     int top_is_live = live_top >= j->top, skipped = top_is_live;
-    for (int64_t i = 0; i < j->edits.count; i++) {
-        const fl_edit *e = &j->edits.at[i];
-        if (!skipped && e->logit == j->top)
+    for (int64_t i = 0; i < j->edits.n; i++) {
+        int64_t id = j->edits.id[i];
+        double logit = j->edits.logit[i];
+        if (!skipped && logit == j->top)
             skipped = 1;
-        else if (before_cut(d, e->logit, e->id))
+        else if (before_cut(d, logit, id))
             rest += j->edited_mass[i];
     }
     rest += top_is_live ? d->mass.rest : fl_mass_total(&d->mass) / unit;
@@ -52,9 +50,10 @@ int fl_dense_sums(fl_job *j, fl_dense *d) {
     for (int64_t i = 0; i < d->extra_n; i++)
         d->sums[d->extra[i] / FL_BLOCK] +=
             fl_mass_of_logit(&d->mass, fl_head_value(&j->program, fl_row_value(&j->row, d->extra[i])));
-    for (int64_t i = 0; i < j->edits.count; i++) {
-        const fl_edit *e = &j->edits.at[i];
-        if (before_cut(d, e->logit, e->id)) d->sums[e->id / FL_BLOCK] += j->edited_mass[i] * unit;
+    for (int64_t i = 0; i < j->edits.n; i++) {
+        int64_t id = j->edits.id[i];
+        double logit = j->edits.logit[i];
+        if (before_cut(d, logit, id)) d->sums[id / FL_BLOCK] += j->edited_mass[i] * unit;
     }
     d->total = 0;
     for (int64_t b = 0; b < blocks; b++) d->total += d->sums[b];
@@ -65,7 +64,7 @@ int fl_dense_sums(fl_job *j, fl_dense *d) {
 int fl_dense_uniform(fl_job *j, fl_dense *d) {
     int64_t n = j->row.n, groups = fl_groups(n);
     float top = j->k->row_max[FL_F32](j->gmax, groups);
-    if (j->edits.count || j->out->probs || j->out->logits || j->k->count_ge(j->gmax, groups, top) * 2 < groups) return 0;
+    if (j->edits.n || j->out->probs || j->out->logits || j->k->count_ge(j->gmax, groups, top) * 2 < groups) return 0;
     int64_t equal = j->k->row_count[j->row.dtype](j->row.x, n, j->live, top);
     if (equal < n && equal != j->k->row_count[j->row.dtype](j->row.x, n, j->live, d->high)) return 0;
     d->uniform = equal;
@@ -79,8 +78,8 @@ static double survivor_logit(const fl_job *j, const fl_dense *d, int64_t id) {
     if (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1) {
         logit = fl_head_value(&j->program, fl_row_value(&j->row, id));
     } else {
-        const fl_edit *e = fl_edits_find(&j->edits, id);
-        logit = e ? e->logit : -(double)INFINITY;
+        int64_t at = fl_edits_find(&j->edits, id);
+        logit = at >= 0 ? j->edits.logit[at] : -(double)INFINITY;
     }
     return before_cut(d, logit, id) ? logit : -(double)INFINITY;
 }
@@ -114,7 +113,7 @@ static int64_t draw(const fl_job *j, const fl_dense *d, double u) {
 /* 1 + number of survivors with a greater logit. */
 static int64_t rank_of(const fl_job *j, double logit) {
     int64_t above = 0;
-    for (int64_t i = 0; i < j->edits.count; i++) above += j->edits.at[i].logit > logit;
+    for (int64_t i = 0; i < j->edits.n; i++) above += j->edits.logit[i] > logit;
     if (j->row.wide) {
         for (int64_t id = 0; id < j->row.n; id++)
             above += (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1) &&
@@ -160,12 +159,13 @@ static void store_others(const fl_job *j, const fl_dense *d, const fl_rows *out,
         double logit = fl_head_value(&j->program, fl_row_value(&j->row, d->extra[i]));
         store_at(out, j->r, d->extra[i], as_probs ? fl_mass_of_logit(&d->mass, logit) / d->total : logit);
     }
-    for (int64_t i = 0; i < j->edits.count; i++) {
-        const fl_edit *e = &j->edits.at[i];
-        int stays = before_cut(d, e->logit, e->id);
+    for (int64_t i = 0; i < j->edits.n; i++) {
+        int64_t id = j->edits.id[i];
+        double logit = j->edits.logit[i];
+        int stays = before_cut(d, logit, id);
         double v = as_probs ? (stays ? j->edited_mass[i] * unit / d->total : 0.0)
-                            : (stays ? e->logit : -(double)INFINITY);
-        store_at(out, j->r, e->id, v);
+                            : (stays ? logit : -(double)INFINITY);
+        store_at(out, j->r, id, v);
     }
 }
 

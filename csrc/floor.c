@@ -21,8 +21,9 @@ float fl_floor_of(const fl_kernels *k, const float *v, int64_t n, int64_t rank) 
     if (rank > n) return -FLT_MAX;
     top = k->row_max[FL_F32](v, n);
     if (top == -INFINITY) return -FLT_MAX;
-    int64_t lo = ordered(-FLT_MAX), hi = ordered(top) + 1, reached = k->count_ge(v, n, -FLT_MAX);
+    int64_t lo = ordered(-FLT_MAX), hi = ordered(top), reached = k->count_ge(v, n, -FLT_MAX);
     if (reached < rank) return -FLT_MAX;
+    if (k->count_ge(v, n, top) >= rank) return top;
     /* First down from the top in growing steps, since ranks are small and tails are long. */
     for (int64_t step = (int64_t)1 << 20; hi - step > lo; step *= 2) {
         int64_t c = k->count_ge(v, n, unordered(hi - step));
@@ -73,11 +74,23 @@ float fl_row_floor(const fl_kernels *k, fl_scratch *s, const fl_row *row, const 
     if (!smax || rank * 2 > supers) return fl_floor_of(k, gmax, groups, rank);
     float floor = fl_floor_of(k, smax, supers, rank);
     float *passed = fl_buffer(s, FL_BUF_GROUPS, (size_t)groups * sizeof(float));
-    if (!passed || k->count_ge(gmax, groups, floor) <= 2 * rank + 64) return floor;
+    if (!passed || floor == FLT_MAX || k->count_ge(gmax, groups, fl_float_after(floor)) <= 2 * rank + 64) return floor;
     int64_t count = 0;
     for (int64_t g = 0; g < groups; g++) {
         passed[count] = gmax[g];
         count += gmax[g] >= floor;
     }
     return fl_floor_of(k, passed, count, rank);
+}
+
+int64_t fl_trim(const fl_kernels *k, int64_t rank, int64_t n, int32_t *ids, float *values) {
+    if (n <= 2 * rank + 64) return n;
+    float floor = fl_floor_of(k, values, n, rank);
+    int64_t kept = 0, equals = rank;
+    for (int64_t i = 0; i < n; i++) {
+        ids[kept] = ids[i];
+        values[kept] = values[i];
+        kept += values[i] > floor || (values[i] == floor && equals-- > 0);
+    }
+    return kept;
 }

@@ -138,4 +138,8 @@ float fl_floor_of(const fl_kernels *k, const float *v, int64_t n, int64_t rank);
 float fl_row_floor(const fl_kernels *k, fl_scratch *s, const fl_row *row, const uint16_t *live, const float *gmax,
                    const float *smax, int64_t rank);
 
+/* Drops collected values that cannot be among the best `rank` by (value descending, id ascending). Returns how many are
+ * left, in place and still by id. */
+int64_t fl_trim(const fl_kernels *k, int64_t rank, int64_t n, int32_t *ids, float *values);
+
 #endif

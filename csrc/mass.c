@@ -197,7 +197,8 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
         m->args.least = cut > m->args.least ? cut : m->args.least;
         uint32_t bad = k->row_sumexp[row->dtype](row->x, row->n, live, &m->args, m->gmax, m->gsum, m->e);
         m->top = (double)k->row_max[FL_F32](m->gmax, groups);
-        if (bad || m->top > DBL_MAX) return fl_row_fault(row);
+        int fault = bad || m->top > DBL_MAX ? fl_row_fault(row) : FL_OK;
+        if (fault) return fault;
         if (m->top < -DBL_MAX) return FL_NO_FINITE;
         if (!(fabs(m->top) / t < 1e5)) return widened(k, s, row, live, keep_e, m);
         int64_t over = exponent_of(m->top, t) - m->exponent;

@@ -2,7 +2,7 @@
  * row found by a few passes over the kept exponentials. Nothing is sorted but the tokens around the cut. */
 #include "pipeline.h"
 
-enum { LIST_GROUPS = 1024, SAMPLE_BLOCKS = 8, BRACKET = 1024 };
+enum { LIST_GROUPS = 1024, SAMPLE_BLOCKS = 8, BRACKET = 384 };
 
 /* Row value whose mass is t, and how far rounding can have moved it. */
 static double value_of_mass(const fl_mass *m, double t, double *margin) {
@@ -13,7 +13,7 @@ static double value_of_mass(const fl_mass *m, double t, double *margin) {
 
 /* Masses of the edited tokens as floats in the unit of m, behind the doubles. */
 static float *edited_floats(fl_job *j, double unit, int64_t *count) {
-    *count = j->edits.count;
+    *count = j->edits.n;
     float *e = fl_buffer(j->s, FL_BUF_ROW, (size_t)(*count + 1) * sizeof(float));
     for (int64_t i = 0; e && i < *count; i++) {
         double mass = j->edited_mass[i] * unit;
@@ -25,7 +25,7 @@ static float *edited_floats(fl_job *j, double unit, int64_t *count) {
 /* Edited tokens above the row's own top may hold the whole nucleus. */
 static int edited_nucleus(const fl_job *j, double live_top, double target) {
     double sum = 0;
-    for (int64_t i = 0; i < j->edits.count; i++) sum += j->edits.at[i].logit > live_top ? j->edited_mass[i] : 0;
+    for (int64_t i = 0; i < j->edits.n; i++) sum += j->edits.logit[i] > live_top ? j->edited_mass[i] : 0;
     return sum >= target * (1.0 + 1e-9);
 }
 
@@ -88,7 +88,7 @@ typedef struct {
 } bracket;
 
 static int narrow_enough(const bracket *b) {
-    return b->mass_lo - b->mass_hi <= BRACKET * (double)b->lo || (double)b->hi <= (double)b->lo * (1.0 + 0x1p-18);
+    return b->mass_lo - b->mass_hi <= BRACKET * (double)b->lo || (double)b->hi <= (double)b->lo * (1.0 + 0x1p-10);
 }
 
 /* Closes in on the threshold with full passes guided by a sample of eight blocks. */
@@ -99,16 +99,13 @@ static int find_bracket(fl_job *j, const fl_mass *m, const float *edited, int64_
     if (!sample || blocks < SAMPLE_BLOCKS) return -1;
     for (int i = 0; i < SAMPLE_BLOCKS; i++, sampled += FL_BLOCK)
         memcpy(sample + sampled, m->e + blocks * i / SAMPLE_BLOCKS * FL_BLOCK, FL_BLOCK * sizeof(float));
-    double all = k->mass_ge(m->e, n, 0) + k->mass_ge(edited, count, 0), live = k->mass_ge(sample, sampled, 0);
-    double ratio = live / all, aim = target * ratio;
-    j->trace.passes++;
+    double all = fl_mass_total(m) + k->mass_ge(edited, count, 0), ratio = k->mass_ge(sample, sampled, 0) / all;
+    float t = sample_threshold(k, sample, sampled, target * ratio);
     *b = (bracket){.lo = 0, .hi = float_of(0x7f800000), .mass_lo = all, .mass_hi = 0};
     for (int i = 0; i < 24 && !narrow_enough(b); i++) {
-        float t = sample_threshold(k, sample, sampled, aim);
-        if (!(t > b->lo && t < b->hi) || i > 8) {
-            uint32_t low = bits_of(b->lo), high = bits_of(b->hi);
-            t = float_of(low + (high - low) / 2);
-        }
+        /* Many equal values: the sample has nothing between; look right above them. */
+        if (!(t > b->lo && t < b->hi)) t = b->lo * (1.0f + 0x1p-11f);
+        if (!(t > b->lo && t < b->hi) || i > 8) t = float_of(bits_of(b->lo) + (bits_of(b->hi) - bits_of(b->lo)) / 2);
         double mass = k->mass_ge(m->e, n, t) + k->mass_ge(edited, count, t);
         j->trace.passes++;
         if (mass >= target) {
@@ -118,9 +115,16 @@ static int find_bracket(fl_job *j, const fl_mass *m, const float *edited, int64_
             b->hi = t;
             b->mass_hi = mass;
         }
-        /* The sample's own mass at t tells its error there; aim a little past the target to close the other side. */
-        double miss = target - mass, past = 0.1 * fabs(miss) + 200.0 * (double)t;
-        aim = k->mass_ge(sample, sampled, t) + (miss + (miss > 0 ? past : -past)) * ratio;
+        double step = BRACKET * 0.4 * (double)t, miss = target - mass;
+        if (b->lo > 0 && b->mass_hi > 0) {
+            /* Both sides known: between them the mass is nearly linear; land close on either side of the target. */
+            double aim = b->mass_lo - target <= 2 * step ? target - step : target + step;
+            t = (float)((double)b->lo + ((double)b->hi - b->lo) * (b->mass_lo - aim) / (b->mass_lo - b->mass_hi));
+        } else {
+            /* The sample's own mass at t tells its error there; aim past the target to close the other side. */
+            double past = 0.3 * fabs(miss) + step;
+            t = sample_threshold(k, sample, sampled, k->mass_ge(sample, sampled, t) + (miss + (miss > 0 ? past : -past)) * ratio);
+        }
     }
     return narrow_enough(b) ? 0 : -1;
 }
@@ -137,9 +141,9 @@ static int cut_among_equals(fl_job *j, float low, float high, double missing, fl
     double logit = fl_head_value(&j->program, (double)value), each = fl_mass_of_logit(&d->mass, logit);
     int64_t keep = (int64_t)(missing / each);
     keep += (double)keep * each < missing;
-    for (int64_t i = 0; i < j->edits.count; i++)
-        if (j->edits.at[i].logit >= fl_head_value(&j->program, (double)low) &&
-            j->edits.at[i].logit < fl_head_value(&j->program, (double)high))
+    for (int64_t i = 0; i < j->edits.n; i++)
+        if (j->edits.logit[i] >= fl_head_value(&j->program, (double)low) &&
+            j->edits.logit[i] < fl_head_value(&j->program, (double)high))
             return -1;
     if (inside != equal || keep < 1 || keep > equal) return -1;
     d->cut_logit = logit;
@@ -163,16 +167,18 @@ static int cut_among_equals(fl_job *j, float low, float high, double missing, fl
 static int cut_in_list(fl_job *j, float low, float high, int64_t room, double above, double target, fl_dense *d) {
     fl_cands *c = &j->list;
     *c = (fl_cands){.k = j->k, .s = j->s, .edits = &j->edits};
-    if (fl_cands_room(c, room + FL_LANES + j->edits.count)) return FL_NO_MEMORY;
+    if (fl_cands_room(c, room + FL_LANES + j->edits.n)) return FL_NO_MEMORY;
+    float *values = (float *)(void *)c->logit;
     c->raw = j->k->row_collect[j->row.dtype](j->row.x, j->row.n, j->live, j->gmax, low, high, INT64_MAX, room, c->raw_id,
-                                             c->raw_logit);
-    if (c->raw < 0) return cut_among_equals(j, low, high, target - above, d);
-    for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = fl_head_value(&j->program, c->raw_logit[i]);
+                                             values);
+    if (c->raw < 0) return -1;
+    for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = fl_head_value(&j->program, (double)values[i]);
     double level_low = fl_head_value(&j->program, (double)low), level_high = fl_head_value(&j->program, (double)high);
     fl_join_edited(j, level_low, level_high);
     if (fl_cands_sort(c)) return FL_NO_MEMORY;
     double sum = above;
     int64_t keep = 0;
+    d->extra_n = 0;
     while (keep < c->n && sum < target) sum += fl_mass_of_logit(&d->mass, c->logit[keep++]);
     if (sum < target || keep == 0) return -1;
     d->cut_logit = c->logit[keep - 1];
@@ -181,7 +187,7 @@ static int cut_in_list(fl_job *j, float low, float high, int64_t room, double ab
     d->split = 0;
     int32_t *extra = c->order;
     for (int64_t i = 0; i < keep; i++)
-        if (!fl_edits_find(&j->edits, c->id[i])) extra[d->extra_n++] = c->id[i];
+        if (fl_edits_find(&j->edits, c->id[i]) < 0) extra[d->extra_n++] = c->id[i];
     d->extra = extra;
     return FL_OK;
 }
@@ -201,14 +207,16 @@ int fl_nucleus_cut(fl_job *j, double target, fl_dense *d) {
     float high = (float)(v + margin);
     if (!(high <= FLT_MAX)) high = FLT_MAX;
     double level = fl_head_value(&j->program, (double)high), above = 0;
-    for (int64_t i = 0; i < count; i++) above += j->edits.at[i].logit >= level ? j->edited_mass[i] * unit : 0;
+    for (int64_t i = 0; i < count; i++) above += j->edits.logit[i] >= level ? j->edited_mass[i] * unit : 0;
     const fl_row *row = &j->row;
     j->k->row_cut_mass[row->dtype](row->x, m->e, n, high, m->gsum, NULL);
     above += j->k->sum_all(m->gsum, fl_groups(n));
     j->trace.passes++;
     if (above >= target) return -1;
-    int64_t room = (int64_t)((b.mass_lo - b.mass_hi) / (double)b.lo) + 4096;
-    int status = cut_in_list(j, low, high, room < n ? room : n, above, target, d);
+    int64_t room = (int64_t)((b.mass_lo - b.mass_hi) / (double)b.lo) + BRACKET;
+    int status = cut_in_list(j, low, high, room < 4 * BRACKET ? room : 4 * BRACKET, above, target, d);
+    if (status == -1) status = cut_among_equals(j, low, high, target - above, d);
+    if (status == -1) status = cut_in_list(j, low, high, n, above, target, d);
     if (status) return status;
     /* Before the split its equals count too; kept exponentials are wanted for probabilities alone. */
     float *kept = j->out->probs ? m->e : NULL;

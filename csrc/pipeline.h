@@ -31,29 +31,28 @@ typedef struct {
 
 /* ---- edits.c: tokens carried beside the row ----------------------------------------------------- */
 
-typedef struct { /* one edited token and what the steps so far made of it */
-    double logit;
-    int32_t id, count, stamp, spare;
-} fl_edit;
-
-typedef struct {
-    fl_edit *at;
-    int64_t count;
+typedef struct { /* the edited tokens and what the steps so far made of them */
+    double *logit;
+    int32_t *id, *count; /* count: occurrences in the window counted last */
+    int64_t n;
     int32_t *table; /* open addressing: entry + 1, 0 = free */
     uint32_t slots_mask;
     int32_t *slots; /* entry of each context position, -1 = none */
     const int64_t *context;
     int64_t context_n, prompt_length;
-    int32_t stamp;
+    int64_t counted_from; /* first position of the window counted last */
 } fl_edits;
 
 /* Entries for every token that the head's edits name, with the row's values; live: the tokens of the dense passes, NULL
  * if all take part. Returns FL_OK, FL_BAD_TOKEN, FL_STEP_INF, FL_NO_MEMORY. */
 int fl_edits_open(fl_scratch *s, const fl_program *p, const fl_row *row, fl_edits *e, const uint16_t **live,
                   fl_where *where);
+/* Occurrences of every entry in the context from `start` on. */
+void fl_edits_count(fl_edits *e, int64_t start);
 /* First context position in the step's window, not before `from`. */
 int64_t fl_window_start(const fl_edits *e, const fl_step_values *v, int64_t from);
-fl_edit *fl_edits_find(const fl_edits *e, int64_t id);
+/* Entry of a token, -1 if it is not edited. */
+int64_t fl_edits_find(const fl_edits *e, int64_t id);
 /* What the head makes of an unedited value: the temperatures, one after the other. */
 double fl_head_value(const fl_program *p, double value);
 
@@ -149,7 +148,7 @@ float fl_value_below(const fl_job *j, double logit);
 /* ---- nucleus.c ---------------------------------------------------------------------------------- */
 
 /* edited_mass and edited_total of the job. 0, or -1 without memory. */
-int fl_edited_masses(fl_job *j, const fl_mass *m);
+int fl_edited_masses(fl_job *j);
 /* A floor that the nucleus of mass `target` (in units of the top's mass) stays above, from the group maxima. 1 if found
  * and worth a list. */
 int fl_nucleus_floor(fl_job *j, const fl_mass *m, double target, float *floor);

@@ -92,9 +92,11 @@ static int32_t last_edit(const fl_job *j) {
 }
 
 static double edits_top(const fl_job *j) {
-    double top = -(double)INFINITY;
-    for (int64_t i = 0; i < j->edits.count; i++) top = j->edits.at[i].logit > top ? j->edits.at[i].logit : top;
-    return top;
+    const double *l = j->edits.logit;
+    double top[4] = {-(double)INFINITY, -(double)INFINITY, -(double)INFINITY, -(double)INFINITY};
+    for (int64_t i = 0; i < j->edits.n; i++) top[i % 4] = l[i] > top[i % 4] ? l[i] : top[i % 4];
+    for (int i = 1; i < 4; i++) top[0] = top[i] > top[0] ? top[i] : top[0];
+    return top[0];
 }
 
 /* The largest logit behind the head, from the largest live value; fails where there is none or it overflows. */
@@ -125,17 +127,18 @@ float fl_job_floor(fl_job *j, int64_t rank) {
 void fl_join_edited(fl_job *j, double low, double high) {
     fl_cands *c = &j->list;
     int64_t first = c->raw;
-    for (int64_t i = 0; i < j->edits.count; i++) {
-        const fl_edit *e = &j->edits.at[i];
-        if (!(e->logit >= low && e->logit < high)) continue;
+    for (int64_t i = 0; i < j->edits.n; i++) {
+        int64_t id = j->edits.id[i];
+        double logit = j->edits.logit[i];
+        if (!(logit >= low && logit < high)) continue;
         int64_t at = c->raw++;
         /* They are few beside the collected ones; both runs are merged below. */
-        for (; at > first && c->raw_id[at - 1] > e->id; at--) {
+        for (; at > first && c->raw_id[at - 1] > id; at--) {
             c->raw_id[at] = c->raw_id[at - 1];
             c->raw_logit[at] = c->raw_logit[at - 1];
         }
-        c->raw_id[at] = e->id;
-        c->raw_logit[at] = e->logit;
+        c->raw_id[at] = id;
+        c->raw_logit[at] = logit;
     }
     int64_t a = first - 1, b = c->raw - 1, edited = c->raw - first;
     if (!edited) return;
@@ -157,11 +160,13 @@ int fl_collect(fl_job *j, float floor, int64_t equals) {
     int64_t n = j->row.n, passing = j->k->count_ge(j->gmax, fl_groups(n), floor) * FL_LANES;
     int64_t room = (passing < n ? passing : n) + FL_LANES;
     *c = (fl_cands){.k = j->k, .s = j->s, .edits = &j->edits};
-    if (fl_cands_room(c, room + j->edits.count)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (fl_cands_room(c, room + j->edits.n)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (j->row.wide) equals = INT64_MAX; /* equal images are not equal values */
+    float *values = (float *)(void *)c->logit;
     if (passing)
-        c->raw = j->k->row_collect[j->row.dtype](j->row.x, n, j->live, j->gmax, floor, NAN,
-                                                 j->row.wide ? INT64_MAX : equals, room, c->raw_id, c->raw_logit);
-    for (int64_t i = 0; j->row.wide && i < c->raw; i++) c->raw_logit[i] = j->row.wide[c->raw_id[i]];
+        c->raw = j->k->row_collect[j->row.dtype](j->row.x, n, j->live, j->gmax, floor, NAN, equals, room, c->raw_id, values);
+    if (equals < INT64_MAX) c->raw = fl_trim(j->k, equals, c->raw, c->raw_id, values);
+    for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = j->row.wide ? j->row.wide[c->raw_id[i]] : (double)values[i];
     for (int32_t i = 0; i < j->program.head; i++)
         if (j->program.at[i].op == FL_OP_temperature)
             for (int64_t q = 0; q < c->raw; q++) c->raw_logit[q] /= j->program.at[i].value;
@@ -237,7 +242,8 @@ static int scan_row(fl_job *j) {
     uint32_t bad = j->k->row_scan[row->dtype](row->x, row->n, j->live, j->gmax, j->smax) | row->bad;
     float top = j->k->row_max[FL_F32](j->smax, fl_supers(row->n));
     j->trace.passes++;
-    if (bad || top > FLT_MAX) return fl_fail(j, fl_row_fault(row), -1, 0);
+    int fault = bad || top > FLT_MAX ? fl_row_fault(row) : FL_OK;
+    if (fault) return fl_fail(j, fault, -1, 0);
     return set_top(j, row->wide ? fl_wide_top(row, j->live, j->gmax, top) : (double)top);
 }
 
@@ -268,7 +274,7 @@ static int run_ratio_dense(fl_job *j) {
                              j->out->probs != NULL, &d.mass);
     j->trace.passes += (int32_t)d.mass.passes;
     if (status) return fl_fail(j, status, -1, 0);
-    if (fl_edited_masses(j, &d.mass) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (fl_edited_masses(j) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     return fl_end_dense(j, &d);
 }
 
@@ -300,10 +306,10 @@ static int run_mass(fl_job *j) {
     status = set_top(j, d.mass.top);
     if (status) return status;
     if (!cuts) {
-        if (fl_edited_masses(j, &d.mass) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+        if (fl_edited_masses(j) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
         return d.total < DBL_MAX ? fl_end_dense(j, &d) : run_floor(j);
     }
-    if (fl_edited_masses(j, &d.mass)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (fl_edited_masses(j)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     double total = fl_exp(fl_head_value(p, d.mass.top) - j->top) * (1.0 + d.mass.rest) + j->edited_total;
     int64_t equals = INT64_MAX;
     float floor = -FLT_MAX, early = -FLT_MAX;
@@ -336,7 +342,7 @@ static int run_all(fl_job *j) {
         where.step = -1;
         int status = fl_edits_open(j->s, &j->program, &j->row, &j->edits, &j->live, &where);
         if (status) return fl_fail(j, status, where.step, where.value);
-        j->trace.edited = j->edits.count;
+        j->trace.edited = j->edits.n;
     }
     if (n == 0) return fl_fail(j, FL_NO_FINITE, -1, 0);
     int cuts = j->program.head < j->program.count;

@@ -66,6 +66,7 @@ static int64_t best_values(const fl_kernels *k, fl_scratch *s, const fl_row *row
     uint32_t bad;
     int64_t n = row->n, groups = fl_groups(n), room = n;
     if (scan(k, s, row, &gmax, &smax, &bad)) return -1;
+    if (bad) bad = fl_row_fault(row) == FL_NAN;
     int plain = !bad && k->row_max[FL_F32](smax, fl_supers(n)) <= FLT_MAX;
     if (plain) {
         floor = fl_row_floor(k, s, row, NULL, gmax, smax, top);
@@ -74,14 +75,16 @@ static int64_t best_values(const fl_kernels *k, fl_scratch *s, const fl_row *row
         if (floor == -FLT_MAX && k->row_count[row->dtype](row->x, n, NULL, floor) < top) plain = 0;
     }
     room = (plain ? room : n) + FL_LANES;
-    char *buffer = fl_buffer(s, FL_BUF_CANDS, (size_t)room * (sizeof(double) + 2 * sizeof(int32_t)));
+    char *buffer = fl_buffer(s, FL_BUF_CANDS, (size_t)room * (sizeof(double) + sizeof(int32_t) + sizeof(float)));
     if (!buffer) return -1;
     *values = (double *)(void *)buffer;
     *ids = (int32_t *)(void *)(*values + room);
     if (!plain) return all_values(row, *ids, *values);
     int64_t equals = row->wide ? INT64_MAX : top;
-    int64_t count = k->row_collect[row->dtype](row->x, n, NULL, gmax, floor, NAN, equals, room, *ids, *values);
-    for (int64_t i = 0; row->wide && i < count; i++) (*values)[i] = row->wide[(*ids)[i]];
+    float *found = (float *)(void *)(*ids + room);
+    int64_t count = k->row_collect[row->dtype](row->x, n, NULL, gmax, floor, NAN, equals, room, *ids, found);
+    if (!row->wide) count = fl_trim(k, top, count, *ids, found);
+    for (int64_t i = 0; i < count; i++) (*values)[i] = row->wide ? row->wide[(*ids)[i]] : (double)found[i];
     return count;
 }
 
@@ -95,10 +98,10 @@ static int top_k_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64
     if (count < 0) return FL_NO_MEMORY;
     int32_t *order = fl_buffer(s, FL_BUF_SLOTS, (size_t)count * sizeof(int32_t));
     if (!order || fl_sort_descending(k, s, found, count, order)) return FL_NO_MEMORY;
+    const char *from = fl_row_address(x, r);
     for (int64_t i = 0; i < top; i++) {
-        int64_t id = found_ids[order[i]];
-        ids[i] = id;
-        memcpy(values + i * size, fl_row_address(x, r) + id * x->stride, (size_t)size);
+        ids[i] = found_ids[order[i]];
+        memcpy(values + i * size, from + ids[i] * x->stride, (size_t)size);
     }
     return FL_OK;
 }

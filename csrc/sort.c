@@ -6,7 +6,7 @@ typedef struct {
     uint32_t index;
 } item;
 
-enum { DIGIT = 11, BUCKETS = 1 << DIGIT };
+enum { MOST_BITS = 11 };
 
 /* Doubles as unsigned integers of reversed order; -0 counts as +0. */
 static uint64_t descending(double v) {
@@ -16,18 +16,17 @@ static uint64_t descending(double v) {
     return u >> 63 ? u : ~u & ~((uint64_t)1 << 63);
 }
 
-/* One stable pass over digit `shift`; returns 0 if all items share it. */
-static int radix_pass(const item *from, item *to, int64_t n, int shift) {
-    uint32_t at[BUCKETS] = {0}, sum = 0;
-    for (int64_t i = 0; i < n; i++) at[from[i].key >> shift & (BUCKETS - 1)]++;
-    if (at[from[0].key >> shift & (BUCKETS - 1)] == n) return 0;
-    for (int b = 0; b < BUCKETS; b++) {
+/* One stable pass over `bits` bits from `shift` on. */
+static void radix_pass(const item *from, item *to, int64_t n, int shift, int bits) {
+    uint32_t at[1 << MOST_BITS], sum = 0, last = (1u << bits) - 1;
+    memset(at, 0, sizeof(uint32_t) << bits);
+    for (int64_t i = 0; i < n; i++) at[from[i].key >> shift & last]++;
+    for (uint32_t b = 0; b <= last; b++) {
         uint32_t count = at[b];
         at[b] = sum;
         sum += count;
     }
-    for (int64_t i = 0; i < n; i++) to[at[from[i].key >> shift & (BUCKETS - 1)]++] = from[i];
-    return 1;
+    for (int64_t i = 0; i < n; i++) to[at[from[i].key >> shift & last]++] = from[i];
 }
 
 static int sort_by_digits(fl_scratch *s, const double *v, int64_t n, int32_t *order) {
@@ -38,9 +37,11 @@ static int sort_by_digits(fl_scratch *s, const double *v, int64_t n, int32_t *or
         a[i] = (item){descending(v[i]), (uint32_t)i};
         differ |= a[i].key ^ first;
     }
-    /* Digits start at the lowest bit in which any two keys differ: floats differ in the upper 35 bits alone. */
-    for (int shift = differ ? __builtin_ctzll(differ) : 64; shift < 64; shift += DIGIT) {
-        if (!radix_pass(a, b, n, shift)) continue;
+    /* Only the bits in which keys differ are sorted by, in equal digits: short lists get small ones. */
+    int low = differ ? __builtin_ctzll(differ) : 0, wide = differ ? 64 - __builtin_clzll(differ) - low : 0;
+    int most = n < 4096 ? 8 : MOST_BITS, passes = (wide + most - 1) / most, bits = passes ? (wide + passes - 1) / passes : 0;
+    for (int pass = 0; pass < passes; pass++) {
+        radix_pass(a, b, n, low + pass * bits, bits);
         item *swap = a;
         a = b;
         b = swap;

@@ -148,21 +148,14 @@ def id_array(name: str, ids: Any, note: str = "") -> NDArray[np.int64]:
 def context_arrays(
     context: Any, outer: tuple[int, ...], rows: int
 ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
-    """Token ids of all rows one behind the other and rows + 1 offsets (None for a single row)."""
+    """Token ids of all rows one behind the other and rows + 1 offsets, or one sequence for all rows and None."""
     if context is None:
         return None, None
-    wanted = f"one sequence of token ids per row ({rows} rows)"
-    if isinstance(context, list | tuple):
-        if not context and rows > 1:
-            raise ValueError(f"context must hold {wanted}, got an empty one")
-        if context and np.ndim(context[0]) > 0:
-            return _ragged(context, rows, wanted)
-        if not context and rows == 0:
-            return np.empty(0, np.int64), np.zeros(1, np.int64)
+    wanted = f"one sequence of token ids, or one per row ({rows} rows)"
+    if isinstance(context, list | tuple) and context and np.ndim(context[0]) > 0:
+        return _ragged(context, rows, wanted)
     array = plain_array("context", context)
     if array.ndim < 2:
-        if rows != 1:
-            raise ValueError(f"context must hold {wanted}, got shape {array.shape}")
         return id_array("context", array), None
     if array.shape[:-1] != outer and array.shape[:-1] != (rows,):
         raise ValueError(f"context must hold {wanted}, got shape {array.shape}")
@@ -193,10 +186,8 @@ def row_integers(name: str, value: Any, outer: tuple[int, ...], *, low: int | No
     if isinstance(value, _INTEGERS) and not isinstance(value, bool):
         array = np.array(_wrapped(name, value), np.int64)
     else:
-        try:
-            given = plain_array(name, value)
-        except OverflowError:
-            given = np.array(value, object)
+        # NumPy would make float64 of a list that needs both signed and unsigned integers.
+        given = np.array(value, object) if isinstance(value, list | tuple) else plain_array(name, value)
         if given.dtype.kind == "O":
             array = np.array([_wrapped(name, i) for i in given.ravel()], np.int64).reshape(given.shape)
         elif given.dtype.kind in "iu" or given.size == 0:

@@ -17,8 +17,8 @@ class SampleResult(NamedTuple):
     """Drawn tokens and their log-probs, natural logarithms.
 
     ``logprobs``, ``ranks`` and ``top_*`` speak of the processed distribution, the one drawn from; ``raw_logprobs`` of
-    the logits as they came. Log-probs are float32, float64 for float64 logits. For a single row the first four are
-    Python numbers.
+    the logits as they came. Log-probs are float32, float64 for float64 logits. For a single row ids and
+    ranks are ints, the log-probs NumPy scalars.
 
     Attributes
     ----------

@@ -75,8 +75,10 @@ class Call:
         return result, self.status.reshape(self.outer) if self.outer else Status(int(self.status[0]))
 
     def shaped(self, values: Array) -> Any:
-        """One value per row in the shape of the batch, a Python number for a single row."""
-        return values.reshape(self.outer) if self.outer else values.item()
+        """One value per row in the shape of the batch; for a single row an int or a NumPy scalar."""
+        if self.outer:
+            return values.reshape(self.outer)
+        return values.item() if values.dtype == np.int64 else values[0]
 
 
 def bound(plan: _core.Plan, outer: tuple[int, ...]) -> _core.Plan:
@@ -160,7 +162,8 @@ def dense(call: Call, end: str, rng: Any, out: Any) -> Any:
         target = half.new(call.x.shape, half.result_code(call.code))
     else:
         target = _inputs.out_array(out, call.x.shape, call.code, call.x)
-    call.run(**{end: target})
+    wanted: dict[str, Any] = {end: target}
+    call.run(**wanted)
     return call.answer(target if out is None else out)
 
 
@@ -172,7 +175,8 @@ def candidates(call: Call, rng: Any) -> Any:
     parts = [task.listings[begin] for begin in sorted(task.listings)]
     dtype = np.float64 if call.wide() else np.float32
     ids = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
-    logits, logprobs = (np.concatenate([np.empty(0), *(part[i] for part in parts)]).astype(dtype) for i in (1, 2))
+    with np.errstate(over="ignore"):  # a processed logit beyond float32 is rounded to infinity, as everywhere
+        logits, logprobs = (np.concatenate([np.empty(0), *(part[i] for part in parts)]).astype(dtype) for i in (1, 2))
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     return call.answer(Candidates(ids, logits, logprobs, offsets))
 

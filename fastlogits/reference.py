@@ -154,6 +154,11 @@ class Row:
         masses: Floats = np.exp(self.logits - self.logits.max())
         return masses
 
+    def joint_masses(self) -> Floats:
+        """The masses as they stood at the first joint cut: those of now if this is the first; [V]."""
+        self.mass = self.masses() if self.mass is None else self.mass
+        return self.mass
+
     def only(self, kept: Ids) -> Floats:
         """The logits of the ids `kept`, -inf elsewhere."""
         logits = np.full(len(self.logits), -np.inf)
@@ -207,6 +212,8 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
         """The max(k, min_keep) first in order, with ties="keep" also what equals the last; off: None, 0, -1, >= V."""
         if k is None or k < 1 or k >= len(row.logits):
             return row.logits
+        if joint:
+            row.joint_masses()
         kept = row.order()[: max(int(k), int(min_keep))]
         return row.only(np.flatnonzero(row.logits >= row.logits[kept[-1]]) if ties == "keep" else kept)
 
@@ -214,13 +221,14 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
     def top_p(row: Row, p: float | None, min_keep: int = 1, joint: bool = False) -> Floats:
         """The smallest prefix in order with mass >= p * total (Holtzman et al., 2020); off: None, 1.
 
-        `joint`: masses and total as they stood at the plan's first joint cut (SGLang's and FlashInfer's rule).
+        `joint`: masses and total as they stood at the plan's first joint cut that is not off (the rule of SGLang and
+        FlashInfer).
         """
         if p is None or p == 1:
             return row.logits
         order = row.order()
-        running = np.cumsum((row.mass if joint and row.mass is not None else row.masses())[order])
-        total = row.mass.sum() if joint and row.mass is not None else running[-1]
+        masses = row.joint_masses() if joint else row.masses()
+        running, total = np.cumsum(masses[order]), np.cumsum(masses)[-1]
         return row.only(order[: max(1, int(min_keep), 1 + np.count_nonzero(running < p * total))])
 
     @staticmethod
@@ -293,8 +301,6 @@ def process(row: Row, plan: Sequence[Any], shape: tuple[int, ...] = (1,), r: int
     """Processed logits [V] of row r of a batch: each step of the plan on what the last one left; ValueError if none."""
     for name, fields in map(_named, plan):
         mine = {field: _of_row(field, value, shape, r) for field, value in fields.items()}
-        if mine.get("joint") and row.mass is None:
-            row.mass = row.masses()
         if name != "draw":
             row.logits = getattr(steps, name)(row, **mine)
         if not np.isfinite(row.logits.max()):
@@ -303,9 +309,11 @@ def process(row: Row, plan: Sequence[Any], shape: tuple[int, ...] = (1,), r: int
 
 
 def _contexts(context: Any, rows: int) -> list[Ids]:
-    """One array of ids per row: from None, one sequence for all rows, or one sequence per row."""
-    nested = context is not None and len(context) and np.ndim(context[0]) > 0
-    return [np.asarray(context[r] if nested else () if context is None else context, np.int64) for r in range(rows)]
+    """One array of ids per row: from None, from the ids of a single row, or from one sequence per row."""
+    nested = context is not None and len(context) > 0 and np.ndim(context[0]) > 0
+    each = [()] * rows if context is None else context if nested else [context]
+    each = np.reshape(each, (rows, -1)) if nested and np.ndim(context[0]) > 1 else each
+    return [np.asarray(ids, np.int64) for _, ids in zip(range(rows), each, strict=True)]
 
 
 def _processed(logits: ArrayLike, plan: Sequence[Any] | None, inputs: Mapping[str, Any]) -> tuple[Floats, Floats]:

@@ -7,7 +7,7 @@ earnest: tied rows meet biases of eighths and temperatures of powers of two, oth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -146,12 +146,10 @@ def margin(case: Case) -> float:
     for i, step in enumerate(case.plan):
         if step.name == "top_p" and step.p < 1:
             row = reference.Row(case.row, case.context, case.prompt_length)
-            before = (*case.plan[:i], replace(step, p=1.0))  # the same marks for joint masses, nothing cut
-            row.logits = reference.process(row, before)
-            mass = row.masses() if not step.joint or row.mass is None else row.mass
+            row.logits = reference.process(row, case.plan[:i])
+            mass = row.joint_masses() if step.joint else row.masses()
             running = np.cumsum(mass[row.order()])
-            total = mass.sum() if step.joint else running[-1]
-            nearest = min(nearest, float(np.abs(running / total - step.p).min()))
+            nearest = min(nearest, float(np.abs(running / mass.sum() - step.p).min()))
     return nearest
 
 

@@ -102,7 +102,7 @@ def test_half_is_float32_rounded_once(name: str) -> None:
     for n in (33, 5000):
         for label, row in rows.accuracy_rows(n, seed=1).items():
             if name == "float16" and label in ("+-1e30", "finfo.min as mask"):
-                row = np.maximum(row, -60000.0) if label != "+-1e30" else row / 1e26
+                row = np.maximum(row, -60000.0) if label != "+-1e30" else row / 1e28
             x = row.astype(kind)
             single = x.astype(np.float32)
             for t in (0.1, 1.0, 10.0):
@@ -115,6 +115,10 @@ def test_half_is_float32_rounded_once(name: str) -> None:
                 ), (label, n, t)
                 assert fastlogits.logsumexp(x, temperature=t) == fastlogits.logsumexp(single, temperature=t)
                 kept = fastlogits.filter_logits(single, temperature=t, top_p=0.9)
+                if name == "float16" and kept.max() > 65504:  # beyond the type: refused, not made +inf
+                    with pytest.raises(ValueError, match="finite range in temperature"):
+                        fastlogits.filter_logits(x, temperature=t, top_p=0.9)
+                    continue
                 got = fastlogits.filter_logits(x, temperature=t, top_p=0.9)
                 assert rows.same_bits(got, kept.astype(kind)), (label, n, t)
 

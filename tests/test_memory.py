@@ -80,7 +80,9 @@ def _end(kind: str, masked: bool, fixed: dict[str, Any], x: Array, mask: Array, 
     more: dict[str, Any] = {"rng": 1, "logprobs": min(x.shape[-1], 3)} if kind == "sample" else {}
     more |= {"out": out} if kind in ("probs", "filter_logits") else {}
     more |= {"mask": mask} if masked else {}
-    getattr(fl, kind)(x, **fixed, **more)
+    if x.ndim == 2:
+        more["context"] = [fixed["context"]] * len(x)
+    getattr(fl, kind)(x, **fixed | more)
 
 
 def walk() -> None:

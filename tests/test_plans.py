@@ -22,12 +22,13 @@ class Tally:
 
     def __init__(self) -> None:
         self.cases = self.empty = self.nucleus = self.draws = self.stray = 0
-        self.worst = 0.0
+        self.worst = self.rounding = 0.0
 
     def __repr__(self) -> str:
         return (
             f"{self.cases} plans ({self.empty} with no token left): {self.nucleus} nuclei within {MASS} of p; of "
-            f"{self.draws} drawn tokens {self.stray} with u within {DRAW} of an end; worst log-prob {self.worst:.2g}"
+            f"{self.draws} drawn tokens {self.stray} with u within {DRAW} of an end; worst log-prob {self.worst:.2g}, "
+            f"worst filter_logits {self.rounding:.3f} ulp"
         )
 
 
@@ -60,6 +61,19 @@ def compare(case: plans.Case, tally: Tally) -> None:
     rtol = 1e-3 if case.row.dtype == np.float16 else 2e-6
     np.testing.assert_allclose(probs[sure], exact[sure], rtol=rtol, err_msg=repr(case))
     assert not probs[np.isneginf(right)].any(), case
+    if right.max() <= float(np.finfo(case.row.dtype).max):  # beyond the type: an error, tested elsewhere
+        kept = sampler.filter_logits(case.row, **case.inputs())
+        np.testing.assert_array_equal(np.isneginf(kept), np.isneginf(right), err_msg=repr(case))
+        tally.rounding = max(tally.rounding, rows.ulps(kept[order], right[order], case.row.dtype.name).max())
+    drawn = sampler.sample(case.row, **case.inputs(), rng=case.seed, logprobs=4)
+    padded = [*order[:4].tolist(), *[-1] * 4][:4]
+    assert drawn.top_ids.tolist() == padded, case
+    assert drawn.ranks == 1 + np.count_nonzero(right > right[drawn.ids]), case
+    raw = reference.log_softmax(case.row.astype(np.float64))[drawn.ids]
+    np.testing.assert_allclose(drawn.logprobs, scores[drawn.ids], rtol=1e-6, atol=2e-6, err_msg=repr(case))
+    np.testing.assert_allclose(drawn.raw_logprobs, raw, rtol=1e-6, atol=2e-6, err_msg=repr(case))
+    tops = np.where(drawn.top_ids < 0, -np.inf, scores[drawn.top_ids])
+    np.testing.assert_allclose(drawn.top_logprobs, tops, rtol=1e-6, atol=2e-6, err_msg=repr(case))
     for position in range(3):
         token = sampler.sample(case.row, **case.inputs(), rng=case.seed, position=position)
         u = reference.uniform(case.seed, 0, position)
@@ -79,6 +93,7 @@ def check(cases: Any) -> Tally:
     # Near misses are rare by their nature; many of them mean something else is wrong.
     assert tally.nucleus <= 2 + tally.cases // 100
     assert tally.stray <= 2 + tally.draws // 1000
+    assert tally.rounding <= 1
     return tally
 
 
@@ -185,5 +200,7 @@ def test_nucleus_on_real_rows(real_rows: Any) -> None:
 
 def test_nucleus_with_ties() -> None:
     row = np.zeros(1000, np.float32)
-    for p, kept in ((0.0, 1), (0.0005, 1), (0.25, 250), (0.2505, 251), (0.9999, 1000)):
+    for p, kept in ((0.0, 1), (0.0005, 1), (0.2495, 250), (0.2505, 251), (0.9995, 1000)):
         assert fastlogits.candidates(row, top_p=p).ids.tolist() == list(range(kept))
+    # A sum that is exactly p: float32 masses decide it to one token.
+    assert fastlogits.candidates(row, top_p=0.25).ids.size in (250, 251)

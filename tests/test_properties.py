@@ -78,9 +78,10 @@ def test_order_anywhere(data: Any) -> None:
 
 
 @st.composite
-def steering(draw: Any, n: int) -> dict[str, Any]:
-    """Keywords of a pipeline for rows of n."""
+def steering(draw: Any, x: Array) -> dict[str, Any]:
+    """Keywords of a pipeline for the rows of `x`."""
     chosen: dict[str, Any] = {}
+    n = x.shape[-1]
     if draw(st.booleans()):
         chosen["temperature"] = draw(st.floats(0.1, 5))
     if draw(st.booleans()):
@@ -95,7 +96,8 @@ def steering(draw: Any, n: int) -> dict[str, Any]:
         chosen["logit_bias"] = draw(st.dictionaries(st.integers(0, n - 1), st.floats(-20, 20), max_size=5))
     if draw(st.booleans()):
         chosen["repetition_penalty"] = draw(st.floats(0.5, 2))
-        chosen["context"] = draw(st.lists(st.integers(0, n - 1), max_size=6))
+        seen = st.lists(st.integers(0, n - 1), max_size=6)
+        chosen["context"] = [draw(seen) for _ in range(x.size // n)] if x.ndim > 1 else draw(seen)
     return chosen
 
 
@@ -108,7 +110,7 @@ def lines(x: Array) -> Array:
 def test_ends_agree_with_each_other(data: Any) -> None:
     """Probabilities sum to 1 and are positive on candidates alone; filter_logits and probs say the same."""
     x = data.draw(arrays(finite=True))
-    call = data.draw(steering(x.shape[-1]))
+    call = data.draw(steering(x))
     p, kept = fastlogits.probs(x, **call), fastlogits.filter_logits(x, **call)
     listed = fastlogits.candidates(x, **call)
     assert p.shape == kept.shape == x.shape
@@ -134,7 +136,7 @@ def test_ends_agree_with_each_other(data: Any) -> None:
 @given(st.data())
 def test_ends_agree_with_the_reference(data: Any) -> None:
     x = data.draw(arrays(finite=True))
-    call = data.draw(steering(x.shape[-1]))
+    call = data.draw(steering(x))
     got, right = fastlogits.candidates(x, **call), reference.candidates(x, **call)
     near = "top_p" in call or "min_p" in call  # a sum or a ratio may fall on its bound, there a rounding decides
     if near and not np.array_equal(got.ids, right.ids):
@@ -193,7 +195,7 @@ def test_one_token_is_the_greedy_one(data: Any) -> None:
 def test_inputs_are_left_alone(data: Any) -> None:
     x = data.draw(arrays(finite=True))
     before = x.copy()
-    call = data.draw(steering(x.shape[-1]))
+    call = data.draw(steering(x))
     fastlogits.sample(x, rng=1, logprobs=1, **call)
     fastlogits.filter_logits(x, **call)
     fastlogits.softmax(x)

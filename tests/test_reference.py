@@ -245,6 +245,9 @@ def test_joint_rule() -> None:
     assert kept(renormalised) == [0, 1]  # (0.35 + 0.25) / 0.8 = 0.75
     # Never reached: everything that the first cut left stays.
     assert kept(probs(p, [steps.TopK(2, joint=True), steps.TopP(0.99, joint=True)])) == [0, 1]
+    # A joint cut that is off remembers nothing: the first that cuts does.
+    late = probs(p, [steps.TopK(0, joint=True), steps.TopK(2), steps.TopK(2, joint=True), steps.TopP(0.55, joint=True)])
+    assert kept(late) == [0]
     # The keyword says the same.
     by_keyword = fastlogits.probs(np.log(p), top_k=3, top_p=0.62, joint=True)
     np.testing.assert_allclose(by_keyword, joint, rtol=1e-12)

@@ -4,7 +4,7 @@
  * Blocks whose group maxima stay below lo are not read. hi NaN: no upper end. Returns how many were written, or -1 when
  * `room` might not hold them. */
 static int64_t FL_X(row_collect)(const void *x, int64_t n, const uint16_t *live, const float *gmax, float lo, float hi,
-                                 int64_t equals, int64_t room, int32_t *ids, double *values) {
+                                 int64_t equals, int64_t room, int32_t *ids, float *values) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, vectors = (n + FL_LANES - 1) / FL_LANES, count = 0;
     vf floor = vf_set1(lo), ceiling = vf_set1(hi);
     for (int64_t b = 0; b < blocks; b++) {
@@ -22,7 +22,7 @@ static int64_t FL_X(row_collect)(const void *x, int64_t n, const uint16_t *live,
                 int l = __builtin_ctz(hit);
                 if (w[l] == lo && equals-- <= 0) continue;
                 ids[count] = (int32_t)(i * FL_LANES + l);
-                values[count++] = (double)w[l];
+                values[count++] = w[l];
             }
         }
         if (equals <= 0) floor = vf_set1(fl_next_up(lo));

@@ -37,24 +37,26 @@ static float FL_X(row_guess)(const void *x, int64_t n) {
     return FL_X(lanes_max)(m);
 }
 
-/* Maxima of one block's groups. Without live, bad collects NaN only (a +inf shows as the maximum); with live it
- * collects NaN and +inf of the values left out as well. */
+/* Maxima of one block's groups. bad collects the lanes whose sum over four vectors is NaN or +inf, and thereby every NaN
+ * and +inf, live or not (sums of huge finite values may trip it too: whoever sees it looks at the values). */
 FL_INLINE vf FL_X(block_max)(const void *x, int64_t n, int64_t b, const uint16_t *live, vm *bad, int whole) {
     vf m = vf_set1(-INFINITY), m2 = m;
-    for (int j = 0; j < 16; j += 2) {
-        int64_t i = b * 16 + j;
-        const char *p = (const char *)x + i * FL_LANES * FL_SIZE;
-        vf v = whole ? FL_LOAD(p) : FL_X(vector_at)(x, n, i, -INFINITY);
-        vf w = whole ? FL_LOAD(p + FL_LANES * FL_SIZE) : FL_X(vector_at)(x, n, i + 1, -INFINITY);
-        if (live) {
-            vf top = vf_set1(INFINITY);
-            *bad = vm_or(*bad, vm_or(vf_nlt(v, top), vf_nlt(w, top)));
-            m = vf_max_where(vm_from_bits(whole || i * FL_LANES < n ? live[i] : 0), v, m);
-            m2 = vf_max_where(vm_from_bits(whole || (i + 1) * FL_LANES < n ? live[i + 1] : 0), w, m2);
-        } else {
-            *bad = vm_or(*bad, vf_unord(v, w));
-            m = vf_max(v, m);
-            m2 = vf_max(w, m2);
+    for (int c = 0; c < 16; c += 4) {
+        vf v[4];
+        for (int j = 0; j < 4; j++) {
+            int64_t i = b * 16 + c + j;
+            v[j] = whole ? FL_LOAD((const char *)x + i * FL_LANES * FL_SIZE) : FL_X(vector_at)(x, n, i, -INFINITY);
+        }
+        *bad = vm_or(*bad, vf_nlt(vf_add(vf_add(v[0], v[1]), vf_add(v[2], v[3])), vf_set1(INFINITY)));
+        for (int j = 0; j < 4; j += 2) {
+            int64_t i = b * 16 + c + j;
+            if (live) {
+                m = vf_max_where(vm_from_bits(whole || i * FL_LANES < n ? live[i] : 0), v[j], m);
+                m2 = vf_max_where(vm_from_bits(whole || (i + 1) * FL_LANES < n ? live[i + 1] : 0), v[j + 1], m2);
+            } else {
+                m = vf_max(v[j], m);
+                m2 = vf_max(v[j + 1], m2);
+            }
         }
     }
     return vf_max(m, m2);

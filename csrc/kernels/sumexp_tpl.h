@@ -3,24 +3,24 @@
 
 FL_INLINE void FL_X(block_sumexp)(const void *x, int64_t n, int64_t b, const uint16_t *live, const vexp *k, vm *bad,
                                   float *gmax, float *gsum, float *e, int whole) {
-    vf none = vf_set1(-INFINITY), m = none, quad[4];
+    vf m = vf_set1(-INFINITY), quad[4];
     for (int c = 0; c < 4; c++) {
-        vf y[4], last = none;
+        vf y[4], v[4];
         for (int j = 0; j < 4; j++) {
             int64_t i = b * 16 + c * 4 + j;
-            const char *p = (const char *)x + i * FL_LANES * FL_SIZE;
-            vf v = whole ? FL_LOAD(p) : FL_X(vector_at)(x, n, i, -INFINITY);
+            v[j] = whole ? FL_LOAD((const char *)x + i * FL_LANES * FL_SIZE) : FL_X(vector_at)(x, n, i, -INFINITY);
+        }
+        *bad = vm_or(*bad, vf_nlt(vf_add(vf_add(v[0], v[1]), vf_add(v[2], v[3])), vf_set1(INFINITY)));
+        for (int j = 0; j < 4; j++) {
+            int64_t i = b * 16 + c * 4 + j;
             if (live) {
                 vm here = vm_from_bits(whole || i * FL_LANES < n ? live[i] : 0);
-                *bad = vm_or(*bad, vf_nlt(v, vf_set1(INFINITY)));
-                m = vf_max_where(here, v, m);
-                y[j] = vf_exp_where(k, here, v);
+                m = vf_max_where(here, v[j], m);
+                y[j] = vf_exp_where(k, here, v[j]);
             } else {
-                if (j % 2) *bad = vm_or(*bad, vf_unord(v, last));
-                m = vf_max(v, m);
-                y[j] = vf_exp(k, v);
+                m = vf_max(v[j], m);
+                y[j] = vf_exp(k, v[j]);
             }
-            last = v;
             if (e) {
                 int64_t left = n - i * FL_LANES;
                 if (whole || left >= FL_LANES)

@@ -102,7 +102,6 @@ FL_INLINE vf vf_max(vf x, vf y) { return (vf){_mm256_max_ps(x.a, y.a), _mm256_ma
 #define FL_CMP(x, y, how) ((vm){_mm256_cmp_ps((x).a, (y).a, how), _mm256_cmp_ps((x).b, (y).b, how)})
 FL_INLINE vm vf_ge(vf x, vf y) { return FL_CMP(x, y, _CMP_GE_OQ); }
 FL_INLINE vm vf_gt(vf x, vf y) { return FL_CMP(x, y, _CMP_GT_OQ); }
-FL_INLINE vm vf_unord(vf x, vf y) { return FL_CMP(x, y, _CMP_UNORD_Q); }
 FL_INLINE vm vf_nlt(vf x, vf y) { return FL_CMP(x, y, _CMP_NLT_UQ); }
 #undef FL_CMP
 FL_INLINE vm vm_or(vm x, vm y) { return (vm){_mm256_or_ps(x.a, y.a), _mm256_or_ps(x.b, y.b)}; }

@@ -62,7 +62,6 @@ FL_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); } /* a 
 FL_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 FL_INLINE vm vf_ge(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 FL_INLINE vm vf_gt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
-FL_INLINE vm vf_unord(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); } /* NaN in a or in b */
 FL_INLINE vm vf_nlt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }   /* not a < b: true for NaN */
 FL_INLINE vf vf_keep(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }              /* m ? a : +0 */
 FL_INLINE vf vf_blend(vm m, vf a, vf b) { return _mm512_mask_mov_ps(b, m, a); }     /* m ? a : b */

@@ -106,7 +106,6 @@ FL_VF2(vf_mul, vmulq_f32(x, y))
 FL_VF2(vf_max, vbslq_f32(vcgtq_f32(x, y), x, y))
 FL_VM2(vf_ge, vcgeq_f32(x, y))
 FL_VM2(vf_gt, vcgtq_f32(x, y))
-FL_VM2(vf_unord, vmvnq_u32(vandq_u32(vceqq_f32(x, x), vceqq_f32(y, y))))
 FL_VM2(vf_nlt, vmvnq_u32(vcltq_f32(x, y)))
 #undef FL_VF2
 #undef FL_VM2

@@ -129,7 +129,6 @@ FL_VF2(vf_mul, x *y)
 FL_VF2(vf_max, x > y ? x : y)
 FL_VM2(vf_ge, x >= y)
 FL_VM2(vf_gt, x > y)
-FL_VM2(vf_unord, x != x || y != y)
 FL_VM2(vf_nlt, !(x < y))
 #undef FL_VF2
 #undef FL_VM2

@@ -72,16 +72,16 @@ def jobs(row: NDArray[np.float32]) -> list[Job]:
     lines = [
         Job("read once", lambda: _core.read_once(row), "np.max", row.max),
         Job("argmax", lambda: fastlogits.argmax(row), "np.argmax", row.argmax),
-        Job("top_k, k = 40", lambda: fastlogits.top_k(row, 40), "np.argpartition", lambda: idioms.largest(row, 40)),
+        Job("top_k", lambda: fastlogits.top_k(row, K), "np.argpartition", lambda: idioms.largest(row, K)),
         Job("logsumexp", lambda: fastlogits.logsumexp(row), "NumPy", lambda: idioms.logsumexp(row)),
         Job("softmax", lambda: fastlogits.softmax(row, out=out), "NumPy", lambda: idioms.softmax(row, out)),
         Job(
-            "T, top-k 50, top-p, min-p, draw", lambda: chain.sample(row, rng=7),
+            "top-k chain", lambda: chain.sample(row, rng=7),
             "NumPy", lambda: idioms.top_k_chain(row, TEMPERATURE, K, TOP_P, MIN_P, U),
         ),
         Job(
-            "T, top-p 0.95, draw", lambda: nucleus.sample(row, rng=7),
-            "NumPy (sort)", lambda: idioms.nucleus(row, TEMPERATURE, TOP_P, U),
+            "nucleus", lambda: nucleus.sample(row, rng=7),
+            "NumPy", lambda: idioms.nucleus(row, TEMPERATURE, TOP_P, U),
         ),
     ]  # fmt: skip
     try:
@@ -122,17 +122,21 @@ def run(options: argparse.Namespace) -> None:
     view = screen.Screen()
     found = collect(options.vocab, options.seconds)
     once = screen.duration(found.read_once_seconds)
-    view.print(f"One row of {found.vocab:,} float32 logits, one core, {found.isa}; reading it once takes {once}.")
-    view.print("x is a multiple of that, timed in turns on the same row.", style="dim")
+    view.print(f"A row of {found.vocab:,} float32 logits, one core, {found.isa}; one read takes {once}.")
+    view.print(
+        f"x: multiples of that, timed in turns. top_k: k = {K}. top-k chain: T {TEMPERATURE}, top-k {K}, top-p {TOP_P},"
+        f" min-p {MIN_P}, draw. nucleus: T {TEMPERATURE}, top-p {TOP_P}, draw.",
+        style="dim",
+    )
     view.print()
-    table = view.table(["job", "fastlogits", "x", "peer", "its time", "x", "faster"], left=1)
+    table = view.table(["job", "fastlogits", "x", "peer", "time", "x", "faster"], left=1)
     shown = ""
     for line in found.lines:
         table.add_row(
             line.name if line.name != shown else "",
-            screen.duration(line.seconds), f"{line.ratio:.2f}",
-            line.peer, screen.duration(line.peer_seconds), f"{line.peer_ratio:.1f}",
-            f"{line.peer_seconds / line.seconds:.1f}x",
+            screen.duration(line.seconds), screen.figures(line.ratio),
+            line.peer, screen.duration(line.peer_seconds), screen.figures(line.peer_ratio),
+            screen.figures(line.peer_seconds / line.seconds),
         )  # fmt: skip
         shown = line.name
     view.print(table)

@@ -34,7 +34,7 @@ THETA, ALPHA, TEMPERATURE, K, TOP_P, MIN_P = 1.1, 0.2, 0.8, 50, 0.95, 0.05
 PENALTIES = (RepetitionPenalty(THETA), FrequencyPenalty(ALPHA), PresencePenalty(ALPHA))
 CUTS = (Temperature(TEMPERATURE), TopK(K), TopP(TOP_P), MinP(MIN_P))
 MEANING = {
-    "repetition_penalty": "divides positive logits of the tokens of the text by {}, multiplies negative ones",
+    "repetition_penalty": "divides the logits of the text's tokens by {} (multiplies negative ones)",
     "frequency_penalty": "takes {} off a logit for each time its token was generated",
     "presence_penalty": "takes {} off the logit of every token generated so far",
     "temperature": "divides all logits by {}: what is likely becomes likelier",

@@ -34,20 +34,21 @@ class Teller:
             f"fastlogits {demo.version} · {demo.isa} · rows of {demo.vocab:,} logits from {demo.model}", style="dim"
         )
         view.title("The text so far")
-        view.print(Text.assemble((view.plain(demo.prompt), "bold"), view.plain(demo.generated), ("_", "blink")))
+        view.print(Text.assemble((view.plain(demo.prompt), "bold"), view.plain(demo.generated), ("_", "dim")))
         view.title("From logits to the next token, step by step")
-        view.print("Probabilities of some tokens: before each step on the left, after it on the right.", style="dim")
+        sides = ", before each step (left) and after it (right)" if self.both else " after each step"
+        view.print(f"Probabilities of some tokens{sides}.", style="dim")
         for number, each in enumerate(demo.stages, start=1):
             self.stage(number, each)
         self.bias()
         self.draw(demo.tokens[0])
         self.course()
         view.title("How the row was worked on: Sampler.explain")
-        view.print(str(demo.explained))
+        view.raw(str(demo.explained))
         self.timing()
         view.title("On your own logits")
-        view.print("fastlogits sample logits.npy --temperature 0.8 --top-k 50 --seed 7")
-        view.print("fastlogits explain logits.npy --top-p 0.95 --row 0")
+        view.raw("fastlogits sample logits.npy --temperature 0.8 --top-k 50 --seed 7")
+        view.raw("fastlogits explain logits.npy --top-p 0.95 --row 0")
 
     def stage(self, number: int, stage: Stage) -> None:
         """One step, its meaning and what it changed."""
@@ -86,7 +87,7 @@ class Teller:
         self.view.print(
             f"LogitBias({{{BIASED}: {BIAS:g}}}) multiplies its odds by e^{BIAS:g} = {math.exp(BIAS):,.0f}, and ahead of"
             f" Temperature({TEMPERATURE}) by e^{total:g} = {math.exp(total):,.0f}."
-            " What is drawn from, without it on the left and with it on the right:",
+            f" What is drawn from {'without it (left) and with it (right)' if self.both else 'with it'}:",
             style="dim",
         )
         self.bars(self.demo.bias, self.largest(self.demo.bias))
@@ -101,20 +102,22 @@ class Teller:
             style="dim",
         )
         view.print()
-        facts = view.grid([2, 30, None])
+        facts = view.grid([2, 8, None])
+        facts.columns[2].no_wrap = False
         facts.add_row("", "token", Text(f"{view.quoted(token.piece)}, id {token.id}", style="bold green"))
-        scores = {"log-prob in what is drawn from": token.logprob, "log-prob in the raw logits": token.raw_logprob}
-        for name, logprob in scores.items():
-            facts.add_row("", name, f"{logprob:.4f}, that is {percent(math.exp(logprob))}")
-        facts.add_row("", "rank in what is drawn from", str(token.rank))
+        drawn, raw = percent(math.exp(token.logprob)), percent(math.exp(token.raw_logprob))
+        facts.add_row("", "log-prob", f"{token.logprob:.4f} ({drawn}) in what it is drawn from")
+        facts.add_row("", "raw", f"{token.raw_logprob:.4f} ({raw}) in the logits as they came")
+        facts.add_row("", "rank", str(token.rank))
         view.print(facts)
         view.print()
         view.print(f"The {len(token.top)} likeliest, with their log-probs:", style="dim")
-        best = view.grid([2, self.piece_width, 8, self.bar_width, 8], right=(2, 4))
+        width = max(min(self.bar_width, view.width - self.piece_width - 22), 4)
+        best = view.grid([2, self.piece_width, 8, width, 8], right=(2, 4))
         full = math.exp(max(other.logprob for other in token.top))
         for other in token.top:
             share = math.exp(other.logprob)
-            bar = view.bar(share / full, self.bar_width, "green" if other.id == token.id else "cyan")
+            bar = view.bar(share / full, width, "green" if other.id == token.id else "cyan")
             best.add_row("", view.quoted(other.piece), f"{other.logprob:.4f}", bar, percent(share))
         view.print(best)
 
@@ -122,7 +125,7 @@ class Teller:
         """All tokens in sequence, and the text they make."""
         view, demo = self.view, self.demo
         view.title(f"{len(demo.tokens)} tokens in sequence")
-        view.print("A row for each, computed behind the tokens before it, and the draw at its position.", style="dim")
+        view.print("A row for each token, computed behind the recorded text.", style="dim")
         view.print()
         table = view.table(["", "token", "log-prob", "raw", "rank", "likeliest"], left=2)
         table.columns[5].justify = "left"
@@ -132,7 +135,9 @@ class Teller:
             best = ""
             for other in token.top:
                 longer = f"{best}  {view.quoted(other.piece)} {percent(math.exp(other.logprob))}".strip()
-                best = longer if len(longer) <= room else best
+                if len(longer) > room:
+                    break
+                best = longer
             mark = "" if token.recorded else view.plain("×")
             scores = f"{token.logprob:.3f}", f"{token.raw_logprob:.3f}", str(token.rank)
             table.add_row(mark, view.quoted(token.piece), *scores, best)

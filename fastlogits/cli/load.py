@@ -42,13 +42,13 @@ def read_array(path: str, key: str | None, wanted: str) -> NDArray[Any]:
         if magic.startswith(NPY):
             mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
             return mapped
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             member: NDArray[Any] = archive[chosen_name(path, archive.files, key, wanted)]
             return member
     except MemoryError:
         raise UserError(f"{path}: the array does not fit into memory") from None
     except DAMAGED as error:
-        if "allow_pickle" in str(error):
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise UserError(f"{path}: holds Python objects (a pickle), which are never loaded") from None
         raise UserError(f"{path}: damaged or incomplete: {error}") from None
 

@@ -127,13 +127,27 @@ def run(argv: Sequence[str]) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a token's text may have no place in the terminal's encoding
     try:
-        options = parser().parse_args(argv)
-        command = importlib.import_module(f"fastlogits.cli.{options.command}")
-        command.run(options)
-        sys.stdout.flush()
+        code = attempt(argv)
+        print(end="", flush=True)
+        return code
     except BrokenPipeError:
-        # The reader has gone: nothing is left to say, not even when the interpreter flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_no_more()
+        return 0
+    except OSError as error:
+        write_no_more()
+        return complain(error)
+
+
+def write_no_more() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush cannot fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def attempt(argv: Sequence[str]) -> int:
+    """Parse and run; what is the user's to mend, one line."""
+    try:
+        options = parser().parse_args(argv)
+        importlib.import_module(f"fastlogits.cli.{options.command}").run(options)
     except UserError as error:
         return complain(error)
     except ModuleNotFoundError as error:
@@ -142,7 +156,7 @@ def run(argv: Sequence[str]) -> int:
         return complain(RICH_MISSING)
     except KeyboardInterrupt:
         return 130
-    except SystemExit as finish:
+    except SystemExit as finish:  # --help, --version and the parser's errors
         return finish.code if isinstance(finish.code, int) else 0
     return 0
 

@@ -74,16 +74,17 @@ def run(options: argparse.Namespace) -> None:
 
     samples = collect(options)
     view = screen.Screen()
-    several = len(options.files) > 1
-    heads = ["file"] * several + ["row", "token", "probability", "log-prob", "raw log-prob", "rank"]
-    table = view.table(heads, left=1 if several else 0)
-    if options.logprobs:
-        table.add_column("likeliest", no_wrap=False, overflow="fold", ratio=1)
-    for token in samples.rows:
-        cells = [token.file] * several + [str(token.row), str(token.id), screen.percent(math.exp(token.logprob))]
-        cells += [f"{token.logprob:.4f}", f"{token.raw_logprob:.4f}", str(token.rank)]
-        if options.logprobs:
-            cells.append("  ".join(f"{c.id} {screen.percent(math.exp(c.logprob))}" for c in token.top))
-        table.add_row(*cells)
     view.print(f"{samples.sampler}  seed {samples.seed}", style="dim")
-    view.print(table)
+    for file in dict.fromkeys(options.files):
+        heads = ["row", "token", "probability", "log-prob", "raw log-prob", "rank"]
+        table = view.table(heads, left=0)
+        if options.logprobs:
+            table.add_column("likeliest, id:log-prob", overflow="fold", ratio=1)
+        for token in samples.rows:
+            if token.file == file:
+                scores = screen.percent(math.exp(token.logprob)), f"{token.logprob:.4f}", f"{token.raw_logprob:.4f}"
+                best = " ".join(f"{choice.id}:{choice.logprob:.3f}" for choice in token.top)
+                table.add_row(str(token.row), str(token.id), *scores, str(token.rank), *[best] * bool(options.logprobs))
+        if len(options.files) > 1:
+            view.raw(f"\n{file}")
+        view.print(table)

@@ -45,6 +45,10 @@ class Screen:
         shown = Text(self.plain(content), style=style) if isinstance(content, str) else content
         self.console.print(Padding(shown, (0, 0, 0, indent), expand=False) if indent else shown)
 
+    def raw(self, text: str) -> None:
+        """Print lines as they are, however long."""
+        self.console.print(Text(self.plain(text)), soft_wrap=True)
+
     def title(self, text: str) -> None:
         """A heading behind an empty line."""
         self.print()
@@ -87,10 +91,15 @@ def percent(share: float) -> str:
     return f"{value:.2f} %" if value >= 0.00995 else f"{value:.1g} %" if value >= 1e-4 else f"{value:.0e} %"
 
 
+def figures(value: float) -> str:
+    """A positive number with three figures, from 100 on as a whole one."""
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+
+
 def duration(seconds: float) -> str:
     """A time as in 850 ns, 12.3 us, 4.56 ms."""
     for unit, size in ("s", 1.0), ("ms", 1e-3), ("us", 1e-6):
         if seconds >= size:
             value = seconds / size
-            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+            return f"{figures(value)} {unit}"
     return f"{seconds * 1e9:.0f} ns"

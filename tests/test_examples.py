@@ -1,0 +1,25 @@
+"""Every example in a docstring runs and prints what it says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import fastlogits
+
+MODULES = ["fastlogits", *(f"fastlogits.{m.name}" for m in pkgutil.iter_modules(fastlogits.__path__))]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
+def test_examples(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name), verbose=False).failed == 0
+
+
+def test_examples_of_sample() -> None:
+    """The method that lives in C, which doctest does not find by itself."""
+    parsed = doctest.DocTestParser().get_doctest(fastlogits.Sampler.sample.__doc__ or "", {}, "sample", None, 0)
+    assert parsed.examples
+    assert doctest.DocTestRunner(verbose=False).run(parsed).failed == 0
