@@ -25,12 +25,17 @@ static int fill(double v, const fl_rows *out, int64_t row) {
     return FL_OK;
 }
 
-/* p = e / total; below the least normal float it is 0. The exponentials are used up. */
-void fl_write_softmax(const fl_kernels *k, const fl_mass *m, double total, const fl_rows *out, int64_t row) {
+/* Results below the least normal float are 0. */
+void fl_write_softmax(const fl_kernels *k, const fl_mass *m, double total, double low, const fl_rows *out,
+                      int64_t row) {
     char *to = fl_row_address(out, row);
     int64_t n = out->n;
     if (m->e64) {
-        for (int64_t i = 0; i < n; i++) m->e64[i] /= total;
+        double share = low / total;
+        for (int64_t i = 0; i < n; i++) {
+            double p = m->e64[i] / total;
+            m->e64[i] = p - p * share;
+        }
         fl_store_values(m->e64, n, to, out->stride, out->dtype);
         return;
     }
@@ -50,7 +55,9 @@ static int softmax_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, con
     int status = fl_mass_run(k, s, &row, NULL, t, -FLT_MAX, 1, &m);
     if (status == FL_NO_MEMORY) return status;
     if (status) return fill((double)NAN, out, r);
-    fl_write_softmax(k, &m, fl_mass_total(&m), out, r);
+    double total = fl_mass_total(&m), low = (m.unit - (total - m.others)) + m.others_low;
+    if (m.others > m.unit) low = (m.others - (total - m.unit)) + m.others_low;
+    fl_write_softmax(k, &m, total, low, out, r);
     return FL_OK;
 }
 

@@ -9,9 +9,9 @@ int fl_edited_masses(fl_job *j) {
     int64_t n = j->edits.n, groups = fl_groups(n);
     j->edited_total = 0;
     if (!n) return 0;
-    double *sums = fl_buffer(j->s, FL_BUF_EDITED, (size_t)(n + groups) * sizeof(double));
+    double *sums = fl_buffer(j->s, FL_BUF_EDITED, (size_t)(n + 2 * groups) * sizeof(double));
     if (!sums) return -1;
-    j->edited_mass = sums + groups;
+    j->edited_mass = sums + 2 * groups;
     fl_exp64_args args = fl_exp64_args_of(1.0, j->top, 0);
     j->k->f64_sumexp(j->edits.logit, n, NULL, &args, sums, j->edited_mass);
     for (int64_t g = 0; g < groups; g++) j->edited_total += sums[g];
@@ -200,7 +200,7 @@ static int write_logits(fl_job *j, fl_dense *d) {
 int fl_end_dense(fl_job *j, fl_dense *d) {
     int status = FL_OK;
     if (j->out->probs) {
-        fl_write_softmax(j->k, &d->mass, d->total, j->out->probs, j->r);
+        fl_write_softmax(j->k, &d->mass, d->total, 0.0, j->out->probs, j->r);
         store_others(j, d, j->out->probs, 1);
     }
     if (j->out->logits) status = write_logits(j, d);

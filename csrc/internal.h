@@ -88,6 +88,8 @@ void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, in
  * the live tokens, its id at; rest the mass of all live tokens but that one, in units of the top's mass. */
 typedef struct {
     double temperature, top, rest;
+    double unit, others; /* masses of the top and of all the rest, in the unit of the group sums */
+    double others_low;   /* what rounding others lost (double rows) */
     int64_t at, exponent, passes;
     float cut; /* values below it have mass 0 */
     float *gmax, *gsum; /* gsum includes the top token */
@@ -122,8 +124,8 @@ int64_t fl_first_equal(const fl_row *row, const uint16_t *live, const float *gma
 /* v as nearest float and rest. */
 void fl_split(double v, float *pair);
 void fl_store_floats(const float *v, int64_t n, char *to, ptrdiff_t stride, int32_t dtype);
-/* p = e / total into a row; the kept exponentials are used up. */
-void fl_write_softmax(const fl_kernels *k, const fl_mass *m, double total, const fl_rows *out, int64_t row);
+/* p = e / (total + low) into a row, low being what rounding total lost; the kept exponentials are used up. */
+void fl_write_softmax(const fl_kernels *k, const fl_mass *m, double total, double low, const fl_rows *out, int64_t row);
 
 /* ---- sort.c ----------------------------------------------------------------------------------- */
 

@@ -103,37 +103,48 @@ double fl_wide_top(const fl_row *row, const uint16_t *live, const float *gmax, f
     return top;
 }
 
-/* Mass of the top's group without the top, value by value. */
-static double group_without_top(const fl_mass *m, const fl_row *row, const uint16_t *live) {
-    int64_t first = m->at / FL_BLOCK * FL_BLOCK + m->at % FL_LANES;
-    double sum = 0;
-    for (int64_t id = first; id < row->n && id < first + FL_BLOCK; id += FL_LANES)
-        if (id != m->at && is_live(live, id) && fl_row_value(row, id) >= (double)m->cut)
-            sum += mass_of(m, fl_row_value(row, id));
-    return sum;
-}
-
 static int64_t top_group(const fl_mass *m) { return m->at / FL_BLOCK * FL_LANES + m->at % FL_LANES; }
 
-static void rest_of_floats(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
-    int64_t g = top_group(m);
-    float kept = m->gsum[g];
-    m->gsum[g] = 0;
-    double rest = k->sum_all(m->gsum, fl_groups(row->n)) + group_without_top(m, row, live);
-    m->gsum[g] = kept;
-    m->rest = rest / mass_of(m, m->top);
+/* The other values of the top's group that have a mass, at most 15. */
+static int64_t group_without_top(const fl_mass *m, const fl_row *row, const uint16_t *live, double *values) {
+    int64_t first = m->at / FL_BLOCK * FL_BLOCK + m->at % FL_LANES, count = 0;
+    for (int64_t id = first; id < row->n && id < first + FL_BLOCK; id += FL_LANES)
+        if (id != m->at && is_live(live, id) && fl_row_value(row, id) >= (double)m->cut)
+            values[count++] = fl_row_value(row, id);
+    return count;
 }
 
-/* The group sums of a double row are added with Neumaier's correction. */
-static void rest_of_doubles(const fl_row *row, const uint16_t *live, fl_mass *m) {
-    int64_t groups = fl_groups(row->n), own = top_group(m);
-    double sum = group_without_top(m, row, live), lost = 0;
+static void rest_of_floats(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
+    double values[FL_LANES], rest = 0;
+    int64_t g = top_group(m), count = group_without_top(m, row, live, values);
+    float kept = m->gsum[g];
+    for (int64_t i = 0; i < count; i++) rest += mass_of(m, values[i]);
+    m->gsum[g] = 0;
+    rest += k->sum_all(m->gsum, fl_groups(row->n));
+    m->gsum[g] = kept;
+    m->unit = mass_of(m, m->top);
+    m->others = rest;
+    m->rest = rest / m->unit;
+}
+
+/* The group sums of a double row are added with Neumaier's correction; the top and its group go through the same
+ * exponential as all others. */
+static void rest_of_doubles(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
+    double values[FL_LANES], e[FL_LANES], sums[2 * FL_LANES], sum = 0, lost = 0;
+    int64_t groups = fl_groups(row->n), own = top_group(m), count = group_without_top(m, row, live, values);
+    values[count] = m->top;
+    k->f64_sumexp(values, count + 1, NULL, &m->args64, sums, e);
+    m->unit = e[count];
+    for (int64_t i = 0; i < count; i++) sum += e[i];
     for (int64_t g = 0; g < groups; g++) {
         double v = g == own ? 0 : m->gsum64[g], next = sum + v;
         lost += sum >= v ? (sum - next) + v : (v - next) + sum;
+        lost += g == own ? 0 : m->gsum64[groups + g];
         sum = next;
     }
-    m->rest = (sum + lost) / mass_of(m, m->top);
+    m->others = sum + lost;
+    m->others_low = lost - (m->others - sum);
+    m->rest = m->others / m->unit;
 }
 
 static int64_t exponent_of(double x, double t) {
@@ -146,7 +157,7 @@ static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, co
                        fl_mass *m) {
     int64_t groups = fl_groups(row->n);
     float *smax = fl_buffer(s, FL_BUF_SMAX, (size_t)fl_supers(row->n) * sizeof(float));
-    m->gsum64 = fl_buffer(s, FL_BUF_GSUM, (size_t)groups * sizeof(double));
+    m->gsum64 = fl_buffer(s, FL_BUF_GSUM, (size_t)groups * 2 * sizeof(double));
     m->e64 = keep_e ? fl_buffer(s, FL_BUF_E, (size_t)row->n * sizeof(double)) : NULL;
     if (!smax || !m->gsum64 || (keep_e && !m->e64)) return FL_NO_MEMORY;
     if (row->bad) return fl_row_fault(row);
@@ -155,12 +166,11 @@ static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, co
     if (image == -INFINITY) return FL_NO_FINITE;
     m->top = fl_wide_top(row, live, m->gmax, image);
     m->at = fl_first_equal(row, live, m->gmax, m->top);
-    double shift = fabs(m->top) / m->temperature >= 1e5 ? m->top : 0.0;
-    m->exponent = exponent_of(m->top - shift, m->temperature) - 512;
-    m->args64 = fl_exp64_args_of(m->temperature, shift, m->exponent);
-    if ((double)m->cut - shift > m->args64.least) m->args64.least = (double)m->cut - shift;
+    m->exponent = -512; /* the top has mass 2^512 */
+    m->args64 = fl_exp64_args_of(m->temperature, m->top, m->exponent);
+    if ((double)m->cut - m->top > m->args64.least) m->args64.least = (double)m->cut - m->top;
     k->f64_sumexp(row->wide, row->n, live, &m->args64, m->gsum64, m->e64);
-    rest_of_doubles(row, live, m);
+    rest_of_doubles(k, row, live, m);
     return FL_OK;
 }
 
@@ -210,6 +220,6 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
     return FL_OK;
 }
 
-double fl_mass_total(const fl_mass *m) { return mass_of(m, m->top) * (1.0 + m->rest); }
+double fl_mass_total(const fl_mass *m) { return m->unit + m->others; }
 
 double fl_mass_lse(const fl_mass *m) { return m->top / m->temperature + fl_log1p(m->rest); }

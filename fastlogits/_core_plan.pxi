@@ -287,3 +287,18 @@ cdef tuple copied(const _c.fl_listing *listing):
         memcpy(cnp.PyArray_DATA(logits), listing.logits, n * sizeof(double))
         memcpy(cnp.PyArray_DATA(logprobs), listing.logprobs, n * sizeof(double))
     return ids, logits, logprobs
+
+
+def single(cnp.ndarray values not None):
+    """float32 of a contiguous float64 array, rounded to nearest whatever the caller's rounding mode."""
+    cdef const double *source = <const double *>elements(values, cnp.NPY_DOUBLE, 0)
+    cdef cnp.npy_intp i, n = cnp.PyArray_SIZE(values)
+    cdef float *target
+    cdef uint64_t saved
+    result = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(values), cnp.PyArray_DIMS(values), cnp.NPY_FLOAT)
+    target = <float *>cnp.PyArray_DATA(result)
+    saved = _c.fl_env_enter()
+    for i in range(n):
+        target[i] = <float>source[i]
+    _c.fl_env_leave(saved)
+    return result

@@ -64,9 +64,9 @@ class Call:
             refuse_row(self.outer, row, status, step, value, self.n, [step.name for step in self.plan.steps])
         return task
 
-    def wide(self) -> bool:
-        """Whether log-probs are float64."""
-        return self.code == _core.F64
+    def narrowed(self, values: NDArray[np.float64]) -> Array:
+        """Log-probs in their type: float64 for float64 logits, else float32."""
+        return values if self.code == _core.F64 else _core.single(values)
 
     def answer(self, result: Any) -> Any:
         """``result``, or with ``on_error="status"`` the pair (result, status)."""
@@ -141,17 +141,16 @@ def _logprob_arrays(rows: int, columns: int) -> dict[str, Any]:
 
 def _sample_result(call: Call, ids: Any, results: dict[str, Any], top_n: int) -> SampleResult:
     """The arrays of `_logprob_arrays` in the types and shapes of the result, columns beyond the row padded."""
-    dtype = np.float64 if call.wide() else np.float32
     missing = top_n - results["top_ids"].shape[1]
     top_ids = np.pad(results["top_ids"], ((0, 0), (0, missing)), constant_values=-1)
     top_logprobs = np.pad(results["top_logprobs"], ((0, 0), (0, missing)), constant_values=-np.inf)
     return SampleResult(
         ids,
-        call.shaped(results["logprobs"].astype(dtype)),
-        call.shaped(results["raw_logprobs"].astype(dtype)),
+        call.shaped(call.narrowed(results["logprobs"])),
+        call.shaped(call.narrowed(results["raw_logprobs"])),
         call.shaped(results["ranks"]),
         top_ids.reshape(*call.outer, top_n),
-        top_logprobs.astype(dtype).reshape(*call.outer, top_n),
+        call.narrowed(top_logprobs).reshape(*call.outer, top_n),
     )
 
 
@@ -173,10 +172,8 @@ def candidates(call: Call, rng: Any) -> Any:
     counts = np.zeros(call.rows, np.int64)
     task = call.run(counts=counts)
     parts = [task.listings[begin] for begin in sorted(task.listings)]
-    dtype = np.float64 if call.wide() else np.float32
     ids = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
-    with np.errstate(over="ignore"):  # a processed logit beyond float32 is rounded to infinity, as everywhere
-        logits, logprobs = (np.concatenate([np.empty(0), *(part[i] for part in parts)]).astype(dtype) for i in (1, 2))
+    logits, logprobs = (call.narrowed(np.concatenate([np.empty(0), *(part[i] for part in parts)])) for i in (1, 2))
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
     return call.answer(Candidates(ids, logits, logprobs, offsets))
 

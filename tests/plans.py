@@ -124,7 +124,8 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
     plan = tuple(random_step(rng, str(kind), n, tied) for kind in kinds)
     if rng.random() < 0.5:
         plan = (*plan, steps.Draw())
-    context = rng.integers(0, n, int(rng.choice([0, rng.integers(1, 30), rng.integers(1, 300)]))).tolist()
+    length = (0, int(rng.integers(1, 30)), int(rng.integers(1, 300)))[int(rng.integers(3))]
+    context = rng.integers(0, n, length).tolist()
     dtype = np.float64 if rng.random() < 0.1 else np.float16 if rng.random() < 0.1 else np.float32
     # Float64 rows hold float32 values: neighbours stay apart through any chain of temperatures.
     held = row.astype(np.float32 if dtype == np.float64 else dtype).astype(dtype)

@@ -67,10 +67,11 @@ def words(n: int, seed: int) -> NDArray[np.uint64]:
 def bell(n: int, seed: int) -> NDArray[np.int64]:
     """Integers of mean 0 and deviation 2^16: sums of twelve uniform ones."""
     parts = words(12 * n, seed).reshape(12, n) >> np.uint64(48)
-    return parts.astype(np.int64).sum(axis=0) - 6 * 2**16
+    sums: NDArray[np.int64] = parts.astype(np.int64).sum(axis=0) - 6 * 2**16
+    return sums
 
 
-def exact_rows(n: int, seed: int) -> Iterator[tuple[str, Floats]]:
+def exact_rows(n: int, seed: int) -> Iterator[tuple[str, NDArray[Any]]]:
     """Named rows [n] of numbers that float32 holds exactly; ids, ties and -inf spread by the words."""
     z, unit = bell(n, seed), 2.0**-16
     pick = words(n, seed + 1)
@@ -79,8 +80,9 @@ def exact_rows(n: int, seed: int) -> Iterator[tuple[str, Floats]]:
     yield "ties", (z >> 13) * 0.125
     yield "flat", z * 2.0**-24
     yield "equal", np.full(n, 2.75)
-    yield "ascending", np.sort(z) * unit
-    yield "descending", -np.sort(-z) * unit
+    order = np.argsort(z, kind="stable")
+    yield "ascending", z[order] * unit
+    yield "descending", z[order[::-1]] * unit
     yield "wide", z * 2.0**-6
     yield "offset", (z >> 9) * 2.0**-7 + 10240.0
     yield "huge", z * 2.0**60
@@ -148,10 +150,12 @@ def ulps(got: Any, exact: NDArray[Any], dtype: str) -> NDArray[Any]:
     when both are; equal infinities count as 0."""
     info = np.finfo(dtype)
     wide = np.longdouble if dtype == "float64" else np.float64
-    value, right = np.asarray(got, wide), np.asarray(exact, wide)
+    value: NDArray[Any] = np.asarray(got, wide)
+    right: NDArray[Any] = np.asarray(exact, wide)
     with np.errstate(all="ignore"):
         rounded = right.astype(dtype)
         unit = np.spacing(np.abs(np.where(np.isfinite(rounded), rounded, info.max)))
         away = np.abs(value - right) / np.maximum(unit, info.tiny * info.eps).astype(wide)
-    small = (np.abs(right) < info.tiny) & (np.abs(value) <= info.tiny)
-    return np.where((np.asarray(got) == rounded) | small, np.fmin(away, 0.5), away)
+    small: Any = (np.abs(right) < info.tiny) & (np.abs(value) <= info.tiny)
+    distance: NDArray[Any] = np.where((np.asarray(got) == rounded) | small, np.fmin(away, 0.5), away)
+    return distance

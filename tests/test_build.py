@@ -166,7 +166,7 @@ def test_sdist_holds_what_a_build_and_a_test_run_need(tmp_path: Path) -> None:
     skip = shutil.ignore_patterns(
         ".git", "build", "dist", "*.egg-info", "*.so", "__pycache__", ".*_cache", ".hypothesis"
     )
-    shutil.copytree(ROOT, tree, ignore=skip)
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*made))
     (tree / "fastlogits" / "_core.c").write_text("left by another build\n")
     code = f"import setuptools.build_meta as b; print(b.build_sdist({str(tmp_path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tree, capture_output=True, text=True, timeout=300)

@@ -18,7 +18,12 @@ import rows
 import fastlogits
 from fastlogits import _core, steps
 
-DIGESTS: dict[str, str] = {}
+DIGESTS = {
+    "float32": "050cee50576f51c70d44d87707c56ec24bcaa2d0995a4766af7d90275352816a",
+    "float16": "be88d6ad7344cfd0a1f1ec1d2a1a384ed41250120d7dfeb6a376d5a06137d613",
+    "bfloat16": "5f0b86da73aaa6d0b3bb46f3d115ce8f36b3add7ee266728121899b2e16b8a76",
+    "float64": "a665cb3302e24bf2455ac690f8eac79ba7956dd6c829108abbc1893bae1c1db8",
+}
 
 Array = np.ndarray[Any, Any]
 
@@ -71,7 +76,8 @@ def outcomes(row: Array, n: int) -> Iterator[Any]:
         yield from fastlogits.top_k(row, k)
     context = (rows.words(40, 3) % np.uint64(n)).astype(np.int64)
     for i, plan in enumerate(plans(n)):
-        sampler, inputs = fastlogits.Sampler(*plan), {"context": context, "prompt_length": 5}
+        inputs: dict[str, Any] = {"context": context, "prompt_length": 5}
+        sampler = fastlogits.Sampler(*plan)
         try:
             found = sampler.candidates(row, **inputs)
         except ValueError:

@@ -149,9 +149,10 @@ def fit(counts: Array, p: Array) -> float:
 
 def all_fit(count: int) -> None:
     row = np.random.default_rng(3).normal(size=60).astype(np.float32) * 2
-    for steering in ({"temperature": 1.0}, {"temperature": 0.8, "top_k": 20, "top_p": 0.95}):
+    calls: list[dict[str, Any]] = [{"temperature": 1.0}, {"temperature": 0.8, "top_k": 20, "top_p": 0.95}]
+    for steering in calls:
         p = reference.probs(row.astype(np.float64), **steering)
-        values = []
+        values: list[float] = []
         for seed in range(10):
             by_position = draws(row, count, rng=seed, position=np.arange(count), keys=np.zeros(count, int), **steering)
             by_key = draws(row, count, rng=seed, position=0, keys=np.arange(count), **steering)

@@ -18,8 +18,9 @@ static uint32_t FL_N(f64_image)(const double *x, int64_t n, float *image) {
 /* One vector of exponentials of x - shift; see fl_exp64_args. Results of x - shift < least are 0. */
 FL_INLINE void FL_N(f64_exp16)(const double *x, const fl_exp64_args *a, double *y) {
     for (int l = 0; l < FL_LANES; l++) {
-        double v = x[l] - a->shift, t = v * a->scale + a->magic, n = t - a->magic;
-        double z = (((v - n * a->hi) - n * a->mid) - n * a->lo) * a->inverse;
+        double v = x[l] - a->shift, w = v - x[l], lost = (x[l] - (v - w)) - (a->shift + w);
+        double t = v * a->scale + a->magic, n = t - a->magic;
+        double z = (((v - n * a->hi) - n * a->mid) - (n * a->lo - lost)) * a->inverse;
         double q = 1.0 / 5040;
         uint64_t bits, out;
         memcpy(&bits, &t, 8);
@@ -37,6 +38,7 @@ FL_INLINE void FL_N(f64_exp16)(const double *x, const fl_exp64_args *a, double *
     }
 }
 
+/* gsum takes the group sums and behind them, group by group, what their roundings lost. */
 static void FL_N(f64_sumexp)(const double *x, int64_t n, const uint16_t *live, const fl_exp64_args *a, double *gsum,
                              double *e) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK;
@@ -55,9 +57,15 @@ static void FL_N(f64_sumexp)(const double *x, int64_t n, const uint16_t *live, c
                 for (int l = 0; l < FL_LANES; l++) y[j][l] = live[at / FL_LANES] >> l & 1 ? y[j][l] : 0;
             for (int l = 0; e && l < FL_LANES && l < left; l++) e[at + l] = y[j][l];
         }
+        double lost[FL_LANES] = {0};
         for (int half = 1; half < 16; half *= 2)
             for (int j = 0; j < 16; j += 2 * half)
-                for (int l = 0; l < FL_LANES; l++) y[j][l] += y[j + half][l];
+                for (int l = 0; l < FL_LANES; l++) {
+                    double u = y[j][l], v = y[j + half][l], s = u + v, z = s - u;
+                    lost[l] += (u - (s - z)) + (v - z);
+                    y[j][l] = s;
+                }
         memcpy(gsum + b * FL_LANES, y[0], sizeof y[0]);
+        memcpy(gsum + (blocks + b) * FL_LANES, lost, sizeof lost);
     }
 }
