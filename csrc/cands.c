@@ -27,7 +27,12 @@ int fl_cands_sort(fl_cands *c) {
 }
 
 const double *fl_cands_masses(fl_cands *c, int64_t n) {
-    for (; c->known < n; c->known++) c->mass[c->known] = fl_exp(c->logit[c->known] - c->logit[0]);
+    if (c->known >= n) return c->mass;
+    int64_t more = c->n - c->known < 256 || n == c->n ? c->n - c->known : n - c->known + 255;
+    more = c->known + more > c->n ? c->n - c->known : more;
+    fl_exp64_args args = fl_exp64_args_of(1.0, c->logit[0], 0);
+    c->k->list_exp(c->logit + c->known, more, &args, c->mass + c->known);
+    c->known += more;
     return c->mass;
 }
 

@@ -98,13 +98,15 @@ static int64_t draw(const fl_job *j, const fl_dense *d, double u) {
         if (running + d->sums[b] > target) break;
         running += d->sums[b];
     }
-    int64_t found = -1, end = (last + 1) * FL_BLOCK < n ? (last + 1) * FL_BLOCK : n;
-    for (int64_t id = last * FL_BLOCK; id < end; id++) {
-        double logit = survivor_logit(j, d, id);
-        double mass = logit >= -DBL_MAX ? fl_mass_of_logit(&d->mass, logit) : 0;
-        if (!(mass > 0)) continue;
-        found = id;
-        running += mass;
+    double mass[FL_BLOCK], unit = fl_mass_of_logit(&d->mass, j->top);
+    int64_t found = -1, first = last * FL_BLOCK, count = first + FL_BLOCK < n ? FL_BLOCK : n - first;
+    fl_exp64_args args = fl_exp64_args_of(1.0, j->top, 0);
+    for (int64_t i = 0; i < count; i++) mass[i] = survivor_logit(j, d, first + i);
+    j->k->list_exp(mass, count, &args, mass);
+    for (int64_t i = 0; i < count; i++) {
+        if (!(mass[i] > 0)) continue;
+        found = first + i;
+        running += mass[i] * unit;
         if (running > target) break;
     }
     return found;

@@ -29,33 +29,51 @@ static int edited_nucleus(const fl_job *j, double live_top, double target) {
     return sum >= target * (1.0 + 1e-9);
 }
 
+/* The largest power-of-8 step below the top at which leaders and edited tokens together reach `need`, 0 if none. */
+static double leaders_threshold(const fl_kernels *k, const float *leaders, int64_t n, const float *edited, int64_t count,
+                                double need) {
+    double t = (double)k->row_max[FL_F32](leaders, n);
+    if (!(k->sum_all(leaders, n) + k->sum_all(edited, count) >= need)) return 0;
+    for (int i = 0; i < 30; i++) {
+        t *= 0.125;
+        if (k->mass_ge(leaders, n, (float)t) + k->mass_ge(edited, count, (float)t) >= need) return t;
+    }
+    return 0;
+}
+
+/* Every super-group and every group holds its maximum: where these leaders alone reach the target, so does the row.
+ * Super-groups are tried first, being few; small nuclei have nearly all their tokens in different ones. */
 int fl_nucleus_floor(fl_job *j, const fl_mass *m, double target, float *floor) {
-    int64_t groups = fl_groups(j->row.n), count;
-    double unit = fl_mass_of_logit(m, j->top), margin;
+    int64_t groups = fl_groups(j->row.n), supers = fl_supers(j->row.n), count;
+    double unit = fl_mass_of_logit(m, j->top), need = target * unit * (1.0 + 1e-6), margin;
     if (edited_nucleus(j, fl_head_value(&j->program, m->top), target)) {
         *floor = fl_value_below(j, fl_head_value(&j->program, m->top));
         return 1;
     }
     if (m->gsum64 || !(unit * target < 0x1p120)) return 0;
     float *leaders = fl_buffer(j->s, FL_BUF_GROUPS, (size_t)groups * sizeof(float));
+    float *tops = fl_buffer(j->s, FL_BUF_SMAX, (size_t)supers * sizeof(float));
     float *edited = edited_floats(j, unit, &count);
-    if (!leaders || !edited) return 0;
-    j->k->group_exp(m->gmax, groups, &m->args, leaders);
-    double need = target * unit * (1.0 + 1e-6), t = (double)j->k->row_max[FL_F32](leaders, groups), reached = 0;
-    /* Down by factors of 8, then half a step back up if that is enough. */
-    for (int i = 0; i < 40; i++) {
-        t *= 0.125;
-        reached = j->k->mass_ge(leaders, groups, (float)t) + j->k->mass_ge(edited, count, (float)t);
-        if (reached >= need || j->k->count_ge(leaders, groups, (float)t) > LIST_GROUPS) break;
+    if (!leaders || !tops || !edited) return 0;
+    for (int64_t s = 0; s < supers; s += FL_LANES) {
+        float top[FL_LANES];
+        int64_t end = (s + FL_LANES) * 16 < groups ? (s + FL_LANES) * 16 : groups;
+        memcpy(top, m->gmax + s * 16, sizeof top);
+        for (int64_t g = s * 16 + FL_LANES; g < end; g += FL_LANES)
+            for (int l = 0; l < FL_LANES; l++) top[l] = m->gmax[g + l] > top[l] ? m->gmax[g + l] : top[l];
+        memcpy(tops + s, top, sizeof top);
     }
-    if (!(reached >= need) || t < 0x1p-100) return 0;
-    for (double up = 2.5; up > 1.2; up = up > 2 ? 1.5 : 1.0)
-        if (j->k->mass_ge(leaders, groups, (float)(t * up)) + j->k->mass_ge(edited, count, (float)(t * up)) >= need)
-            t *= up;
-    if (j->k->count_ge(leaders, groups, (float)t) > LIST_GROUPS) return 0;
-    double v = value_of_mass(m, t, &margin);
-    *floor = v - margin < -(double)FLT_MAX ? -FLT_MAX : (float)(v - margin);
-    return 1;
+    for (int level = 0; level < 2; level++) {
+        int64_t n = level ? groups : supers;
+        j->k->group_exp(level ? m->gmax : tops, n, &m->args, leaders);
+        double t = leaders_threshold(j->k, leaders, n, edited, count, need);
+        if (t < 0x1p-100) continue;
+        double v = value_of_mass(m, t, &margin);
+        *floor = v - margin < -(double)FLT_MAX ? -FLT_MAX : (float)(v - margin);
+        if (j->k->count_ge(m->gmax, groups, *floor) <= LIST_GROUPS) return 1;
+    }
+    *floor = -FLT_MAX;
+    return 0;
 }
 
 static uint32_t bits_of(float a) {
@@ -69,10 +87,11 @@ static float float_of(uint32_t u) {
     return a;
 }
 
-/* Largest threshold (to 2^-12) at which the sample's mass still reaches `mass`. */
+/* Largest threshold (to 2^-10) at which the sample's mass still reaches `mass`. */
 static float sample_threshold(const fl_kernels *k, const float *sample, int64_t n, double mass) {
-    uint32_t lo = 0, hi = bits_of(k->row_max[FL_F32](sample, n)) + 1;
-    while (hi - lo > 1u << 11) {
+    uint32_t hi = bits_of(k->row_max[FL_F32](sample, n)) + 1, lo = hi > 32u << 23 ? hi - (32u << 23) : 0;
+    if (k->mass_ge(sample, n, float_of(lo)) < mass) lo = 0;
+    while (hi - lo > 1u << 13) {
         uint32_t mid = lo + (hi - lo) / 2;
         if (k->mass_ge(sample, n, float_of(mid)) >= mass)
             lo = mid;

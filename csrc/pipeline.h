@@ -75,7 +75,7 @@ typedef struct {
 int fl_cands_room(fl_cands *c, int64_t room);
 /* Sorts raw into the alive list. */
 int fl_cands_sort(fl_cands *c);
-/* Masses of the first n alive. */
+/* Masses exp(logit - logit[0]) of the first n alive, at least. */
 const double *fl_cands_masses(fl_cands *c, int64_t n);
 /* Total mass of the list alone, in sorted order. */
 double fl_cands_total(fl_cands *c);

@@ -360,7 +360,10 @@ static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
         j->edits.context_n = in->context_offsets[j->r + 1] - in->context_offsets[j->r];
     }
     j->edits.prompt_length = integer_at(in->prompt_length, j->r, 0);
+    int64_t outside = 0; /* negative as soon as one id is negative or above the last */
     for (int64_t i = 0; i < j->edits.context_n; i++)
+        outside |= j->edits.context[i] | (int64_t)((uint64_t)(x->n - 1) - (uint64_t)j->edits.context[i]);
+    for (int64_t i = 0; outside < 0 && i < j->edits.context_n; i++)
         if (j->edits.context[i] < 0 || j->edits.context[i] >= x->n)
             return fl_fail(j, FL_BAD_TOKEN, -1, (double)j->edits.context[i]);
     read_program(j, plan);

@@ -141,9 +141,10 @@ def _logprob_arrays(rows: int, columns: int) -> dict[str, Any]:
 
 def _sample_result(call: Call, ids: Any, results: dict[str, Any], top_n: int) -> SampleResult:
     """The arrays of `_logprob_arrays` in the types and shapes of the result, columns beyond the row padded."""
-    missing = top_n - results["top_ids"].shape[1]
-    top_ids = np.pad(results["top_ids"], ((0, 0), (0, missing)), constant_values=-1)
-    top_logprobs = np.pad(results["top_logprobs"], ((0, 0), (0, missing)), constant_values=-np.inf)
+    top_ids, top_logprobs = results["top_ids"], results["top_logprobs"]
+    if (missing := top_n - call.n) > 0:
+        top_ids = np.pad(top_ids, ((0, 0), (0, missing)), constant_values=-1)
+        top_logprobs = np.pad(top_logprobs, ((0, 0), (0, missing)), constant_values=-np.inf)
     return SampleResult(
         ids,
         call.shaped(call.narrowed(results["logprobs"])),

@@ -69,3 +69,13 @@ static void FL_N(f64_sumexp)(const double *x, int64_t n, const uint16_t *live, c
         memcpy(gsum + (blocks + b) * FL_LANES, lost, sizeof lost);
     }
 }
+
+static void FL_N(list_exp)(const double *v, int64_t n, const fl_exp64_args *a, double *e) {
+    for (int64_t at = 0; at < n; at += FL_LANES) {
+        double in[FL_LANES], out[FL_LANES];
+        int64_t left = n - at < FL_LANES ? n - at : FL_LANES;
+        for (int l = 0; l < FL_LANES; l++) in[l] = l < left ? v[at + l] : -(double)INFINITY;
+        FL_N(f64_exp16)(in, a, out);
+        memcpy(e + at, out, (size_t)left * sizeof(double));
+    }
+}

@@ -46,8 +46,7 @@ static void FL_X(row_filter)(const void *x, int64_t n, const uint16_t *live, con
     vf hi = vf_set1(scale[0]), low = vf_set1(scale[1]), floor = vf_set1(lo), none = vf_set1(-INFINITY);
     for (int64_t i = 0; i < vectors; i++) {
         vf v = FL_X(vector_at)(x, n, i, 0);
-        vm stay = vf_ge(v, floor);
-        if (live) stay = vm_and(stay, vm_from_bits(live[i]));
+        vm stay = live ? vf_ge_where(vm_from_bits(live[i]), v, floor) : vf_ge(v, floor);
         vf y = vf_blend(stay, vf_fma(v, hi, vf_mul(v, low)), none);
         FL_STORE_AT(out, i, n, y);
     }

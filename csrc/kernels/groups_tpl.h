@@ -15,15 +15,6 @@ static int64_t FL_N(count_ge)(const float *v, int64_t n, float t) {
     return count;
 }
 
-/* Sum of 16 double lanes by halving: lane l + lane l + 8, then 4, 2, 1. */
-FL_INLINE double vd_sum(vd a) {
-    double w[FL_LANES];
-    vd_store(w, a);
-    for (int half = 8; half; half /= 2)
-        for (int l = 0; l < half; l++) w[l] += w[l + half];
-    return w[0];
-}
-
 static double FL_N(sum_all)(const float *v, int64_t n) {
     int64_t vectors = (n + FL_LANES - 1) / FL_LANES;
     vd s = vd_zero();
@@ -67,13 +58,7 @@ static void FL_N(list_rank)(const double *v, int64_t n, int32_t *rank) {
     }
 }
 
-/* Sums of the 16 groups of each block, lanes by halving. */
+/* Sums of the 16 groups of each block. */
 static void FL_N(block_sums)(const float *gsum, int64_t groups, double *sums) {
-    for (int64_t b = 0; b < groups / FL_LANES; b++) {
-        double w[FL_LANES];
-        for (int l = 0; l < FL_LANES; l++) w[l] = (double)gsum[b * FL_LANES + l];
-        for (int half = 8; half; half /= 2)
-            for (int l = 0; l < half; l++) w[l] += w[l + half];
-        sums[b] = w[0];
-    }
+    for (int64_t b = 0; b < groups / FL_LANES; b++) sums[b] = vd_sum(vd_add_f(vd_zero(), vf_load_f32(gsum + b * FL_LANES)));
 }

@@ -106,6 +106,7 @@ FL_INLINE vm vf_nlt(vf x, vf y) { return FL_CMP(x, y, _CMP_NLT_UQ); }
 #undef FL_CMP
 FL_INLINE vm vm_or(vm x, vm y) { return (vm){_mm256_or_ps(x.a, y.a), _mm256_or_ps(x.b, y.b)}; }
 FL_INLINE vm vm_and(vm x, vm y) { return (vm){_mm256_and_ps(x.a, y.a), _mm256_and_ps(x.b, y.b)}; }
+FL_INLINE vm vf_ge_where(vm m, vf x, vf y) { return vm_and(m, vf_ge(x, y)); }
 FL_INLINE vf vf_keep(vm m, vf v) { return vm_and(m, v); }
 FL_INLINE vf vf_max_where(vm m, vf x, vf y) { return vf_blend(m, vf_max(x, y), y); }
 FL_INLINE vm vm_zero(void) { return (vm){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
@@ -141,6 +142,8 @@ FL_INLINE vd vd_add_f(vd a, vf v) {
     a.q[3] = _mm256_add_pd(a.q[3], _mm256_cvtps_pd(_mm256_extractf128_ps(v.b, 1)));
     return a;
 }
-FL_INLINE void vd_store(double *p, vd a) {
-    for (int i = 0; i < 4; i++) _mm256_storeu_pd(p + 4 * i, a.q[i]);
+FL_INLINE double vd_sum(vd a) {
+    __m256d t = _mm256_add_pd(_mm256_add_pd(a.q[0], a.q[2]), _mm256_add_pd(a.q[1], a.q[3]));
+    __m128d u = _mm_add_pd(_mm256_castpd256_pd128(t), _mm256_extractf128_pd(t, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(u, _mm_unpackhi_pd(u, u)));
 }

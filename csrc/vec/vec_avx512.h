@@ -61,6 +61,7 @@ FL_INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
 FL_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); } /* a b + c, rounded once */
 FL_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 FL_INLINE vm vf_ge(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+FL_INLINE vm vf_ge_where(vm m, vf a, vf b) { return _mm512_mask_cmp_ps_mask(m, a, b, _CMP_GE_OQ); }
 FL_INLINE vm vf_gt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 FL_INLINE vm vf_nlt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }   /* not a < b: true for NaN */
 FL_INLINE vf vf_keep(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }              /* m ? a : +0 */
@@ -87,7 +88,10 @@ FL_INLINE vd vd_add_f(vd a, vf b) {
     a.hi = _mm512_add_pd(a.hi, _mm512_cvtps_pd(_mm512_extractf32x8_ps(b, 1)));
     return a;
 }
-FL_INLINE void vd_store(double *p, vd a) {
-    _mm512_storeu_pd(p, a.lo);
-    _mm512_storeu_pd(p + 8, a.hi);
+/* Sum of the 16 lanes by halving: lane l + lane l + 8, then 4, 2, 1. */
+FL_INLINE double vd_sum(vd a) {
+    __m512d s = _mm512_add_pd(a.lo, a.hi);
+    __m256d t = _mm256_add_pd(_mm512_castpd512_pd256(s), _mm512_extractf64x4_pd(s, 1));
+    __m128d u = _mm_add_pd(_mm256_castpd256_pd128(t), _mm256_extractf128_pd(t, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(u, _mm_unpackhi_pd(u, u)));
 }

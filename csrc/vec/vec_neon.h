@@ -134,6 +134,7 @@ FL_INLINE vm vm_and(vm a, vm b) {
     FL_QUADS(a.q[i] = vandq_u32(a.q[i], b.q[i]));
     return a;
 }
+FL_INLINE vm vf_ge_where(vm m, vf a, vf b) { return vm_and(m, vf_ge(a, b)); }
 FL_INLINE unsigned vm_bits(vm a) {
     const uint32_t weight[4] = {1, 2, 4, 8};
     uint32x4_t w = vld1q_u32(weight);
@@ -174,6 +175,8 @@ FL_INLINE vd vd_add_f(vd a, vf b) {
              a.d[2 * i + 1] = vaddq_f64(a.d[2 * i + 1], vcvt_high_f64_f32(b.q[i])));
     return a;
 }
-FL_INLINE void vd_store(double *p, vd a) {
-    for (int i = 0; i < 8; i++) vst1q_f64(p + 2 * i, a.d[i]);
+FL_INLINE double vd_sum(vd a) {
+    for (int half = 4; half; half /= 2)
+        for (int i = 0; i < half; i++) a.d[i] = vaddq_f64(a.d[i], a.d[i + half]);
+    return vgetq_lane_f64(a.d[0], 0) + vgetq_lane_f64(a.d[0], 1);
 }

@@ -166,6 +166,7 @@ FL_INLINE unsigned vm_bits(vm a) {
     FL_LANES_DO(bits |= (a.at[i] & 1u) << i);
     return bits;
 }
+FL_INLINE vm vf_ge_where(vm m, vf a, vf b) { return vm_and(m, vf_ge(a, b)); }
 FL_INLINE vm vm_from_bits(unsigned bits) {
     vm r;
     FL_LANES_DO(r.at[i] = 0u - (bits >> i & 1u));
@@ -190,4 +191,8 @@ FL_INLINE vd vd_add_f(vd a, vf b) {
     FL_LANES_DO(a.at[i] += (double)b.at[i]);
     return a;
 }
-FL_INLINE void vd_store(double *p, vd a) { memcpy(p, a.at, sizeof a.at); }
+FL_INLINE double vd_sum(vd a) {
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; i++) a.at[i] += a.at[i + half];
+    return a.at[0];
+}
