@@ -46,8 +46,7 @@ void fl_write_softmax(const fl_kernels *k, const fl_mass *m, double total, doubl
     if (!direct) fl_store_floats(m->e, n, to, out->stride, out->dtype);
 }
 
-static int softmax_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out, double t,
-                       int64_t r) {
+static int softmax_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out, double t, int64_t r) {
     fl_row row;
     fl_mass m;
     if (fl_row_open(s, k, x, r, &row)) return FL_NO_MEMORY;
@@ -96,8 +95,7 @@ static int log_softmax_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x,
     fl_split(1.0 / t, scale);
     fl_split(fl_mass_lse(&m), shift);
     int direct = out->dtype == FL_F32 && (out->stride == 4 || row.n == 1);
-    float *y = direct ? (float *)(void *)fl_row_address(out, r)
-                      : fl_buffer(s, FL_BUF_E, (size_t)row.n * sizeof(float));
+    float *y = direct ? (float *)(void *)fl_row_address(out, r) : fl_buffer(s, FL_BUF_E, (size_t)row.n * sizeof(float));
     if (!y) return FL_NO_MEMORY;
     k->row_log[row.dtype](row.x, row.n, scale, shift, y);
     memcpy((char *)y + 4 * m.at, &top, 4);
@@ -140,7 +138,7 @@ int fl_log_softmax(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const f
                    int64_t begin, int64_t end) {
     return each_row(log_softmax_row, k, s, x, out, t, begin, end);
 }
-int fl_logsumexp(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out, fl_per_row t,
-                 int64_t begin, int64_t end) {
+int fl_logsumexp(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out, fl_per_row t, int64_t begin,
+                 int64_t end) {
     return each_row(logsumexp_row, k, s, x, out, t, begin, end);
 }

@@ -165,8 +165,7 @@ static void store_others(const fl_job *j, const fl_dense *d, const fl_rows *out,
         int64_t id = j->edits.id[i];
         double logit = j->edits.logit[i];
         int stays = before_cut(d, logit, id);
-        double v = as_probs ? (stays ? j->edited_mass[i] * unit / d->total : 0.0)
-                            : (stays ? logit : -(double)INFINITY);
+        double v = as_probs ? (stays ? j->edited_mass[i] * unit / d->total : 0.0) : (stays ? logit : -(double)INFINITY);
         store_at(out, j->r, id, v);
     }
 }
@@ -193,8 +192,8 @@ static int write_logits(fl_job *j, fl_dense *d) {
     fl_split(1.0 / j->program.temperature, scale);
     const fl_kernels *k = j->k;
     if (split) k->row_filter[out->dtype](j->row.x, split, j->live, scale, d->low, to);
-    k->row_filter[out->dtype]((const char *)j->row.x + split * size, n - split, j->live ? j->live + split / FL_LANES : NULL,
-                              scale, d->high, to + split * size);
+    k->row_filter[out->dtype]((const char *)j->row.x + split * size, n - split,
+                              j->live ? j->live + split / FL_LANES : NULL, scale, d->high, to + split * size);
     store_others(j, d, out, 0);
     return FL_OK;
 }

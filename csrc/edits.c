@@ -166,7 +166,8 @@ int fl_edits_open(fl_scratch *s, const fl_program *p, const fl_row *row, fl_edit
     e->counted_from = e->context_n;
     if (penalties) add_context(e, p);
     for (int32_t i = 0; i < p->head; i++)
-        for (int64_t b = 0; p->at[i].op == FL_OP_logit_bias && b < p->at[i].entries; b++) insert(e, p->at[i].bias_ids[b]);
+        for (int64_t b = 0; p->at[i].op == FL_OP_logit_bias && b < p->at[i].entries; b++)
+            insert(e, p->at[i].bias_ids[b]);
     fetch_values(e, row);
     for (int32_t i = 0; e->n && i < p->head; i++) fl_edits_apply(e, &p->at[i]);
     if (overflowed(e)) return blame(e, p, row, where);

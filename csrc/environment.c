@@ -29,7 +29,8 @@ void fl_env_leave(uint64_t saved) { (void)saved; }
 double fl_uniform(uint64_t seed, uint64_t key, uint64_t position) {
     uint64_t c0 = position, c1 = 0, c2 = 0, c3 = 0;
     for (int round = 0; round < 10; round++) {
-        unsigned __int128 a = (unsigned __int128)0xD2E7470EE14C6C93u * c0, b = (unsigned __int128)0xCA5A826395121157u * c2;
+        unsigned __int128 a = (unsigned __int128)0xD2E7470EE14C6C93u * c0,
+                          b = (unsigned __int128)0xCA5A826395121157u * c2;
         c0 = (uint64_t)(b >> 64) ^ c1 ^ seed;
         c2 = (uint64_t)(a >> 64) ^ c3 ^ key;
         c1 = (uint64_t)b;

@@ -37,11 +37,17 @@ typedef struct {
 
 typedef struct fl_kernels fl_kernels; /* one table of dense passes per instruction set */
 
-int fl_isa_count(void);            /* known names, best first: avx512, avx2, neon, scalar */
+int fl_isa_count(void); /* known names, best first: avx512, avx2, neon, scalar */
 const char *fl_isa_name(int i);
-int fl_isa_compiled(int i);        /* 1 if this build holds its kernels */
-int fl_isa_supported(int i);       /* 1 if CPU and operating system offer it */
+int fl_isa_compiled(int i);              /* 1 if this build holds its kernels */
+int fl_isa_supported(int i);             /* 1 if CPU and operating system offer it */
 const fl_kernels *fl_isa_kernels(int i); /* NULL unless compiled and supported */
+
+/* ---- floating-point environment ---------------------------------------------------------------- */
+
+/* Nearest-even rounding and full subnormals, whatever the caller has set; every entry below does this by itself. */
+uint64_t fl_env_enter(void);
+void fl_env_leave(uint64_t saved); /* back to what fl_env_enter returned */
 
 /* ---- rows and scratch ------------------------------------------------------------------------- */
 
@@ -98,7 +104,7 @@ enum { /* one id per line of steps.def: FL_OP_temperature, FL_OP_top_k, ... */
 #define FL_STEP(id, name, kind) FL_OP_##name = id,
 #include "steps.def"
 #undef FL_STEP
-    FL_OP_END
+       FL_OP_END
 };
 
 enum { FL_TIES_KEEP = 1, FL_JOINT = 2 }; /* bits of fl_step.flags */
@@ -145,12 +151,12 @@ double fl_uniform(uint64_t seed, uint64_t key, uint64_t position);
 
 /* What became of a row, for explain(). */
 typedef struct {
-    int32_t mode;       /* 0 dense (no list), 1 floor (scan + short list), 2 mass (exponential pass + short list),
+    int32_t mode;      /* 0 dense (no list), 1 floor (scan + short list), 2 mass (exponential pass + short list),
                            3 mass + dense cut, 4 float64 fallback of a float row is flagged by bit 8 */
-    int32_t passes;     /* dense passes over the row */
-    int64_t edited;     /* distinct tokens carried beside the row */
-    int64_t collected;  /* candidates collected from the row */
-    double floor;       /* threshold of the collecting, in units of the row */
+    int32_t passes;    /* dense passes over the row */
+    int64_t edited;    /* distinct tokens carried beside the row */
+    int64_t collected; /* candidates collected from the row */
+    double floor;      /* threshold of the collecting, in units of the row */
 } fl_trace;
 
 typedef struct { /* growing list of candidates of consecutive rows, one per thread */
@@ -174,8 +180,8 @@ typedef struct {
     const fl_rows *logits; /* dense processed logits, or NULL */
     fl_listing *listing;   /* survivors sorted by (logit desc, id asc), appended; counts[r] of them */
     int64_t *counts;
-    int32_t *status;  /* per row fl_status; with status != NULL a bad row gets id -1, NaN and the run goes on */
-    fl_trace *trace;  /* per row */
+    int32_t *status; /* per row fl_status; with status != NULL a bad row gets id -1, NaN and the run goes on */
+    fl_trace *trace; /* per row */
 } fl_results;
 
 /* Runs rows begin .. end - 1. Returns where it failed first (status FL_OK: nowhere). */

@@ -23,32 +23,28 @@ double fl_exp(double x);
 double fl_log(double x);
 double fl_log1p(double x);
 
-/* ---- environment.c: every entry runs with the default rounding and full subnormals -------------- */
-uint64_t fl_env_enter(void);
-void fl_env_leave(uint64_t saved);
-
 /* ---- scratch.c -------------------------------------------------------------------------------- */
 
-enum { /* what each buffer of the scratch holds */
-    FL_BUF_PACKED, /* a strided row, values side by side */
-    FL_BUF_WIDE,   /* the row as double */
-    FL_BUF_IMAGE,  /* the float image of a double row */
-    FL_BUF_GMAX,   /* group maxima */
-    FL_BUF_SMAX,   /* super-group maxima */
-    FL_BUF_GSUM,   /* group sums of exponentials */
-    FL_BUF_GROUPS, /* other values per group */
-    FL_BUF_E,      /* exponentials of a row */
-    FL_BUF_LIVE,   /* one bit per token: takes part in the dense passes */
-    FL_BUF_EDITS,  /* edited tokens */
-    FL_BUF_TABLE,  /* hash table over their ids */
-    FL_BUF_SLOTS,  /* edited token of every context position */
-    FL_BUF_CANDS,  /* the candidate list */
-    FL_BUF_SORT,   /* room to sort it */
-    FL_BUF_JOINT,  /* masses remembered at the first joint cut */
-    FL_BUF_EDITED, /* logits and masses of the edited tokens */
-    FL_BUF_SUMS,   /* masses by block */
-    FL_BUF_ROW,    /* a result row on its way to another type or stride */
-    FL_BUFFERS
+enum {                /* what each buffer of the scratch holds */
+       FL_BUF_PACKED, /* a strided row, values side by side */
+       FL_BUF_WIDE,   /* the row as double */
+       FL_BUF_IMAGE,  /* the float image of a double row */
+       FL_BUF_GMAX,   /* group maxima */
+       FL_BUF_SMAX,   /* super-group maxima */
+       FL_BUF_GSUM,   /* group sums of exponentials */
+       FL_BUF_GROUPS, /* other values per group */
+       FL_BUF_E,      /* exponentials of a row */
+       FL_BUF_LIVE,   /* one bit per token: takes part in the dense passes */
+       FL_BUF_EDITS,  /* edited tokens */
+       FL_BUF_TABLE,  /* hash table over their ids */
+       FL_BUF_SLOTS,  /* edited token of every context position */
+       FL_BUF_CANDS,  /* the candidate list */
+       FL_BUF_SORT,   /* room to sort it */
+       FL_BUF_JOINT,  /* masses remembered at the first joint cut */
+       FL_BUF_EDITED, /* logits and masses of the edited tokens */
+       FL_BUF_SUMS,   /* masses by block */
+       FL_BUF_ROW,    /* a result row on its way to another type or stride */
+       FL_BUFFERS
 };
 
 struct fl_scratch {
@@ -91,7 +87,7 @@ typedef struct {
     double unit, others; /* masses of the top and of all the rest, in the unit of the group sums */
     double others_low;   /* what rounding others lost (double rows) */
     int64_t at, exponent, passes;
-    float cut; /* values below it have mass 0 */
+    float cut;          /* values below it have mass 0 */
     float *gmax, *gsum; /* gsum includes the top token */
     double *gsum64;     /* of double rows, else NULL */
     float *e;           /* exponentials, if they were asked for */
@@ -117,7 +113,7 @@ double fl_mass_of_logit(const fl_mass *m, double logit);
 /* FL_NAN, FL_POS_INF or FL_OK, from the values one by one. */
 int fl_row_fault(const fl_row *row);
 /* Id of the first live value equal to top, -1 if there is none. */
-int64_t fl_first_equal(const fl_row *row, const uint16_t *live, const float *gmax, double top);
+int64_t fl_first_equal(const fl_kernels *k, const fl_row *row, const uint16_t *live, const float *gmax, double top);
 
 /* ---- arrays.c: writing result rows --------------------------------------------------------------- */
 

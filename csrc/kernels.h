@@ -9,8 +9,8 @@ enum { FL_LANES = 16, FL_BLOCK = 256 };
 /* exp(x / T) 2^-N by x itself: n = round(16 x log2(e) / T), r = x - n (T ln2 / 16), 2^(n / 16) from a table times
  * 1 + r c1 + r^2 c2 + r^3 c3 with ck = 1 / (k! T^k). Results of x < least are exactly 0. */
 typedef struct {
-    float scale; /* 16 log2(e) / T */
-    float magic; /* 1.5 2^23 - 16 N: adding it rounds to an integer and subtracts 16 N in the low bits */
+    float scale;  /* 16 log2(e) / T */
+    float magic;  /* 1.5 2^23 - 16 N: adding it rounds to an integer and subtracts 16 N in the low bits */
     float hi, lo; /* T ln2 / 16 = hi + lo */
     float c1, c2, c3;
     float least;
@@ -33,7 +33,7 @@ struct fl_kernels {
 #undef FL_KERNEL_X
 };
 
-extern const float fl_exp2_hi[16], fl_exp2_lo[16];     /* 2^(j/16) as float plus the rest */
+extern const float fl_exp2_hi[16], fl_exp2_lo[16];      /* 2^(j/16) as float plus the rest */
 extern const double fl_exp2_hi64[16], fl_exp2_lo64[16]; /* the same in double */
 
 #endif

@@ -75,19 +75,19 @@ double fl_mass_of_logit(const fl_mass *m, double logit) {
 
 static int is_live(const uint16_t *live, int64_t id) { return !live || (live[id / FL_LANES] >> (id % FL_LANES) & 1); }
 
-int64_t fl_first_equal(const fl_row *row, const uint16_t *live, const float *gmax, double top) {
+int64_t fl_first_equal(const fl_kernels *k, const fl_row *row, const uint16_t *live, const float *gmax, double top) {
     float image = (float)top;
     int64_t groups = fl_groups(row->n);
     if (row->wide && image > FLT_MAX) image = FLT_MAX;
     if (row->wide && image < -FLT_MAX) image = -FLT_MAX;
-    for (int64_t g = 0; g < groups; g += FL_LANES) {
-        int hit = 0;
-        for (int l = 0; l < FL_LANES; l++) hit |= gmax[g + l] >= image;
-        int64_t end = (g / FL_LANES + 1) * FL_BLOCK;
-        for (int64_t id = g * FL_LANES; hit && id < row->n && id < end; id++)
+    for (int64_t nth = 0, block = -1;; nth++) {
+        int64_t g = k->row_nth[FL_F32](gmax, groups, NULL, image, NAN, nth);
+        if (g >= groups) return -1;
+        if (g / FL_LANES == block) continue;
+        block = g / FL_LANES;
+        for (int64_t id = block * FL_BLOCK; id < row->n && id < (block + 1) * FL_BLOCK; id++)
             if (fl_row_value(row, id) == top && is_live(live, id)) return id;
     }
-    return -1;
 }
 
 /* Largest double among the live values whose image is the largest image. */
@@ -165,7 +165,7 @@ static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, co
     float image = k->row_max[FL_F32](m->gmax, groups);
     if (image == -INFINITY) return FL_NO_FINITE;
     m->top = fl_wide_top(row, live, m->gmax, image);
-    m->at = fl_first_equal(row, live, m->gmax, m->top);
+    m->at = fl_first_equal(k, row, live, m->gmax, m->top);
     m->exponent = -512; /* the top has mass 2^512 */
     m->args64 = fl_exp64_args_of(m->temperature, m->top, m->exponent);
     if ((double)m->cut - m->top > m->args64.least) m->args64.least = (double)m->cut - m->top;
@@ -215,7 +215,7 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
         if (over >= 6 && over <= 60) break;
         m->exponent = exponent_of(m->top, t) - 8;
     }
-    m->at = fl_first_equal(row, live, m->gmax, m->top);
+    m->at = fl_first_equal(k, row, live, m->gmax, m->top);
     rest_of_floats(k, row, live, m);
     return FL_OK;
 }

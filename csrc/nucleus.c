@@ -2,7 +2,7 @@
  * row found by a few passes over the kept exponentials. Nothing is sorted but the tokens around the cut. */
 #include "pipeline.h"
 
-enum { LIST_GROUPS = 1024, SAMPLE_BLOCKS = 8, BRACKET = 384 };
+enum { LIST_GROUPS = 1024, SAMPLE_BLOCKS = 8, BRACKET = 704 };
 
 /* Row value whose mass is t, and how far rounding can have moved it. */
 static double value_of_mass(const fl_mass *m, double t, double *margin) {
@@ -29,14 +29,17 @@ static int edited_nucleus(const fl_job *j, double live_top, double target) {
     return sum >= target * (1.0 + 1e-9);
 }
 
-/* The largest power-of-8 step below the top at which leaders and edited tokens together reach `need`, 0 if none. */
-static double leaders_threshold(const fl_kernels *k, const float *leaders, int64_t n, const float *edited, int64_t count,
-                                double need) {
+/* The largest power-of-2 step below the top at which leaders and edited tokens together reach `need`, 0 if none. */
+static double leaders_threshold(const fl_kernels *k, const float *leaders, int64_t n, const float *edited,
+                                int64_t count, double need) {
     double t = (double)k->row_max[FL_F32](leaders, n);
     if (!(k->sum_all(leaders, n) + k->sum_all(edited, count) >= need)) return 0;
     for (int i = 0; i < 30; i++) {
         t *= 0.125;
-        if (k->mass_ge(leaders, n, (float)t) + k->mass_ge(edited, count, (float)t) >= need) return t;
+        if (k->mass_ge(leaders, n, (float)t) + k->mass_ge(edited, count, (float)t) < need) continue;
+        for (int half = 0; half < 2; half++)
+            if (k->mass_ge(leaders, n, (float)(2 * t)) + k->mass_ge(edited, count, (float)(2 * t)) >= need) t *= 2;
+        return t;
     }
     return 0;
 }
@@ -102,7 +105,7 @@ static float sample_threshold(const fl_kernels *k, const float *sample, int64_t 
 }
 
 typedef struct {
-    float lo, hi;          /* thresholds: mass(lo) >= target > mass(hi) */
+    float lo, hi; /* thresholds: mass(lo) >= target > mass(hi) */
     double mass_lo, mass_hi;
 } bracket;
 
@@ -134,7 +137,7 @@ static int find_bracket(fl_job *j, const fl_mass *m, const float *edited, int64_
             b->hi = t;
             b->mass_hi = mass;
         }
-        double step = BRACKET * 0.4 * (double)t, miss = target - mass;
+        double step = BRACKET * 0.18 * (double)t, miss = target - mass;
         if (b->lo > 0 && b->mass_hi > 0) {
             /* Both sides known: between them the mass is nearly linear; land close on either side of the target. */
             double aim = b->mass_lo - target <= 2 * step ? target - step : target + step;
@@ -142,7 +145,8 @@ static int find_bracket(fl_job *j, const fl_mass *m, const float *edited, int64_
         } else {
             /* The sample's own mass at t tells its error there; aim past the target to close the other side. */
             double past = 0.3 * fabs(miss) + step;
-            t = sample_threshold(k, sample, sampled, k->mass_ge(sample, sampled, t) + (miss + (miss > 0 ? past : -past)) * ratio);
+            t = sample_threshold(k, sample, sampled,
+                                 k->mass_ge(sample, sampled, t) + (miss + (miss > 0 ? past : -past)) * ratio);
         }
     }
     return narrow_enough(b) ? 0 : -1;
@@ -155,8 +159,10 @@ static int cut_among_equals(fl_job *j, float low, float high, double missing, fl
     int64_t n = row->n, first = k->row_nth[row->dtype](row->x, n, j->live, low, high, 0);
     if (first >= n) return -1;
     float value = (float)fl_row_value(row, first), after = fl_float_after(value);
-    int64_t inside = k->row_count[row->dtype](row->x, n, j->live, low) - k->row_count[row->dtype](row->x, n, j->live, high);
-    int64_t equal = k->row_count[row->dtype](row->x, n, j->live, value) - k->row_count[row->dtype](row->x, n, j->live, after);
+    int64_t inside =
+        k->row_count[row->dtype](row->x, n, j->live, low) - k->row_count[row->dtype](row->x, n, j->live, high);
+    int64_t equal =
+        k->row_count[row->dtype](row->x, n, j->live, value) - k->row_count[row->dtype](row->x, n, j->live, after);
     double logit = fl_head_value(&j->program, (double)value), each = fl_mass_of_logit(&d->mass, logit);
     int64_t keep = (int64_t)(missing / each);
     keep += (double)keep * each < missing;
@@ -188,8 +194,8 @@ static int cut_in_list(fl_job *j, float low, float high, int64_t room, double ab
     *c = (fl_cands){.k = j->k, .s = j->s, .edits = &j->edits};
     if (fl_cands_room(c, room + FL_LANES + j->edits.n)) return FL_NO_MEMORY;
     float *values = (float *)(void *)c->logit;
-    c->raw = j->k->row_collect[j->row.dtype](j->row.x, j->row.n, j->live, j->gmax, low, high, INT64_MAX, room, c->raw_id,
-                                             values);
+    c->raw = j->k->row_collect[j->row.dtype](j->row.x, j->row.n, j->live, j->gmax, low, high, INT64_MAX, room,
+                                             c->raw_id, values);
     if (c->raw < 0) return -1;
     for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = fl_head_value(&j->program, (double)values[i]);
     double level_low = fl_head_value(&j->program, (double)low), level_high = fl_head_value(&j->program, (double)high);

@@ -29,6 +29,11 @@ typedef struct {
     double temperature; /* product over the head */
 } fl_program;
 
+/* ---- program.c ---------------------------------------------------------------------------------- */
+
+int64_t fl_integer_at(fl_per_row_i p, int64_t r, int64_t unset);
+void fl_program_read(fl_program *p, const fl_plan *plan, int64_t r, int64_t n, int64_t context_n);
+
 /* ---- edits.c: tokens carried beside the row ----------------------------------------------------- */
 
 typedef struct { /* the edited tokens and what the steps so far made of them */
@@ -66,8 +71,8 @@ typedef struct {
     int64_t raw, n, known;
     int32_t *raw_id, *id, *pos, *order;
     double *raw_logit, *logit, *mass;
-    double total;       /* mass of all tokens that the next mass step counts, also of those not collected; 0: the list */
-    double *joint;      /* masses remembered at the first joint cut, by pos, or NULL */
+    double total;  /* mass of all tokens that the next mass step counts, also of those not collected; 0: the list */
+    double *joint; /* masses remembered at the first joint cut, by pos, or NULL */
     double joint_total;
     const fl_edits *edits; /* context of edits behind a cut */
 } fl_cands;
@@ -112,7 +117,7 @@ typedef struct {
     fl_edits edits;
     const uint16_t *live;
     float *gmax, *smax;
-    double top; /* largest logit of all tokens behind the head */
+    double top;                        /* largest logit of all tokens behind the head */
     double *edited_mass, edited_total; /* exp(logit - top) of the edited tokens, and their sum */
     fl_cands list;
     fl_trace trace;
@@ -132,7 +137,7 @@ typedef struct {
     double *sums; /* masses of the survivors by block, extra and edited ones included, in the unit of mass */
     double total;
     double log_total; /* ln(total / mass of the top) */
-    int64_t uniform; /* > 0: so many survivors, all unedited and equal to the top value */
+    int64_t uniform;  /* > 0: so many survivors, all unedited and equal to the top value */
 } fl_dense;
 
 int fl_fail(fl_job *j, int status, int32_t step, double value);

@@ -6,78 +6,10 @@
  * behind it when it is the plan's only mass step and nothing was cut before. Edits are a barrier. */
 #include "pipeline.h"
 
-static double number_at(fl_per_row p, int64_t r, double unset) { return p.at ? p.at[r * p.step] : unset; }
-static int64_t integer_at(fl_per_row_i p, int64_t r, int64_t unset) { return p.at ? p.at[r * p.step] : unset; }
-
-static int kind_of(int32_t op) {
-    static const int32_t kinds[] = {
-#define FL_STEP(id, name, kind) [id] = FL_##kind,
-#include "steps.def"
-#undef FL_STEP
-    };
-    return kinds[op];
-}
-
-static fl_step_values values_of(const fl_step *s, int64_t r, int32_t index) {
-    fl_step_values v = {.op = s->op, .kind = kind_of(s->op), .index = index};
-    v.value = number_at(s->value, r, 0);
-    v.min_keep = integer_at(s->min_keep, r, 1);
-    v.flags = (int32_t)integer_at(s->flags, r, 0);
-    v.window = integer_at(s->window, r, -1);
-    int64_t from = s->bias_offsets ? s->bias_offsets[r] : 0;
-    v.bias_ids = s->bias_ids + (s->bias_ids ? from : 0);
-    v.bias_values = s->bias_values + (s->bias_values ? from : 0);
-    v.entries = s->bias_offsets ? s->bias_offsets[r + 1] - from : s->entries;
-    v.words = s->words ? s->words + r * s->words_step : NULL;
-    v.words_n = s->words_n;
-    return v;
-}
-
-/* Whether the step leaves every row as it is. */
-static int is_off(const fl_step_values *v, int64_t n, int64_t context_n) {
-    switch (v->op) {
-    case FL_OP_repetition_penalty: return v->value == 1.0 || context_n == 0 || v->window == 0;
-    case FL_OP_frequency_penalty:
-    case FL_OP_presence_penalty: return v->value == 0.0 || context_n == 0 || v->window == 0;
-    case FL_OP_logit_bias: return v->entries == 0;
-    case FL_OP_mask: return v->words == NULL;
-    case FL_OP_temperature: return v->value == 1.0;
-    case FL_OP_top_k: return v->value <= 0 || v->value >= (double)n;
-    case FL_OP_top_p: return v->value >= 1.0;
-    case FL_OP_min_p: return v->value <= 0.0;
-    case FL_OP_draw: return 1;
-    default: return 0;
-    }
-}
-
-static void read_program(fl_job *j, const fl_plan *plan) {
-    fl_program *p = &j->program;
-    int open = 1;
-    p->count = p->head = p->edits = 0;
-    p->temperature = 1.0;
-    for (int32_t i = 0; i < plan->count; i++) {
-        fl_step_values v = values_of(&plan->steps[i], j->r, i);
-        if (is_off(&v, j->row.n, j->edits.context_n)) continue;
-        if (v.op == FL_OP_temperature && v.value == 0.0) {
-            v.op = FL_OP_greedy;
-            v.kind = FL_CUT;
-        }
-        open &= v.kind == FL_EDIT || v.kind == FL_MAP;
-        if (open) {
-            p->head++;
-            p->edits += v.kind == FL_EDIT;
-            p->temperature *= v.kind == FL_MAP ? v.value : 1.0;
-        }
-        p->at[p->count++] = v;
-    }
-}
-
 static int is_mass_step(const fl_step_values *v) { return v->op == FL_OP_top_p || v->flags & FL_JOINT; }
 
 /* Plans with cuts by mass from the full row need the exponential pass. */
-static int starts_with_mass(const fl_program *p) {
-    return p->head < p->count && is_mass_step(&p->at[p->head]);
-}
+static int starts_with_mass(const fl_program *p) { return p->head < p->count && is_mass_step(&p->at[p->head]); }
 
 int fl_fail(fl_job *j, int status, int32_t step, double value) {
     j->where = (fl_where){.status = status, .step = step, .row = j->r, .value = value};
@@ -164,7 +96,8 @@ int fl_collect(fl_job *j, float floor, int64_t equals) {
     if (j->row.wide) equals = INT64_MAX; /* equal images are not equal values */
     float *values = (float *)(void *)c->logit;
     if (passing)
-        c->raw = j->k->row_collect[j->row.dtype](j->row.x, n, j->live, j->gmax, floor, NAN, equals, room, c->raw_id, values);
+        c->raw =
+            j->k->row_collect[j->row.dtype](j->row.x, n, j->live, j->gmax, floor, NAN, equals, room, c->raw_id, values);
     if (equals < INT64_MAX) c->raw = fl_trim(j->k, equals, c->raw, c->raw_id, values);
     for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = j->row.wide ? j->row.wide[c->raw_id[i]] : (double)values[i];
     for (int32_t i = 0; i < j->program.head; i++)
@@ -270,8 +203,8 @@ static int run_ratio_dense(fl_job *j) {
     d.low = d.high = exact_value(j, d.cut_logit);
     j->trace.mode = 3;
     if (fl_dense_uniform(j, &d)) return fl_end_dense(j, &d);
-    int status = fl_mass_run(j->k, j->s, &j->row, j->live, j->program.temperature, d.high,
-                             j->out->probs != NULL, &d.mass);
+    int status =
+        fl_mass_run(j->k, j->s, &j->row, j->live, j->program.temperature, d.high, j->out->probs != NULL, &d.mass);
     j->trace.passes += (int32_t)d.mass.passes;
     if (status) return fl_fail(j, status, -1, 0);
     if (fl_edited_masses(j) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
@@ -288,6 +221,35 @@ static int run_floor(fl_job *j) {
     j->trace.mode = 1;
     status = fl_collect(j, floor, equals);
     return status ? status : run_list(j);
+}
+
+/* The cuts behind the exponential pass d->mass; total in units of exp(top). alone: one top-p step, and the end needs no
+ * list. */
+static int run_mass_cuts(fl_job *j, fl_dense *d, double total, int alone) {
+    const fl_program *p = &j->program;
+    int status;
+    int64_t equals = INT64_MAX;
+    float floor = -FLT_MAX, early = -FLT_MAX;
+    const fl_step_values *first = &p->at[p->head];
+    early = early_floor(j, first->op == FL_OP_top_p ? p->head + 1 : p->head, &equals);
+    if (first->op == FL_OP_top_p && early == -FLT_MAX && first->min_keep <= 256) {
+        int found = fl_nucleus_floor(j, &d->mass, first->value * total, &floor);
+        if (!found && alone && d->mass.e) {
+            status = fl_nucleus_cut(j, first->value * total, d);
+            if (status == FL_OK) j->trace.mode = 3;
+            if (status != -1) return status ? fl_fail(j, status, -1, 0) : fl_end_dense(j, d);
+        }
+        if (first->min_keep > 1) {
+            float kept = fl_job_floor(j, first->min_keep);
+            floor = kept < floor ? kept : floor;
+        }
+    } else if (early > -FLT_MAX) {
+        floor = early;
+    }
+    status = fl_collect(j, floor, equals);
+    if (status) return status;
+    j->list.total = total;
+    return run_list(j);
 }
 
 /* The exponential pass; a row whose live tokens are all -inf has the edited ones alone. */
@@ -311,28 +273,7 @@ static int run_mass(fl_job *j) {
     }
     if (fl_edited_masses(j)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     double total = fl_exp(fl_head_value(p, d.mass.top) - j->top) * (1.0 + d.mass.rest) + j->edited_total;
-    int64_t equals = INT64_MAX;
-    float floor = -FLT_MAX, early = -FLT_MAX;
-    const fl_step_values *first = &p->at[p->head];
-    early = early_floor(j, first->op == FL_OP_top_p ? p->head + 1 : p->head, &equals);
-    if (first->op == FL_OP_top_p && early == -FLT_MAX && first->min_keep <= 256) {
-        int found = fl_nucleus_floor(j, &d.mass, first->value * total, &floor);
-        if (!found && alone && d.mass.e) {
-            status = fl_nucleus_cut(j, first->value * total, &d);
-            if (status == FL_OK) j->trace.mode = 3;
-            if (status != -1) return status ? fl_fail(j, status, -1, 0) : fl_end_dense(j, &d);
-        }
-        if (first->min_keep > 1) {
-            float kept = fl_job_floor(j, first->min_keep);
-            floor = kept < floor ? kept : floor;
-        }
-    } else if (early > -FLT_MAX) {
-        floor = early;
-    }
-    status = fl_collect(j, floor, equals);
-    if (status) return status;
-    j->list.total = total;
-    return run_list(j);
+    return run_mass_cuts(j, &d, total, alone);
 }
 
 static int run_all(fl_job *j) {
@@ -359,20 +300,20 @@ static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
         j->edits.context = in->context + in->context_offsets[j->r];
         j->edits.context_n = in->context_offsets[j->r + 1] - in->context_offsets[j->r];
     }
-    j->edits.prompt_length = integer_at(in->prompt_length, j->r, 0);
+    j->edits.prompt_length = fl_integer_at(in->prompt_length, j->r, 0);
     int64_t outside = 0; /* negative as soon as one id is negative or above the last */
     for (int64_t i = 0; i < j->edits.context_n; i++)
         outside |= j->edits.context[i] | (int64_t)((uint64_t)(x->n - 1) - (uint64_t)j->edits.context[i]);
     for (int64_t i = 0; outside < 0 && i < j->edits.context_n; i++)
         if (j->edits.context[i] < 0 || j->edits.context[i] >= x->n)
             return fl_fail(j, FL_BAD_TOKEN, -1, (double)j->edits.context[i]);
-    read_program(j, plan);
+    fl_program_read(&j->program, plan, j->r, j->row.n, j->edits.context_n);
     return run_all(j);
 }
 
 double fl_draw_u(const fl_job *j) {
-    int64_t position = integer_at(j->in->position, j->r, j->edits.context_n);
-    return fl_uniform(j->in->seed, (uint64_t)integer_at(j->in->keys, j->r, j->r), (uint64_t)position);
+    int64_t position = fl_integer_at(j->in->position, j->r, j->edits.context_n);
+    return fl_uniform(j->in->seed, (uint64_t)fl_integer_at(j->in->keys, j->r, j->r), (uint64_t)position);
 }
 
 /* A failed row in status mode: id -1, NaN figures; dense rows of NaN. */

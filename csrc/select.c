@@ -37,7 +37,7 @@ static int argmax_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int6
     if (row.wide)
         *id = plain_argmax(&row);
     else
-        *id = fl_first_equal(&row, NULL, gmax, (double)k->row_max[FL_F32](smax, fl_supers(row.n)));
+        *id = fl_first_equal(k, &row, NULL, gmax, (double)k->row_max[FL_F32](smax, fl_supers(row.n)));
     return FL_OK;
 }
 

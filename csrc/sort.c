@@ -39,7 +39,8 @@ static int sort_by_digits(fl_scratch *s, const double *v, int64_t n, int32_t *or
     }
     /* Only the bits in which keys differ are sorted by, in equal digits: short lists get small ones. */
     int low = differ ? __builtin_ctzll(differ) : 0, wide = differ ? 64 - __builtin_clzll(differ) - low : 0;
-    int most = n < 4096 ? 8 : MOST_BITS, passes = (wide + most - 1) / most, bits = passes ? (wide + passes - 1) / passes : 0;
+    int most = n < 4096 ? 8 : MOST_BITS, passes = (wide + most - 1) / most,
+        bits = passes ? (wide + passes - 1) / passes : 0;
     for (int pass = 0; pass < passes; pass++) {
         radix_pass(a, b, n, low + pass * bits, bits);
         item *swap = a;

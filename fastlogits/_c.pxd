@@ -3,17 +3,10 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 
-cdef extern from *:
-    """
-    #include <stdint.h>
-    uint64_t fl_env_enter(void); /* csrc/environment.c: default rounding until fl_env_leave */
-    void fl_env_leave(uint64_t saved);
-    """
+cdef extern from "fastlogits.h" nogil:
     uint64_t fl_env_enter() nogil
     void fl_env_leave(uint64_t saved) nogil
 
-
-cdef extern from "fastlogits.h" nogil:
     enum: FL_F32, FL_F16, FL_BF16, FL_F64
     enum: FL_OK, FL_NAN, FL_POS_INF, FL_NO_FINITE, FL_STEP_INF, FL_ALL_BANNED, FL_BAD_TOKEN, FL_NO_MEMORY
     enum: FL_OP_END

@@ -3,8 +3,8 @@
 /* Live values v with lo <= v < hi go to ids and values, ascending by id; of those equal to lo only the first `equals`.
  * Blocks whose group maxima stay below lo are not read. hi NaN: no upper end. Returns how many were written, or -1 when
  * `room` might not hold them. */
-FL_INLINE int64_t FL_X(collect_body)(const void *x, int64_t n, const uint16_t *live, const float *gmax, float lo, float hi,
-                                     int64_t equals, int64_t room, int32_t *ids, float *values, int bounded) {
+FL_INLINE int64_t FL_X(collect_body)(const void *x, int64_t n, const uint16_t *live, const float *gmax, float lo,
+                                     float hi, int64_t equals, int64_t room, int32_t *ids, float *values, int bounded) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, vectors = (n + FL_LANES - 1) / FL_LANES, count = 0;
     vf floor = vf_set1(lo), ceiling = vf_set1(hi);
     for (int64_t b = 0; b < blocks; b++) {

@@ -6,7 +6,7 @@ typedef struct {
 } vexp;
 
 FL_INLINE vexp vexp_load(const fl_exp_args *a) {
-    return (vexp){vf_set1(a->scale), vf_set1(a->magic), vf_set1(-a->hi),       vf_set1(-a->lo),     vf_set1(a->c1),
+    return (vexp){vf_set1(a->scale), vf_set1(a->magic), vf_set1(-a->hi),   vf_set1(-a->lo),     vf_set1(a->c1),
                   vf_set1(a->c2),    vf_set1(a->c3),    vf_set1(a->least), vt_load(fl_exp2_hi), vt_load(fl_exp2_lo)};
 }
 

@@ -28,8 +28,8 @@ FL_INLINE vd mass_of_8(vd s, const float *e, int64_t n, int64_t i, float t, int 
         vf v = whole ? vf_load_f32(e + (i + j) * FL_LANES) : float_vector_at(e, n, i + j, 0);
         y[j] = vf_keep(vf_ge(v, floor), v);
     }
-    return vd_add_f(s, vf_add(vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3])),
-                              vf_add(vf_add(y[4], y[5]), vf_add(y[6], y[7]))));
+    return vd_add_f(
+        s, vf_add(vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3])), vf_add(vf_add(y[4], y[5]), vf_add(y[6], y[7]))));
 }
 
 /* Sum of the e >= t: eight vectors in float by pairs, then in double. */
@@ -60,5 +60,6 @@ static void FL_N(list_rank)(const double *v, int64_t n, int32_t *rank) {
 
 /* Sums of the 16 groups of each block. */
 static void FL_N(block_sums)(const float *gsum, int64_t groups, double *sums) {
-    for (int64_t b = 0; b < groups / FL_LANES; b++) sums[b] = vd_sum(vd_add_f(vd_zero(), vf_load_f32(gsum + b * FL_LANES)));
+    for (int64_t b = 0; b < groups / FL_LANES; b++)
+        sums[b] = vd_sum(vd_add_f(vd_zero(), vf_load_f32(gsum + b * FL_LANES)));
 }

@@ -50,7 +50,8 @@ FL_INLINE float fl_next_up(float a) {
 #define FL_KERNEL(result, name, args) .name = FL_N(name),
 #define FL_KERNEL_X(result, name, args)                                                                                \
     .name = {FL_CAT(name, FL_ISA, f32), FL_CAT(name, FL_ISA, f16), FL_CAT(name, FL_ISA, bf16)},
-const fl_kernels FL_CAT(fl, kernels, FL_ISA) = {.name = FL_STR(FL_ISA),
+const fl_kernels FL_CAT(fl, kernels, FL_ISA) = {
+    .name = FL_STR(FL_ISA),
 #include "../kernels.def"
 };
 #undef FL_KERNEL

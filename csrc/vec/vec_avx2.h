@@ -45,7 +45,8 @@ FL_INLINE vf vf_blend(vm m, vf a, vf b) {
     return (vf){_mm256_blendv_ps(b.a, a.a, m.a), _mm256_blendv_ps(b.b, a.b, m.b)};
 }
 FL_INLINE vf vf_load_n_f32(const void *p, int64_t n, float fill) {
-    vf v = {_mm256_maskload_ps((const float *)p, vec_first8(n)), _mm256_maskload_ps((const float *)p + 8, vec_first8(n - 8))};
+    vf v = {_mm256_maskload_ps((const float *)p, vec_first8(n)),
+            _mm256_maskload_ps((const float *)p + 8, vec_first8(n - 8))};
     return vf_blend(vm_first(n), v, vf_set1(fill));
 }
 /* AVX2 has no masked load of 16-bit words: the tail goes through a buffer. */
@@ -69,7 +70,8 @@ FL_INLINE void vf_store_n_f32(void *p, int64_t n, vf v) {
     _mm256_maskstore_ps((float *)p + 8, vec_first8(n - 8), v.b);
 }
 FL_INLINE __m256i vf_to_f16(vf v) {
-    return _mm256_setr_m128i(_mm256_cvtps_ph(v.a, _MM_FROUND_TO_NEAREST_INT), _mm256_cvtps_ph(v.b, _MM_FROUND_TO_NEAREST_INT));
+    return _mm256_setr_m128i(_mm256_cvtps_ph(v.a, _MM_FROUND_TO_NEAREST_INT),
+                             _mm256_cvtps_ph(v.b, _MM_FROUND_TO_NEAREST_INT));
 }
 FL_INLINE __m256i vec_to_bf16_8(__m256 a) {
     __m256i i = _mm256_castps_si256(a);
@@ -95,9 +97,7 @@ FL_INLINE void vf_store_n_bf16(void *p, int64_t n, vf v) { vec_store_tail16(p, n
 FL_INLINE vf vf_add(vf x, vf y) { return (vf){_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
 FL_INLINE vf vf_sub(vf x, vf y) { return (vf){_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
 FL_INLINE vf vf_mul(vf x, vf y) { return (vf){_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
-FL_INLINE vf vf_fma(vf x, vf y, vf z) {
-    return (vf){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)};
-}
+FL_INLINE vf vf_fma(vf x, vf y, vf z) { return (vf){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
 FL_INLINE vf vf_max(vf x, vf y) { return (vf){_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
 #define FL_CMP(x, y, how) ((vm){_mm256_cmp_ps((x).a, (y).a, how), _mm256_cmp_ps((x).b, (y).b, how)})
 FL_INLINE vm vf_ge(vf x, vf y) { return FL_CMP(x, y, _CMP_GE_OQ); }

@@ -8,7 +8,8 @@
 
 #define FL_INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,bmi"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,bmi"))),          \
+                             apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c,bmi")
@@ -63,9 +64,9 @@ FL_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 FL_INLINE vm vf_ge(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 FL_INLINE vm vf_ge_where(vm m, vf a, vf b) { return _mm512_mask_cmp_ps_mask(m, a, b, _CMP_GE_OQ); }
 FL_INLINE vm vf_gt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
-FL_INLINE vm vf_nlt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }   /* not a < b: true for NaN */
-FL_INLINE vf vf_keep(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }              /* m ? a : +0 */
-FL_INLINE vf vf_blend(vm m, vf a, vf b) { return _mm512_mask_mov_ps(b, m, a); }     /* m ? a : b */
+FL_INLINE vm vf_nlt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); } /* not a < b: true for NaN */
+FL_INLINE vf vf_keep(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }            /* m ? a : +0 */
+FL_INLINE vf vf_blend(vm m, vf a, vf b) { return _mm512_mask_mov_ps(b, m, a); }   /* m ? a : b */
 FL_INLINE vm vm_zero(void) { return 0; }
 FL_INLINE vf vf_max_where(vm m, vf a, vf b) { return _mm512_mask_max_ps(b, m, a, b); } /* m ? vf_max(a, b) : b */
 FL_INLINE vm vm_or(vm a, vm b) { return _kor_mask16(a, b); }

@@ -30,7 +30,9 @@ FL_INLINE vf vf_load_f32(const void *p) {
     FL_QUADS(r.q[i] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)p + 16 * i)));
     return r;
 }
-FL_INLINE uint16x4_t vec_load4(const void *p, int i) { return vreinterpret_u16_u8(vld1_u8((const uint8_t *)p + 8 * i)); }
+FL_INLINE uint16x4_t vec_load4(const void *p, int i) {
+    return vreinterpret_u16_u8(vld1_u8((const uint8_t *)p + 8 * i));
+}
 FL_INLINE vf vf_load_f16(const void *p) {
     vf r;
     FL_QUADS(r.q[i] = vcvt_f32_f16(vreinterpret_f16_u16(vec_load4(p, i))));
