@@ -26,7 +26,7 @@ PEERS = pytest.StashKey[dict[tuple[Any, ...], dict[str, float]]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--grid", action="store_true", help="every case instead of a choice that takes a few minutes")
-    parser.addoption("--seconds", type=float, default=0.1, help="time for the rounds of one measurement (0.1)")
+    parser.addoption("--seconds", type=float, default=0.2, help="time for the rounds of one measurement (0.2)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
