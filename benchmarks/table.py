@@ -18,9 +18,8 @@ import platform
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import scipy
@@ -31,7 +30,7 @@ import fastlogits
 from fastlogits import _core, cpu
 
 VOCAB, BATCH, ROWS = 128_256, 64, 3
-ISAS = [isa for isa in ("avx512", "avx2") if isa in _core.isas()] or [BEST]
+ISAS: list[str] = [isa for isa in ("avx512", "avx2") if isa in _core.isas()] or [BEST]
 SLOWER = {"avx2": 2.5}  # how many times the bar an instruction set may take
 ROUNDED = ("equal", "ties", "ties, real")
 DENSITIES = (0.98, 0.5, 0.02)
@@ -39,15 +38,25 @@ DENSITIES = (0.98, 0.5, 0.02)
 
 @dataclass
 class Line:
-    """What was measured: multiples of `unit` by instruction set and by idiom, worst ulp, ids that differ."""
+    """What was measured: multiples of `unit` by instruction set, with the worst row, and by idiom; worst error."""
 
     what: str
     bar: float
-    ours: dict[str, float]
-    peers: dict[str, float]
-    ulp: float
-    ids_differ: int
     unit: str = "one read"
+    ours: dict[str, float] = field(default_factory=dict)
+    row: dict[str, str] = field(default_factory=dict)
+    peers: dict[str, float] = field(default_factory=dict)
+    ulp: float = 0.0
+    ids_differ: int = 0
+
+    def add(self, row: str, ours: Mapping[str, float], peers: Mapping[str, float], error: tuple[float, int]) -> None:
+        """Keep what is worst for us and what is best for the idioms."""
+        for isa in ISAS:
+            if ours[isa] > self.ours.get(isa, -np.inf):
+                self.ours[isa], self.row[isa] = ours[isa], row
+        for name, ratio in peers.items():
+            self.peers[name] = min(ratio, self.peers.get(name, np.inf))
+        self.ulp, self.ids_differ = max(self.ulp, error[0]), max(self.ids_differ, error[1])
 
     def bar_of(self, isa: str) -> float:
         """The bar of an instruction set."""
@@ -78,37 +87,30 @@ def worst_error(job: Job, i: Inputs) -> tuple[float, int]:
 
 def hot(what: str, bar: float, job: Job, kinds: tuple[str, ...], seconds: float) -> Line:
     """A job on rows of some kinds."""
-    line = Line(what, bar, {}, {}, 0.0, 0)
+    line = Line(what, bar)
     for kind, number in itertools.product(kinds, range(ROWS)):
         if kind == "equal" and number:
             continue
         i = inputs(kind, number)
         unit = {"unit": Timed(functools.partial(_core.read_once, i.x))}
-        for isa, ratio in ratios({**unit, **on_each_isa(job.ours(i))}, seconds, 15).items():
-            line.ours[isa] = max(ratio, line.ours.get(isa, 0.0))
-        peers = {name: Timed(peer(i)) for name, peer in job.peers.items()}
-        for name, ratio in ratios({**unit, **peers}, seconds / 4).items():
-            line.peers[name] = min(ratio, line.peers.get(name, np.inf))
-        error, differ = worst_error(job, i)
-        line.ulp, line.ids_differ = max(error, line.ulp), max(differ, line.ids_differ)
+        ours = ratios({**unit, **on_each_isa(job.ours(i))}, seconds, 15)
+        peers = ratios({**unit, **{name: Timed(peer(i)) for name, peer in job.peers.items()}}, seconds / 4)
+        line.add(f"{kind} {number}", ours, peers, worst_error(job, i))
     return line
 
 
 def masked(what: str, chain: Chain, kinds: tuple[str, ...], seconds: float) -> Line:
     """What a packed mask adds to a pipeline."""
-    line = Line(what, 0.6, {}, {}, 0.0, 0)
+    line = Line(what, 0.6)
     plain, with_mask = (sampling(Chain(chain.name, chain.keywords, chain.edits, mask)) for mask in (False, True))
     for kind, number, density in itertools.product(kinds, range(ROWS), DENSITIES):
         i = inputs(kind, number, density)
         calls = {"unit": Timed(functools.partial(_core.read_once, i.x))}
         for job in (plain, with_mask):
-            own = job.ours(i)
-            calls |= {f"{isa} {job is with_mask}": Timed(own, isa) for isa in ISAS}
+            calls |= {f"{isa} {job is with_mask}": each for isa, each in on_each_isa(job.ours(i)).items()}
         found = ratios(calls, seconds, 15)
-        for isa in ISAS:
-            line.ours[isa] = max(found[f"{isa} True"] - found[f"{isa} False"], line.ours.get(isa, -np.inf))
-        error, differ = worst_error(with_mask, i)
-        line.ulp, line.ids_differ = max(error, line.ulp), max(differ, line.ids_differ)
+        added = {isa: found[f"{isa} True"] - found[f"{isa} False"] for isa in ISAS}
+        line.add(f"{kind} {number}, {density:.0%} allowed", added, {}, worst_error(with_mask, i))
     return line
 
 
@@ -122,7 +124,9 @@ def from_memory(seconds: float) -> Line:
     unit = {"unit": Timed(lambda: _core.read_once(next(ring)))}
     ours = ratios({**unit, **on_each_isa(lambda: sampler.sample(next(ring), rng=7))}, 4 * seconds, 30)
     peers = ratios({**unit, "NumPy": Timed(lambda: chain.numpy(i))}, seconds, 3)
-    return Line(f"chain, {BATCH} rows from memory", 1.2, ours, peers, *chain.error(i), "one read of the matrix")
+    line = Line(f"chain, {BATCH} rows from memory", 1.2, "one read of the matrix")
+    line.add("real", ours, peers, chain.error(i))
+    return line
 
 
 def small(seconds: float) -> Line:
@@ -133,7 +137,9 @@ def small(seconds: float) -> Line:
     names = {"s": sampler, "x": x, "f": np.argmax}
     unit = {"unit": Timed("f(x)", names=names)}
     ours = ratios({**unit, **{isa: Timed("s.sample(x, rng=7)", isa, names) for isa in ISAS}}, 2 * seconds, 30)
-    return Line("chain, one row of 32 logits", 0.8, ours, {}, *chain.error(Inputs(x, x)), "np.argmax(row)")
+    line = Line("chain, one row of 32 logits", 0.8, "np.argmax(row)")
+    line.add("flat", ours, {}, chain.error(Inputs(x, x)))
+    return line
 
 
 def lines(wanted: str, seconds: float) -> Iterator[Line]:
@@ -205,7 +211,13 @@ def cells(line: Line) -> list[str]:
         ratio, bar = line.ours[isa], line.bar_of(isa)
         shown += [f"{bar:.4g}", f"{ratio:.2f}" + ("*" if ratio > bar else "")]
     shown += [f"{line.peers[name]:.3g}" if name in line.peers else "" for name in ("NumPy", "SciPy")]
-    return [*shown, f"{line.ulp:.2f}" + (f", {line.ids_differ} ids differ" if line.ids_differ else "")]
+    return [*shown, f"{line.ulp:.2f}" + f" {line.ids_differ} ids differ" * bool(line.ids_differ), line.row[ISAS[0]]]
+
+
+def plain_text(line: list[str]) -> str:
+    """Cells in columns."""
+    first, *figures, last = line
+    return f"{first:<56}" + "".join(f"{cell:>11}" for cell in figures) + f"  {last}"
 
 
 def main(argv: list[str]) -> None:
@@ -224,19 +236,22 @@ def main(argv: list[str]) -> None:
         json.dump({"machine": about, "lines": [asdict(line) for line in found]}, sys.stdout, indent=1)
         print()
         return
-    head = ["job", *(title for isa in ISAS for title in ("bar", isa)), "NumPy", "SciPy", "worst ulp"]
+    head = [
+        "job",
+        *(title for isa in ISAS for title in ("bar", isa)),
+        "NumPy",
+        "SciPy",
+        "worst ulp",
+        f"worst row ({ISAS[0]})",
+    ]
     mark = "- " if options.markdown else ""
     print(*(f"{mark}{name}: {value}" for name, value in about.items()), "", sep="\n")
     if options.markdown:
-        print("|".join(["", *head, ""]), "|".join(["", "---", *["---:"] * (len(head) - 1), ""]), sep="\n")
+        print("|".join(["", *head, ""]), "|".join(["", "---", *["---:"] * (len(head) - 2), "---", ""]), sep="\n")
     else:
-        print(f"{head[0]:<58}" + "".join(f"{title:>9}" for title in head[1:-1]), f"  {head[-1]}")
+        print(plain_text(head))
     for line in found:
-        first, *rest = cells(line)
-        if options.markdown:
-            print("|".join(["", first, *rest, ""]), flush=True)
-        else:
-            print(f"{first:<58}" + "".join(f"{cell:>9}" for cell in rest[:-1]), f"  {rest[-1]}", flush=True)
+        print("|".join(["", *cells(line), ""]) if options.markdown else plain_text(cells(line)), flush=True)
 
 
 if __name__ == "__main__":

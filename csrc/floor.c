@@ -73,13 +73,13 @@ float fl_row_floor(const fl_kernels *k, fl_scratch *s, const fl_row *row, const 
     if (rank * 2 > groups) return floor_by_counting(k, row, live, k->row_max[FL_F32](gmax, groups), rank);
     if (!smax || rank * 2 > supers) return fl_floor_of(k, gmax, groups, rank);
     float floor = fl_floor_of(k, smax, supers, rank);
-    float *passed = fl_buffer(s, FL_BUF_GROUPS, (size_t)groups * sizeof(float));
-    if (!passed || floor == FLT_MAX || k->count_ge(gmax, groups, fl_float_after(floor)) <= 2 * rank + 64) return floor;
-    int64_t count = 0;
-    for (int64_t g = 0; g < groups; g++) {
-        passed[count] = gmax[g];
-        count += gmax[g] >= floor;
-    }
+    if (floor == FLT_MAX || k->count_ge(gmax, groups, fl_float_after(floor)) <= 2 * rank + 64) return floor;
+    /* The group maxima are a row whose own group maxima are smax. */
+    int64_t room = groups + FL_LANES;
+    float *passed = fl_buffer(s, FL_BUF_GROUPS, (size_t)room * (sizeof(float) + sizeof(int32_t)));
+    if (!passed) return floor;
+    int32_t *ids = (int32_t *)(void *)(passed + room);
+    int64_t count = k->row_collect[FL_F32](gmax, groups, NULL, smax, floor, NAN, INT64_MAX, room, ids, passed);
     return fl_floor_of(k, passed, count, rank);
 }
 

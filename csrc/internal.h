@@ -9,15 +9,6 @@
 
 #include "kernels.h"
 
-/* The next larger float of a finite one. */
-static inline float fl_float_after(float a) {
-    uint32_t u;
-    memcpy(&u, &a, 4);
-    u = a == 0 ? 1 : u >> 31 ? u - 1 : u + 1;
-    memcpy(&a, &u, 4);
-    return a;
-}
-
 /* ---- math.c ----------------------------------------------------------------------------------- */
 double fl_exp(double x);
 double fl_log(double x);

@@ -2,6 +2,8 @@
 #ifndef FL_KERNELS_H
 #define FL_KERNELS_H
 
+#include <string.h>
+
 #include "fastlogits.h"
 
 enum { FL_LANES = 16, FL_BLOCK = 256 };
@@ -20,6 +22,15 @@ typedef struct {
 typedef struct {
     double shift, scale, magic, hi, mid, lo, inverse, least;
 } fl_exp64_args;
+
+/* The next larger float of a finite one. */
+static inline float fl_float_after(float a) {
+    uint32_t u;
+    memcpy(&u, &a, 4);
+    u = a == 0 ? 1 : u >> 31 ? u - 1 : u + 1;
+    memcpy(&a, &u, 4);
+    return a;
+}
 
 static inline int64_t fl_groups(int64_t n) { return (n + FL_BLOCK - 1) / FL_BLOCK * FL_LANES; }
 static inline int64_t fl_supers(int64_t n) { return (n + 16 * FL_BLOCK - 1) / (16 * FL_BLOCK) * FL_LANES; }

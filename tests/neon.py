@@ -181,7 +181,7 @@ def main(arguments: Sequence[str]) -> None:
     place = cache / "run"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
-    for name in ("tests", "csrc"):
+    for name in ("tests", "csrc", "fastlogits/data"):
         shutil.copytree(ROOT / name, place / name, ignore=LEFT_OUT)
     shutil.copy(ROOT / "pyproject.toml", place)
     python = aarch64(root, installed, site)

@@ -1,37 +1,61 @@
 /* collect_tpl.h: picks the few values of a row that reach a floor, in token-id order. Included once per type. */
 
-/* Live values v with lo <= v < hi go to ids and values, ascending by id; of those equal to lo only the first `equals`.
- * Blocks whose group maxima stay below lo are not read. hi NaN: no upper end. Returns how many were written, or -1 when
- * `room` might not hold them. */
+/* Of the lanes `equal` (their values equal the floor) only the first `*equals` stay in hit; *equals counts down. */
+FL_INLINE unsigned FL_X(limit_equals)(unsigned hit, unsigned equal, int64_t *equals) {
+    while ((int64_t)__builtin_popcount(equal) > *equals) {
+        unsigned last = 1u << (31 - __builtin_clz(equal));
+        equal ^= last;
+        hit ^= last;
+    }
+    *equals -= __builtin_popcount(equal);
+    return hit;
+}
+
 FL_INLINE int64_t FL_X(collect_body)(const void *x, int64_t n, const uint16_t *live, const float *gmax, float lo,
                                      float hi, int64_t equals, int64_t room, int32_t *ids, float *values, int bounded) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, vectors = (n + FL_LANES - 1) / FL_LANES, count = 0;
+    int strict = 0;
     vf floor = vf_set1(lo), ceiling = vf_set1(hi);
-    for (int64_t b = 0; b < blocks; b++) {
-        if (!vm_bits(vf_ge(vf_load_f32(gmax + b * FL_LANES), floor))) continue;
-        int64_t end = b * 16 + 16 < vectors ? b * 16 + 16 : vectors;
-        for (int64_t i = b * 16; i < end; i++) {
-            vf v = FL_X(vector_at)(x, n, i, -INFINITY);
-            vm in = vf_ge(v, floor);
-            if (bounded) in = vm_and(in, vf_gt(ceiling, v));
-            unsigned hit = vm_bits(in);
-            if (!hit) continue;
-            if (live) hit &= live[i];
-            if (count + FL_LANES > room) return -1;
-            float w[FL_LANES];
-            vf_store_f32(w, v);
-            for (; hit; hit &= hit - 1) {
-                int l = __builtin_ctz(hit);
-                if (w[l] == lo && equals-- <= 0) continue;
-                ids[count] = (int32_t)(i * FL_LANES + l);
-                values[count++] = w[l];
+    /* Blocks worth reading first, a run at a time: a loop without unpredictable branches. */
+    for (int64_t from = 0, to; from < blocks; from = to) {
+        int32_t run[FL_BLOCK];
+        int64_t found = 0;
+        to = from + FL_BLOCK < blocks ? from + FL_BLOCK : blocks;
+        for (int64_t b = from; b < to; b++) {
+            run[found] = (int32_t)b;
+            found += vm_bits(vf_ge(vf_load_f32(gmax + b * FL_LANES), floor)) != 0;
+        }
+        for (int64_t r = 0; r < found; r++) {
+            int64_t first = (int64_t)run[r] * 16, end = first + 16 < vectors ? first + 16 : vectors;
+            for (int64_t i = first; i < end; i++) {
+                vf v = FL_X(vector_at)(x, n, i, -INFINITY);
+                vm in = vf_ge(v, floor);
+                if (bounded) in = vm_and(in, vf_gt(ceiling, v));
+                unsigned hit = vm_bits(in);
+                if (!hit) continue;
+                unsigned equal = hit & ~vm_bits(vf_gt(v, floor));
+                if (live) hit &= live[i];
+                if (count + FL_LANES > room) return -1;
+                if (equal & hit) hit = FL_X(limit_equals)(hit, equal & hit, &equals);
+                vf_compress(values + count, hit, v);
+                vec_compress_ids(ids + count, hit, (int32_t)(i * FL_LANES));
+                count += __builtin_popcount(hit);
+            }
+            if (equals <= 0 && !strict) {
+                /* No more equals: from the next block on the floor lies right above them. */
+                floor = vf_set1(fl_float_after(lo));
+                strict = 1;
+                to = run[r] + 1;
+                break;
             }
         }
-        if (equals <= 0) floor = vf_set1(fl_next_up(lo));
     }
     return count;
 }
 
+/* Live values v with lo <= v < hi go to ids and values, ascending by id; of those equal to lo only the first `equals`.
+ * Blocks whose group maxima stay below lo are not read. hi NaN: no upper end. Returns how many were written, or -1 when
+ * `room` might not hold them and 16 more, which are scratched on. */
 static int64_t FL_X(row_collect)(const void *x, int64_t n, const uint16_t *live, const float *gmax, float lo, float hi,
                                  int64_t equals, int64_t room, int32_t *ids, float *values) {
     if (hi == hi) return FL_X(collect_body)(x, n, live, gmax, lo, hi, equals, room, ids, values, 1);
@@ -45,6 +69,7 @@ static int64_t FL_X(row_nth)(const void *x, int64_t n, const uint16_t *live, flo
     for (int64_t i = 0; i < vectors; i++) {
         vf v = FL_X(vector_at)(x, n, i, -INFINITY);
         unsigned hit = vm_bits(vf_ge(v, floor)) & ~vm_bits(vf_ge(v, ceiling));
+        if (n - i * FL_LANES < FL_LANES) hit &= (1u << (n - i * FL_LANES)) - 1;
         if (live) hit &= live[i];
         int64_t here = __builtin_popcount(hit);
         if (nth >= here) {

@@ -8,15 +8,6 @@
 #define FL_N(name) FL_CAT(name, FL_ISA, all)
 #define FL_X(name) FL_CAT(name, FL_ISA, FL_TYPE)
 
-/* The next larger float of a finite one. */
-FL_INLINE float fl_next_up(float a) {
-    uint32_t u;
-    memcpy(&u, &a, 4);
-    u = a == 0 ? 1 : u & 0x80000000 ? u - 1 : u + 1;
-    memcpy(&a, &u, 4);
-    return a;
-}
-
 #include "exp_tpl.h"
 #include "groups_tpl.h"
 #include "double_tpl.h"

@@ -74,6 +74,17 @@ FL_INLINE vm vm_and(vm a, vm b) { return _kand_mask16(a, b); }
 FL_INLINE unsigned vm_bits(vm a) { return a; }
 FL_INLINE vm vm_from_bits(unsigned bits) { return (vm)bits; }
 
+/* The lanes named by bits, side by side; 16 entries are written, those behind the named ones are arbitrary. */
+FL_INLINE void vf_compress(float *p, unsigned bits, vf a) {
+    _mm512_storeu_ps(p, _mm512_maskz_compress_ps((__mmask16)bits, a));
+}
+/* The same for the numbers first, first + 1, ... of the lanes. */
+FL_INLINE void vec_compress_ids(int32_t *p, unsigned bits, int32_t first) {
+    __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i id = _mm512_add_epi32(_mm512_set1_epi32(first), lane);
+    _mm512_storeu_si512(p, _mm512_maskz_compress_epi32((__mmask16)bits, id));
+}
+
 FL_INLINE vt vt_load(const float *table) { return _mm512_loadu_ps(table); }
 /* table[low four bits of the bit pattern of t] */
 FL_INLINE vf vf_lookup(vt table, vf t) { return _mm512_permutexvar_ps(_mm512_castps_si512(t), table); }
