@@ -1,40 +1,41 @@
 /* edits.c: edited tokens stand in a short list beside the row, each with all its edits applied once, in order. */
 #include "pipeline.h"
 
-static uint32_t slot_of(const fl_edits *e, int64_t id) { return (uint32_t)id * 2654435769u >> 7 & e->slots_mask; }
+/* A place of the table holds id in its upper half and entry + 1 in its lower one; 0 is free. */
+static uint32_t place_of(const fl_edits *e, int64_t id) { return (uint32_t)id * 2654435769u >> e->shift; }
 
 int64_t fl_edits_find(const fl_edits *e, int64_t id) {
     if (!e->n) return -1;
-    for (uint32_t at = slot_of(e, id);; at = (at + 1) & e->slots_mask) {
-        int32_t entry = e->table[at];
-        if (!entry || e->id[entry - 1] == id) return entry - 1;
+    for (uint32_t at = place_of(e, id);; at = (at + 1) & (0xffffffffu >> e->shift)) {
+        uint64_t place = e->table[at];
+        if (!place || (int64_t)(place >> 32) == id) return (int64_t)(place & 0xffffffff) - 1;
     }
 }
 
 /* Entry of id, made when missing. */
-static int32_t insert(fl_edits *e, int64_t id) {
-    uint32_t at = slot_of(e, id);
-    for (; e->table[at]; at = (at + 1) & e->slots_mask)
-        if (e->id[e->table[at] - 1] == id) return e->table[at] - 1;
+static inline int32_t insert(fl_edits *e, int64_t id) {
+    uint32_t at = place_of(e, id);
+    for (; e->table[at]; at = (at + 1) & (0xffffffffu >> e->shift))
+        if ((int64_t)(e->table[at] >> 32) == id) return (int32_t)(uint32_t)e->table[at] - 1;
     e->id[e->n] = (int32_t)id;
-    e->count[e->n] = 0;
-    e->table[at] = (int32_t)++e->n;
+    e->count[e->n++] = 0;
+    e->table[at] = (uint64_t)id << 32 | (uint64_t)e->n;
     return (int32_t)e->n - 1;
 }
 
 /* Room for `most` entries and an empty table at most half full. */
 static int make_room(fl_scratch *s, fl_edits *e, int64_t most) {
-    uint32_t size = 64;
-    while ((int64_t)size < 2 * most) size *= 2;
+    size_t size = 64;
+    e->shift = 26;
+    for (; (int64_t)size < 2 * most && e->shift > 1; size *= 2) e->shift--;
     most += most % 2; /* keeps the arrays behind aligned */
     e->logit = fl_buffer(s, FL_BUF_EDITS, (size_t)(most + 2) * (sizeof(double) + 2 * sizeof(int32_t)));
-    e->table = fl_buffer(s, FL_BUF_TABLE, size * sizeof(int32_t));
+    e->table = fl_buffer(s, FL_BUF_TABLE, size * sizeof(uint64_t));
     e->slots = fl_buffer(s, FL_BUF_SLOTS, (size_t)(e->context_n + 1) * sizeof(int32_t));
     if (!e->logit || !e->table || !e->slots) return FL_NO_MEMORY;
     e->id = (int32_t *)(void *)(e->logit + most + 2);
     e->count = e->id + most + 2;
-    memset(e->table, 0, size * sizeof(int32_t));
-    e->slots_mask = size - 1;
+    memset(e->table, 0, size * sizeof(uint64_t));
     e->n = 0;
     return FL_OK;
 }
@@ -59,10 +60,13 @@ static void add_context(fl_edits *e, const fl_program *p) {
             int64_t from = context_start(e, &p->at[i]);
             start = from < start ? from : start;
         }
-    for (int64_t i = start; i < e->context_n; i++) {
-        e->slots[i] = insert(e, e->context[i]);
-        e->count[e->slots[i]]++;
+    fl_edits local = *e; /* its fields stay in registers */
+    for (int64_t i = start; i < local.context_n; i++) {
+        int32_t at = insert(&local, local.context[i]);
+        local.slots[i] = at;
+        local.count[at]++;
     }
+    *e = local;
     e->counted_from = start;
 }
 

@@ -40,8 +40,8 @@ typedef struct { /* the edited tokens and what the steps so far made of them */
     double *logit;
     int32_t *id, *count; /* count: occurrences in the window counted last */
     int64_t n;
-    int32_t *table; /* open addressing: entry + 1, 0 = free */
-    uint32_t slots_mask;
+    uint64_t *table; /* open addressing, 2^(32 - shift) places */
+    uint32_t shift;
     int32_t *slots; /* entry of each context position, -1 = none */
     const int64_t *context;
     int64_t context_n, prompt_length;
