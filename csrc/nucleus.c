@@ -44,39 +44,67 @@ static double leaders_threshold(const fl_kernels *k, const float *leaders, int64
     return 0;
 }
 
-/* Every super-group and every group holds its maximum: where these leaders alone reach the target, so does the row.
- * Super-groups are tried first, being few; small nuclei have nearly all their tokens in different ones. */
+/* Maxima of the super-groups, from those of the groups. */
+static void super_maxima(const float *gmax, int64_t groups, float *tops) {
+    for (int64_t first = 0; first < groups; first += FL_BLOCK) {
+        float top[FL_LANES];
+        int64_t end = first + FL_BLOCK < groups ? first + FL_BLOCK : groups;
+        memcpy(top, gmax + first, sizeof top);
+        for (int64_t g = first + FL_LANES; g < end; g += FL_LANES)
+            for (int l = 0; l < FL_LANES; l++) top[l] = gmax[g + l] > top[l] ? gmax[g + l] : top[l];
+        memcpy(tops + first / FL_LANES, top, sizeof top);
+    }
+}
+
+static float value_floor(const fl_mass *m, double t) {
+    double margin, v = value_of_mass(m, t, &margin);
+    return v - margin < -(double)FLT_MAX ? -FLT_MAX : (float)(v - margin);
+}
+
+/* Groups that reach a threshold hold all that lies above it, and more: where even their whole mass falls short, so does
+ * the nucleus. The first threshold at which it suffices is a guess that the list must confirm. */
+static int guess_from_groups(fl_job *j, const fl_mass *m, const float *edited, int64_t count, double need,
+                             float *floor) {
+    const fl_kernels *k = j->k;
+    int64_t groups = fl_groups(j->row.n), blocks = groups / FL_LANES;
+    float *sums = fl_buffer(j->s, FL_BUF_GROUPS, (size_t)fl_groups(groups) * sizeof(float));
+    double t = fl_mass_of_logit(m, j->top);
+    if (!sums || blocks == 0) return 0;
+    for (int i = 0; i < 24 && t > 0x1p-90; i++) {
+        t *= 0.25;
+        *floor = value_floor(m, t);
+        k->row_cut_mass[FL_F32](m->gmax, m->gsum, groups, *floor, sums, NULL);
+        if (k->sum_all(sums, fl_groups(groups)) + k->mass_ge(edited, count, (float)t) < need) continue;
+        return k->count_ge(m->gmax, groups, *floor) <= LIST_GROUPS ? FL_FLOOR_GUESSED : 0;
+    }
+    return 0;
+}
+
+/* Every super-group holds its maximum: where these leaders alone reach the target, so does the row. */
 int fl_nucleus_floor(fl_job *j, const fl_mass *m, double target, float *floor) {
     int64_t groups = fl_groups(j->row.n), supers = fl_supers(j->row.n), count;
-    double unit = fl_mass_of_logit(m, j->top), need = target * unit * (1.0 + 1e-6), margin;
+    double unit = fl_mass_of_logit(m, j->top), need = target * unit * (1.0 + 1e-6);
     if (edited_nucleus(j, fl_head_value(&j->program, m->top), target)) {
         *floor = fl_value_below(j, fl_head_value(&j->program, m->top));
-        return 1;
+        return FL_FLOOR_SURE;
     }
     if (m->gsum64 || !(unit * target < 0x1p120)) return 0;
-    float *leaders = fl_buffer(j->s, FL_BUF_GROUPS, (size_t)groups * sizeof(float));
-    float *tops = fl_buffer(j->s, FL_BUF_SMAX, (size_t)supers * sizeof(float));
+    float *tops = fl_buffer(j->s, FL_BUF_SMAX, (size_t)supers * 2 * sizeof(float)), *leaders = tops + supers;
     float *edited = edited_floats(j, unit, &count);
-    if (!leaders || !tops || !edited) return 0;
-    for (int64_t s = 0; s < supers; s += FL_LANES) {
-        float top[FL_LANES];
-        int64_t end = (s + FL_LANES) * 16 < groups ? (s + FL_LANES) * 16 : groups;
-        memcpy(top, m->gmax + s * 16, sizeof top);
-        for (int64_t g = s * 16 + FL_LANES; g < end; g += FL_LANES)
-            for (int l = 0; l < FL_LANES; l++) top[l] = m->gmax[g + l] > top[l] ? m->gmax[g + l] : top[l];
-        memcpy(tops + s, top, sizeof top);
+    if (!tops || !edited) return 0;
+    super_maxima(m->gmax, groups, tops);
+    j->k->group_exp(tops, supers, &m->args, leaders);
+    double t = leaders_threshold(j->k, leaders, supers, edited, count, need);
+    if (t > 0x1p-100) {
+        *floor = value_floor(m, t);
+        if (j->k->count_ge(m->gmax, groups, *floor) <= LIST_GROUPS) return FL_FLOOR_SURE;
     }
-    for (int level = 0; level < 2; level++) {
-        int64_t n = level ? groups : supers;
-        j->k->group_exp(level ? m->gmax : tops, n, &m->args, leaders);
-        double t = leaders_threshold(j->k, leaders, n, edited, count, need);
-        if (t < 0x1p-100) continue;
-        double v = value_of_mass(m, t, &margin);
-        *floor = v - margin < -(double)FLT_MAX ? -FLT_MAX : (float)(v - margin);
-        if (j->k->count_ge(m->gmax, groups, *floor) <= LIST_GROUPS) return 1;
-    }
-    *floor = -FLT_MAX;
-    return 0;
+    return guess_from_groups(j, m, edited, count, need, floor);
+}
+
+int fl_nucleus_lower(fl_job *j, const fl_mass *m, float *floor) {
+    *floor = (float)((double)*floor - m->temperature * 2.0794415416798357); /* ln 8 */
+    return j->k->count_ge(m->gmax, fl_groups(j->row.n), *floor) <= LIST_GROUPS;
 }
 
 static uint32_t bits_of(float a) {

@@ -154,9 +154,12 @@ float fl_value_below(const fl_job *j, double logit);
 
 /* edited_mass and edited_total of the job. 0, or -1 without memory. */
 int fl_edited_masses(fl_job *j);
-/* A floor that the nucleus of mass `target` (in units of the top's mass) stays above, from the group maxima. 1 if found
- * and worth a list. */
+enum { FL_FLOOR_SURE = 1, FL_FLOOR_GUESSED = 2 };
+/* A floor that the nucleus of mass `target` (in units of the top's mass) stays above, surely or as a guess that the list
+ * must confirm by its mass; 0 if none is worth a list. */
 int fl_nucleus_floor(fl_job *j, const fl_mass *m, double target, float *floor);
+/* The next guess, lower. 0 if it is not worth a list. */
+int fl_nucleus_lower(fl_job *j, const fl_mass *m, float *floor);
 /* The nucleus as a cut of the dense row. FL_OK, FL_NO_MEMORY, or -1: not found, list everything. */
 int fl_nucleus_cut(fl_job *j, double target, fl_dense *d);
 

@@ -223,31 +223,39 @@ static int run_floor(fl_job *j) {
     return status ? status : run_list(j);
 }
 
+/* Lists a nucleus small enough for it, min_keep tokens at least: 1 if listed, 0 if not, else -1 after a failure. */
+static int list_nucleus(fl_job *j, const fl_mass *m, const fl_step_values *v, double target) {
+    float floor, kept = v->min_keep > 1 ? fl_job_floor(j, v->min_keep) : FLT_MAX;
+    int found = fl_nucleus_floor(j, m, target, &floor);
+    while (found) {
+        if (fl_collect(j, kept < floor ? kept : floor, INT64_MAX)) return -1;
+        if (found == FL_FLOOR_SURE || fl_cands_total(&j->list) >= target) return 1;
+        found = fl_nucleus_lower(j, m, &floor) ? FL_FLOOR_GUESSED : 0;
+    }
+    return 0;
+}
+
 /* The cuts behind the exponential pass d->mass; total in units of exp(top). alone: one top-p step, and the end needs no
  * list. */
 static int run_mass_cuts(fl_job *j, fl_dense *d, double total, int alone) {
     const fl_program *p = &j->program;
-    int status;
-    int64_t equals = INT64_MAX;
-    float floor = -FLT_MAX, early = -FLT_MAX;
     const fl_step_values *first = &p->at[p->head];
-    early = early_floor(j, first->op == FL_OP_top_p ? p->head + 1 : p->head, &equals);
+    int64_t equals = INT64_MAX;
+    float early = early_floor(j, first->op == FL_OP_top_p ? p->head + 1 : p->head, &equals);
+    int listed = 0, status;
     if (first->op == FL_OP_top_p && early == -FLT_MAX && first->min_keep <= 256) {
-        int found = fl_nucleus_floor(j, &d->mass, first->value * total, &floor);
-        if (!found && alone && d->mass.e) {
+        listed = list_nucleus(j, &d->mass, first, first->value * total);
+        if (listed < 0) return j->where.status;
+        if (!listed && alone && d->mass.e) {
             status = fl_nucleus_cut(j, first->value * total, d);
             if (status == FL_OK) j->trace.mode = 3;
             if (status != -1) return status ? fl_fail(j, status, -1, 0) : fl_end_dense(j, d);
         }
-        if (first->min_keep > 1) {
-            float kept = fl_job_floor(j, first->min_keep);
-            floor = kept < floor ? kept : floor;
-        }
-    } else if (early > -FLT_MAX) {
-        floor = early;
     }
-    status = fl_collect(j, floor, equals);
-    if (status) return status;
+    if (!listed) {
+        status = fl_collect(j, early, equals);
+        if (status) return status;
+    }
     j->list.total = total;
     return run_list(j);
 }
