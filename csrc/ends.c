@@ -82,8 +82,12 @@ static void fill_row(const fl_rows *out, int64_t r, double v) {
         memset(to, 0, (size_t)(out->n * size));
         return;
     }
-    if (size == 4 && out->stride == 4) {
-        for (int64_t i = 0; i < out->n; i++) memcpy(to + 4 * i, value, 4);
+    if (out->stride == size) {
+        /* The first values one by one, the rest as copies of them. */
+        int64_t first = out->n < 1024 ? out->n : 1024;
+        for (int64_t i = 0; i < first; i++) memcpy(to + i * size, value, (size_t)size);
+        for (int64_t i = first; i < out->n; i += first)
+            memcpy(to + i * size, to, (size_t)((out->n - i < first ? out->n - i : first) * size));
         return;
     }
     for (int64_t i = 0; i < out->n; i++) memcpy(to + i * out->stride, value, (size_t)size);

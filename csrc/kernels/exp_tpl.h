@@ -12,7 +12,7 @@ FL_INLINE vexp vexp_load(const fl_exp_args *a) {
 
 /* Domain: |x| / T < 1e5 wherever x >= least; there r is exact but for the last product. Anything below least, -inf
  * and NaN included, must lie outside `stay`, which makes +0 of its garbage. */
-FL_INLINE vf vexp_run(const vexp *k, vm stay, vf x) {
+FL_EXP_INLINE vf vexp_run(const vexp *k, vm stay, vf x) {
     vf t = vf_fma(x, k->scale, k->magic);
     vf n = vf_sub(t, k->magic);
     vf r = vf_fma(n, k->lo, vf_fma(n, k->hi, x));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define FL_INLINE static inline __attribute__((always_inline))
+#define FL_EXP_INLINE FL_INLINE
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c,bmi"))), apply_to = function)
 #else

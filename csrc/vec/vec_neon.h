@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define FL_INLINE static inline __attribute__((always_inline))
+#define FL_EXP_INLINE FL_INLINE
 #define FL_QUADS(expr)                                                                                                 \
     do {                                                                                                               \
         for (int i = 0; i < 4; i++) { expr; }                                                                          \

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #define FL_INLINE static inline __attribute__((always_inline))
+#define FL_EXP_INLINE static __attribute__((noinline)) /* sixteen copies in a loop cost a compiler half a minute */
 #define FL_LANES_DO(expr)                                                                                              \
     do {                                                                                                               \
         for (int i = 0; i < 16; i++) { expr; }                                                                         \
