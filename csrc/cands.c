@@ -15,6 +15,10 @@ int fl_cands_room(fl_cands *c, int64_t room) {
     return FL_OK;
 }
 
+void fl_cands_drop_banned(fl_cands *c) {
+    while (c->n && c->logit[c->n - 1] < -DBL_MAX) c->n--;
+}
+
 int fl_cands_sort(fl_cands *c) {
     if (c->raw && fl_sort_descending(c->k, c->s, c->raw_logit, c->raw, c->pos)) return FL_NO_MEMORY;
     for (int64_t i = 0; i < c->raw; i++) {
@@ -23,6 +27,7 @@ int fl_cands_sort(fl_cands *c) {
     }
     c->n = c->raw;
     c->known = 0;
+    fl_cands_drop_banned(c);
     return FL_OK;
 }
 

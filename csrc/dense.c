@@ -47,9 +47,13 @@ int fl_dense_sums(fl_job *j, fl_dense *d) {
         }
     else
         j->k->block_sums(d->mass.gsum, blocks * FL_LANES, d->sums);
-    for (int64_t i = 0; i < d->extra_n; i++)
-        d->sums[d->extra[i] / FL_BLOCK] +=
-            fl_mass_of_logit(&d->mass, fl_head_value(&j->program, fl_row_value(&j->row, d->extra[i])));
+    /* Their logits are kept: the row itself may be the one that is written. */
+    d->extra_logit = fl_buffer(j->s, FL_BUF_EXTRA, (size_t)(d->extra_n + 1) * sizeof(double));
+    if (!d->extra_logit) return -1;
+    for (int64_t i = 0; i < d->extra_n; i++) {
+        d->extra_logit[i] = fl_head_value(&j->program, fl_row_value(&j->row, d->extra[i]));
+        d->sums[d->extra[i] / FL_BLOCK] += fl_mass_of_logit(&d->mass, d->extra_logit[i]);
+    }
     for (int64_t i = 0; i < j->edits.n; i++) {
         int64_t id = j->edits.id[i];
         double logit = j->edits.logit[i];
@@ -158,7 +162,7 @@ static void store_at(const fl_rows *out, int64_t r, int64_t id, double v) {
 static void store_others(const fl_job *j, const fl_dense *d, const fl_rows *out, int as_probs) {
     double unit = fl_mass_of_logit(&d->mass, j->top);
     for (int64_t i = 0; i < d->extra_n; i++) {
-        double logit = fl_head_value(&j->program, fl_row_value(&j->row, d->extra[i]));
+        double logit = d->extra_logit[i];
         store_at(out, j->r, d->extra[i], as_probs ? fl_mass_of_logit(&d->mass, logit) / d->total : logit);
     }
     for (int64_t i = 0; i < j->edits.n; i++) {
@@ -170,30 +174,26 @@ static void store_others(const fl_job *j, const fl_dense *d, const fl_rows *out,
     }
 }
 
-static int fits(fl_job *j, const fl_rows *out) {
-    double largest = out->dtype == FL_F16 ? 65520.0 : out->dtype == FL_F64 ? DBL_MAX : (double)FLT_MAX;
-    int32_t step = -1;
-    for (int32_t i = 0; i < j->program.head; i++) step = j->program.at[i].index;
-    return j->top <= largest ? FL_OK : fl_fail(j, FL_STEP_INF, step, j->top);
-}
-
+/* The kernels write side by side; rows of another stride go through a buffer, so that their bits are the same. */
 static int write_logits(fl_job *j, fl_dense *d) {
     const fl_rows *out = j->out->logits;
-    int64_t n = j->row.n, size = fl_value_size(out->dtype);
-    char *to = fl_row_address(out, j->r);
-    int status = fits(j, out);
+    const fl_kernels *k = j->k;
+    int64_t n = j->row.n, size = fl_value_size(out->dtype), split = d->split < n ? d->split : n;
+    char *to = fl_row_address(out, j->r), *at = to;
+    int status = fl_fits(j, out, j->top);
     if (status) return status;
-    if (j->row.wide || out->dtype != j->row.dtype || out->stride != size) {
+    if (j->row.wide) {
         for (int64_t id = 0; id < n; id++) store_at(out, j->r, id, survivor_logit(j, d, id));
         return FL_OK;
     }
+    if (out->stride != size) at = fl_buffer(j->s, FL_BUF_ROW, (size_t)(n * size));
+    if (!at) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     float scale[2];
-    int64_t split = d->split < n ? d->split : n;
     fl_split(1.0 / j->program.temperature, scale);
-    const fl_kernels *k = j->k;
-    if (split) k->row_filter[out->dtype](j->row.x, split, j->live, scale, d->low, to);
+    if (split) k->row_filter[out->dtype](j->row.x, split, j->live, scale, d->low, at);
     k->row_filter[out->dtype]((const char *)j->row.x + split * size, n - split,
-                              j->live ? j->live + split / FL_LANES : NULL, scale, d->high, to + split * size);
+                              j->live ? j->live + split / FL_LANES : NULL, scale, d->high, at + split * size);
+    for (int64_t id = 0; at != to && id < n; id++) memcpy(to + id * out->stride, at + id * size, (size_t)size);
     store_others(j, d, out, 0);
     return FL_OK;
 }

@@ -143,17 +143,18 @@ static int write_listing(fl_job *j) {
 }
 
 /* +inf in the type of the result is the work of the last step that scaled or added. */
-static int fits(fl_job *j, const fl_rows *out) {
-    double largest = out->dtype == FL_F16 ? 65520.0 : out->dtype == FL_F64 ? DBL_MAX : (double)FLT_MAX;
+int fl_fits(fl_job *j, const fl_rows *out, double top) {
+    /* What rounds to the largest value of each type lies below this. */
+    static const double limit[] = {0x1.ffffffp127, 65520.0, 0x1.ffp127, (double)INFINITY};
     int32_t step = -1;
     for (int32_t i = 0; i < j->program.count; i++)
         if (j->program.at[i].kind != FL_CUT) step = j->program.at[i].index;
-    return j->list.logit[0] <= largest ? FL_OK : fl_fail(j, FL_STEP_INF, step, j->list.logit[0]);
+    return top < limit[out->dtype] ? FL_OK : fl_fail(j, FL_STEP_INF, step, top);
 }
 
 int fl_end_list(fl_job *j) {
     int status = FL_OK;
-    if (j->out->logits) status = fits(j, j->out->logits);
+    if (j->out->logits) status = fl_fits(j, j->out->logits, j->list.logit[0]);
     if (!status && j->out->ids) status = report_drawn(j);
     if (!status && j->out->listing) status = write_listing(j);
     if (!status && j->out->probs) status = write_probs(j);

@@ -34,6 +34,7 @@ enum {                /* what each buffer of the scratch holds */
        FL_BUF_JOINT,  /* masses remembered at the first joint cut */
        FL_BUF_EDITED, /* logits and masses of the edited tokens */
        FL_BUF_SUMS,   /* masses by block */
+       FL_BUF_EXTRA,  /* logits of survivors told apart from the dense ones */
        FL_BUF_ROW,    /* a result row on its way to another type or stride */
        FL_BUFFERS
 };
@@ -75,6 +76,7 @@ void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, in
  * the live tokens, its id at; rest the mass of all live tokens but that one, in units of the top's mass. */
 typedef struct {
     double temperature, top, rest;
+    double base;         /* shift behind the plan's temperatures: what logits are counted from */
     double unit, others; /* masses of the top and of all the rest, in the unit of the group sums */
     double others_low;   /* what rounding others lost (double rows) */
     int64_t at, exponent, passes;

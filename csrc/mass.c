@@ -69,7 +69,7 @@ static double mass_of(const fl_mass *m, double v) {
 }
 
 double fl_mass_of_logit(const fl_mass *m, double logit) {
-    double y = logit - m->args64.shift / m->temperature;
+    double y = logit - m->base;
     return fl_exp((y - (double)m->exponent * LN2_HI) - (double)m->exponent * LN2_LO);
 }
 
@@ -155,6 +155,7 @@ static int64_t exponent_of(double x, double t) {
 
 static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, const uint16_t *live, int keep_e,
                        fl_mass *m) {
+    m->e = m->gsum = NULL; /* their buffers grow below */
     int64_t groups = fl_groups(row->n);
     float *smax = fl_buffer(s, FL_BUF_SMAX, (size_t)fl_supers(row->n) * sizeof(float));
     m->gsum64 = fl_buffer(s, FL_BUF_GSUM, (size_t)groups * 2 * sizeof(double));
@@ -167,6 +168,7 @@ static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, co
     m->top = fl_wide_top(row, live, m->gmax, image);
     m->at = fl_first_equal(k, row, live, m->gmax, m->top);
     m->exponent = -512; /* the top has mass 2^512 */
+    m->base = m->top / m->temperature;
     m->args64 = fl_exp64_args_of(m->temperature, m->top, m->exponent);
     if ((double)m->cut - m->top > m->args64.least) m->args64.least = (double)m->cut - m->top;
     k->f64_sumexp(row->wide, row->n, live, &m->args64, m->gsum64, m->e64);

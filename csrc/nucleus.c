@@ -192,6 +192,7 @@ static int cut_among_equals(fl_job *j, float low, float high, double missing, fl
     int64_t equal =
         k->row_count[row->dtype](row->x, n, j->live, value) - k->row_count[row->dtype](row->x, n, j->live, after);
     double logit = fl_head_value(&j->program, (double)value), each = fl_mass_of_logit(&d->mass, logit);
+    if (!(each > 0 && missing / each < 0x1p60)) return -1;
     int64_t keep = (int64_t)(missing / each);
     keep += (double)keep * each < missing;
     for (int64_t i = 0; i < j->edits.n; i++)
@@ -227,7 +228,7 @@ static int cut_in_list(fl_job *j, float low, float high, int64_t room, double ab
     if (c->raw < 0) return -1;
     for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = fl_head_value(&j->program, (double)values[i]);
     double level_low = fl_head_value(&j->program, (double)low), level_high = fl_head_value(&j->program, (double)high);
-    fl_join_edited(j, level_low, level_high);
+    if (fl_join_edited(j, level_low, level_high)) return FL_NO_MEMORY;
     if (fl_cands_sort(c)) return FL_NO_MEMORY;
     double sum = above;
     int64_t keep = 0;

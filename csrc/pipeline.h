@@ -85,6 +85,8 @@ const double *fl_cands_masses(fl_cands *c, int64_t n);
 /* Total mass of the list alone, in sorted order. */
 double fl_cands_total(fl_cands *c);
 void fl_cands_keep(fl_cands *c, int64_t n);
+/* Takes -inf off the end: a division may have made it. */
+void fl_cands_drop_banned(fl_cands *c);
 /* Remembers masses and total at the first joint cut. */
 void fl_cands_join(fl_cands *c);
 
@@ -133,6 +135,7 @@ typedef struct {
     int64_t cut_id, split;
     float low, high;
     const int32_t *extra;
+    double *extra_logit;
     int64_t extra_n;
     double *sums; /* masses of the survivors by block, extra and edited ones included, in the unit of mass */
     double total;
@@ -144,7 +147,7 @@ int fl_fail(fl_job *j, int status, int32_t step, double value);
 /* Collects the live values >= floor and the edited tokens that reach it, sorted. FL_OK or a failure. */
 int fl_collect(fl_job *j, float floor, int64_t equals);
 /* Puts the edited tokens with low <= logit < high among the collected ones, by id. */
-void fl_join_edited(fl_job *j, double low, double high);
+int fl_join_edited(fl_job *j, double low, double high);
 /* floor.c's floor of a rank for the job's row. */
 float fl_job_floor(fl_job *j, int64_t rank);
 /* The row value whose head value is logit, rounded down far enough to lose nothing. */
@@ -174,6 +177,8 @@ int fl_end_dense(fl_job *j, fl_dense *d);
 /* ---- ends.c ------------------------------------------------------------------------------------- */
 
 int fl_end_list(fl_job *j);
+/* FL_OK if the largest logit is finite in the type of the result. */
+int fl_fits(fl_job *j, const fl_rows *out, double top);
 double fl_draw_u(const fl_job *j);
 /* Id, log-prob and rank of the drawn token, and its raw log-prob if that is wanted. */
 int fl_report_token(fl_job *j, int64_t id, double logprob, int64_t rank);

@@ -56,35 +56,38 @@ float fl_job_floor(fl_job *j, int64_t rank) {
     return fl_row_floor(j->k, j->s, &j->row, j->live, j->gmax, j->smax, rank);
 }
 
-void fl_join_edited(fl_job *j, double low, double high) {
+/* Orders n ids and logits, in c->id and c->logit, by id. */
+static int order_by_id(fl_cands *c, int64_t n) {
+    for (int64_t i = 0; i < n; i++) c->mass[i] = -(double)c->id[i];
+    if (fl_sort_descending(c->k, c->s, c->mass, n, c->order)) return -1;
+    memcpy(c->mass, c->logit, (size_t)n * sizeof(double));
+    memcpy(c->pos, c->id, (size_t)n * sizeof(int32_t));
+    for (int64_t i = 0; i < n; i++) {
+        c->id[i] = c->pos[c->order[i]];
+        c->logit[i] = c->mass[c->order[i]];
+    }
+    return 0;
+}
+
+int fl_join_edited(fl_job *j, double low, double high) {
     fl_cands *c = &j->list;
-    int64_t first = c->raw;
+    int64_t edited = 0, a = c->raw - 1;
     for (int64_t i = 0; i < j->edits.n; i++) {
-        int64_t id = j->edits.id[i];
-        double logit = j->edits.logit[i];
-        if (!(logit >= low && logit < high)) continue;
-        int64_t at = c->raw++;
-        /* They are few beside the collected ones; both runs are merged below. */
-        for (; at > first && c->raw_id[at - 1] > id; at--) {
-            c->raw_id[at] = c->raw_id[at - 1];
-            c->raw_logit[at] = c->raw_logit[at - 1];
-        }
-        c->raw_id[at] = id;
-        c->raw_logit[at] = logit;
+        c->id[edited] = j->edits.id[i];
+        c->logit[edited] = j->edits.logit[i];
+        edited += j->edits.logit[i] >= low && j->edits.logit[i] < high;
     }
-    int64_t a = first - 1, b = c->raw - 1, edited = c->raw - first;
-    if (!edited) return;
-    memcpy(c->id, c->raw_id + first, (size_t)edited * sizeof(int32_t));
-    memcpy(c->logit, c->raw_logit + first, (size_t)edited * sizeof(double));
-    for (int64_t i = edited - 1; i >= 0; b--) {
-        if (a >= 0 && c->raw_id[a] > c->id[i]) {
-            c->raw_id[b] = c->raw_id[a];
-            c->raw_logit[b] = c->raw_logit[a--];
-        } else {
-            c->raw_id[b] = c->id[i];
-            c->raw_logit[b] = c->logit[i--];
-        }
+    if (edited > 1 && order_by_id(c, edited)) return -1;
+    c->raw += edited;
+    /* Both runs ascend: merged from their ends. */
+    for (int64_t b = c->raw - 1, i = edited - 1; i >= 0; b--) {
+        int from_row = a >= 0 && c->raw_id[a] > c->id[i];
+        c->raw_id[b] = from_row ? c->raw_id[a] : c->id[i];
+        c->raw_logit[b] = from_row ? c->raw_logit[a] : c->logit[i];
+        a -= from_row;
+        i -= !from_row;
     }
+    return 0;
 }
 
 int fl_collect(fl_job *j, float floor, int64_t equals) {
@@ -104,7 +107,8 @@ int fl_collect(fl_job *j, float floor, int64_t equals) {
         if (j->program.at[i].op == FL_OP_temperature)
             for (int64_t q = 0; q < c->raw; q++) c->raw_logit[q] /= j->program.at[i].value;
     double level = (double)floor - (j->row.wide ? fabs((double)floor) * 0x1p-22 + 0x1p-140 : 0.0);
-    fl_join_edited(j, floor == -FLT_MAX ? -DBL_MAX : fl_head_value(&j->program, level), (double)INFINITY);
+    if (fl_join_edited(j, floor == -FLT_MAX ? -DBL_MAX : fl_head_value(&j->program, level), (double)INFINITY))
+        return fl_fail(j, FL_NO_MEMORY, -1, 0);
     j->trace.collected = c->raw;
     j->trace.floor = (double)floor;
     return fl_cands_sort(c) ? fl_fail(j, FL_NO_MEMORY, -1, 0) : FL_OK;
@@ -121,11 +125,13 @@ static float early_floor(fl_job *j, int32_t from, int64_t *equals) {
         const fl_step_values *v = &p->at[i];
         float own = -FLT_MAX;
         int64_t ties = INT64_MAX;
-        if (v->kind == FL_EDIT || v->op == FL_OP_top_p) break;
+        if (v->kind == FL_EDIT || (is_mass_step(v) && i > p->head)) break;
         if (v->op == FL_OP_temperature) {
             between *= v->value;
         } else if (v->op == FL_OP_min_p) {
-            own = fl_value_below(j, j->top + between * fl_log(v->value));
+            /* The margin covers the operands too, which may cancel. */
+            double drop = between * fl_log(v->value), slack = (fabs(j->top) + fabs(drop)) * 0x1p-40;
+            own = fl_value_below(j, j->top + drop - slack);
             if (v->min_keep > 1) {
                 float kept = fl_job_floor(j, v->min_keep);
                 own = kept < own ? kept : own;
@@ -194,6 +200,14 @@ static float exact_value(const fl_job *j, double logit) {
     return v;
 }
 
+/* Masses count from the shift as the plan's temperatures, one after the other, make it. */
+static void set_base(fl_job *j, fl_mass *m) {
+    if (!m->gsum64) return;
+    m->base = fl_head_value(&j->program, m->args64.shift);
+    j->trace.mode |= 256;
+}
+
+/* A status, or -1 where an edited token is so far above the row that masses leave the range: list instead. */
 static int run_ratio_dense(fl_job *j) {
     fl_dense d = {.cut_id = INT64_MAX, .cut_logit = -(double)INFINITY};
     for (int32_t i = j->program.head; i < j->program.count; i++) {
@@ -207,8 +221,9 @@ static int run_ratio_dense(fl_job *j) {
         fl_mass_run(j->k, j->s, &j->row, j->live, j->program.temperature, d.high, j->out->probs != NULL, &d.mass);
     j->trace.passes += (int32_t)d.mass.passes;
     if (status) return fl_fail(j, status, -1, 0);
+    set_base(j, &d.mass);
     if (fl_edited_masses(j) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
-    return fl_end_dense(j, &d);
+    return d.total > 0 && d.total < DBL_MAX ? fl_end_dense(j, &d) : -1;
 }
 
 /* Few candidates known from one scan: ranks and ratios before any mass. */
@@ -217,7 +232,10 @@ static int run_floor(fl_job *j) {
     int status = scan_row(j);
     if (status) return status;
     float floor = early_floor(j, j->program.head, &equals);
-    if (ratio_only(j) && j->k->count_ge(j->gmax, fl_groups(j->row.n), floor) > 1024) return run_ratio_dense(j);
+    if (ratio_only(j) && j->k->count_ge(j->gmax, fl_groups(j->row.n), floor) > 1024) {
+        status = run_ratio_dense(j);
+        if (status >= 0) return status;
+    }
     j->trace.mode = 1;
     status = fl_collect(j, floor, equals);
     return status ? status : run_list(j);
@@ -246,7 +264,7 @@ static int run_mass_cuts(fl_job *j, fl_dense *d, double total, int alone) {
     if (first->op == FL_OP_top_p && early == -FLT_MAX && first->min_keep <= 256) {
         listed = list_nucleus(j, &d->mass, first, first->value * total);
         if (listed < 0) return j->where.status;
-        if (!listed && alone && d->mass.e) {
+        if (!listed && alone && first->min_keep == 1 && d->mass.e) {
             status = fl_nucleus_cut(j, first->value * total, d);
             if (status == FL_OK) j->trace.mode = 3;
             if (status != -1) return status ? fl_fail(j, status, -1, 0) : fl_end_dense(j, d);
@@ -272,12 +290,12 @@ static int run_mass(fl_job *j) {
     if (status && status != FL_NO_FINITE) return fl_fail(j, status, -1, 0);
     if (status == FL_NO_FINITE) return run_floor(j);
     j->gmax = d.mass.gmax;
-    if (d.mass.gsum64) j->trace.mode |= 256;
+    set_base(j, &d.mass);
     status = set_top(j, d.mass.top);
     if (status) return status;
     if (!cuts) {
         if (fl_edited_masses(j) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
-        return d.total < DBL_MAX ? fl_end_dense(j, &d) : run_floor(j);
+        return d.total > 0 && d.total < DBL_MAX ? fl_end_dense(j, &d) : run_floor(j);
     }
     if (fl_edited_masses(j)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     double total = fl_exp(fl_head_value(p, d.mass.top) - j->top) * (1.0 + d.mass.rest) + j->edited_total;

@@ -40,7 +40,7 @@ int fl_row_open(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t ro
     const char *p = fl_row_address(x, row);
     int64_t size = fl_value_size(x->dtype);
     int direct = x->stride == size && (x->dtype != FL_F64 || (uintptr_t)p % 8 == 0);
-    if (!direct && x->n > 1) {
+    if (!direct && (x->n > 1 || x->dtype == FL_F64)) {
         char *packed = fl_buffer(s, FL_BUF_PACKED, (size_t)(x->n * size));
         if (!packed) return -1;
         pack(packed, p, x->n, x->stride, size);

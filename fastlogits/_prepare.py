@@ -71,11 +71,17 @@ def _flat(step: Prepared) -> Prepared:
     return step._replace(**{n: a.reshape(1) for n, a in arrays.items() if a is not None and a.size == 1})
 
 
+#: FL_MAX_STEPS of csrc/pipeline.h.
+_MOST_STEPS = 64
+
+
 def check_order(steps: Sequence[Step]) -> None:
-    """Steps are steps, and only the last one draws."""
+    """Steps are steps, no more than C has room for, and only the last one draws."""
     for step in steps:
-        if not hasattr(step, "name"):
+        if not isinstance(step, Step):
             raise TypeError(f"a Sampler takes steps of fastlogits.steps, got {step!r}")
+    if len(steps) > _MOST_STEPS:
+        raise ValueError(f"a Sampler takes at most {_MOST_STEPS} steps, got {len(steps)}")
     if any(isinstance(step, Draw) for step in steps[:-1]):
         raise ValueError("Draw must be the last step")
 

@@ -6,6 +6,7 @@ static int64_t at_least(int64_t n, int64_t least) { return n > least ? n : least
 /* l / T; T = 0 never comes here (the program turns it into greedy). */
 void fl_list_temperature(fl_cands *c, const fl_step_values *v) {
     for (int64_t i = 0; i < c->n; i++) c->logit[i] /= v->value;
+    fl_cands_drop_banned(c);
     c->known = 0;
 }
 

@@ -1,0 +1,118 @@
+"""Corners in which a fused pipeline goes wrong first: in-place results, far rows, huge edits, joint cuts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastlogits
+from fastlogits import reference, steps
+
+FLAT = np.random.default_rng(5).normal(size=60_000).astype(np.float32)
+
+
+def survivors(plan: list[Any], row: Any) -> tuple[list[int], list[int]]:
+    """Ids that the fused plan and the reference keep."""
+    return fastlogits.Sampler(*plan).candidates(row).ids.tolist(), reference.candidates(row, plan=plan).ids.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("row", [FLAT, np.zeros(60_000), np.round(FLAT * 8) / 8], ids=["flat", "equal", "rounded"])
+def test_large_nucleus_in_place(row: Any, dtype: Any) -> None:
+    x = row.astype(dtype)
+    for name in ("filter_logits", "probs"):
+        call = getattr(fastlogits, name)
+        right, place = call(x, top_p=0.9), x.copy()
+        call(place, top_p=0.9, out=place)
+        assert place.tobytes() == right.tobytes(), name
+
+
+def test_large_nucleus_with_output_stride() -> None:
+    sampler = fastlogits.Sampler(steps.Temperature(0.8), steps.Temperature(1.1), steps.TopP(0.9))
+    wide = np.zeros((FLAT.size, 2), np.float32)
+    sampler.filter_logits(FLAT, out=wide[:, 0])
+    assert np.array_equal(wide[:, 0], sampler.filter_logits(FLAT))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        [steps.TopK(50), steps.TopK(5, joint=True), steps.TopP(0.3, joint=True)],
+        [steps.MinP(0.01), steps.TopK(50, joint=True), steps.TopP(0.05, joint=True)],
+        [steps.TopP(0.5), steps.TopK(50, joint=True), steps.TopP(0.01, joint=True)],
+        [steps.TopK(50, joint=True), steps.TopP(0.01, joint=True)],
+    ],
+)
+def test_joint_cuts_behind_others(plan: list[Any]) -> None:
+    got, right = survivors(plan, FLAT)
+    assert got == right
+
+
+def test_min_keep_of_a_large_nucleus() -> None:
+    assert np.count_nonzero(fastlogits.probs(np.zeros(60_000, np.float32), top_p=0.001, min_keep=200)) == 200
+    assert np.count_nonzero(fastlogits.probs(FLAT, top_p=1e-6, min_keep=3)) == 3
+
+
+@pytest.mark.parametrize("bias", [80.0, 400.0, 730.0])
+def test_a_bias_far_above_the_row(bias: float) -> None:
+    for x in (FLAT, FLAT + np.float32(1e5)):
+        for keywords in ({"min_p": 5e-324}, {"min_p": 1e-250}, {"top_p": 0.999}, {}):
+            p = fastlogits.probs(x, logit_bias={3: bias}, **keywords)
+            assert p[3] == pytest.approx(1, rel=1e-6)
+            assert np.isfinite(p).all()
+            assert fastlogits.sample(x, logit_bias={3: bias}, rng=1, **keywords) == 3
+
+
+def test_far_rows_through_the_nucleus() -> None:
+    far = FLAT + np.float32(1e5)
+    for top_p in (1e-130, 0.5, 0.9):
+        p = fastlogits.probs(far, top_p=top_p)
+        right = reference.probs(far, top_p=top_p)
+        assert np.count_nonzero(p) == np.count_nonzero(right)
+    huge = np.zeros(64, np.float32)
+    huge[[5, 9]] = 3e20
+    sampler = fastlogits.Sampler(steps.Temperature(100), steps.Temperature(0.7), steps.Temperature(1.3))
+    assert {sampler.sample(huge, rng=0, position=i) for i in range(64)} == {5, 9}
+
+
+def test_min_p_where_the_floor_cancels() -> None:
+    # The cut lies on the second value to the last bit; an edit of nothing keeps the early floor from being used.
+    rng = np.random.default_rng(0)
+    cuts: list[Any] = [steps.Temperature(0.7)]
+    for _ in range(200):
+        top = rng.uniform(0.5, 6)
+        row = np.concatenate([[top, 0, 0, 0], np.full(40, -5)]).astype(np.float32)
+        cuts[1:] = [steps.MinP(float(np.exp(-np.float64(row[0]) / 0.7)))]
+        late = fastlogits.Sampler(steps.TopK(20), steps.LogitBias({43: 0.0}), *cuts).candidates(row).ids
+        assert fastlogits.Sampler(steps.TopK(20), *cuts).candidates(row).ids.tolist() == late.tolist()
+
+
+def test_division_may_ban() -> None:
+    row = np.array([1.0, np.finfo(np.float64).min, 0.5])
+    assert fastlogits.candidates(row, temperature=0.8).ids.tolist() == [0, 2]
+    got, right = survivors([steps.TopK(2), steps.Temperature(0.5)], row)
+    assert got == right
+
+
+def test_results_that_round_to_infinity() -> None:
+    with pytest.raises(ValueError, match="inf"):
+        fastlogits.filter_logits(np.array([65504, 1], np.float16), logit_bias={0: 16.0})
+    assert fastlogits.filter_logits(np.array([65504, 1], np.float16), logit_bias={0: 15.0})[0] == 65504
+
+
+def test_too_many_steps_and_strangers() -> None:
+    with pytest.raises(ValueError, match="64"):
+        fastlogits.Sampler(*[steps.Temperature(1.01)] * 65)
+    with pytest.raises(TypeError, match="TopK"):
+        fastlogits.Sampler(steps.TopK)  # type: ignore[arg-type]
+
+
+def test_every_token_edited() -> None:
+    ids = np.random.default_rng(1).permutation(60_000)
+    bias = np.random.default_rng(2).normal(size=60_000)
+    whole = FLAT.astype(np.float64)
+    whole[ids] += bias
+    got = fastlogits.candidates(FLAT, logit_bias=(ids, bias), top_k=50).ids
+    assert got.tolist() == np.lexsort((np.arange(60_000), -whole))[:50].tolist()
