@@ -39,6 +39,11 @@ void fl_write_softmax(const fl_kernels *k, const fl_mass *m, double total, doubl
         fl_store_values(m->e64, n, to, out->stride, out->dtype);
         return;
     }
+    if (total > 0x1p90) { /* 1 / total would be subnormal; masses that get lost here have no probability */
+        const float down[2] = {0x1p-64f, 0.0f};
+        k->row_scale[FL_F32](m->e, n, down, 0x1p-60f, m->e);
+        total *= 0x1p-64;
+    }
     float scale[2], least = (float)((double)FLT_MIN * total * (1.0 + 0x1p-22));
     fl_split(1.0 / total, scale);
     int direct = out->dtype < FL_F64 && (out->stride == fl_value_size(out->dtype) || n == 1);

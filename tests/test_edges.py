@@ -116,3 +116,15 @@ def test_every_token_edited() -> None:
     whole[ids] += bias
     got = fastlogits.candidates(FLAT, logit_bias=(ids, bias), top_k=50).ids
     assert got.tolist() == np.lexsort((np.arange(60_000), -whole))[:50].tolist()
+
+
+def test_neighbours_of_the_floor_stay() -> None:
+    # More equal values than wanted, and behind them the next larger float, which must not count as one of them.
+    row = np.zeros(20_000, np.float32)
+    row[:] = 100_000
+    row[19_000] = np.nextafter(np.float32(100_000), np.float32(np.inf))
+    assert fastlogits.top_k(row, 4).indices.tolist() == [19_000, 0, 1, 2]
+    assert fastlogits.candidates(row, top_k=4).ids.tolist() == [19_000, 0, 1, 2]
+    wide = np.tile(row, 3)
+    wide[:19_000] -= 1
+    assert fastlogits.top_k(wide, 5).indices.tolist() == [19_000, 39_000, 59_000, 19_001, 19_002]

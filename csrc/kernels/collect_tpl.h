@@ -33,7 +33,7 @@ FL_INLINE int64_t FL_X(collect_body)(const void *x, int64_t n, const uint16_t *l
                 if (bounded) in = vm_and(in, vf_gt(ceiling, v));
                 unsigned hit = vm_bits(in);
                 if (!hit) continue;
-                unsigned equal = hit & ~vm_bits(vf_gt(v, floor));
+                unsigned equal = strict ? 0 : hit & ~vm_bits(vf_gt(v, floor));
                 if (live) hit &= live[i];
                 if (count + FL_LANES > room) return -1;
                 if (equal & hit) hit = FL_X(limit_equals)(hit, equal & hit, &equals);
