@@ -154,23 +154,19 @@ static int report_drawn(fl_job *j, fl_dense *d) {
     return fl_report_token(j, id, logprob, rank);
 }
 
-static void store_at(const fl_rows *out, int64_t r, int64_t id, double v) {
-    fl_store_values(&v, 1, fl_row_address(out, r) + id * out->stride, 0, out->dtype);
-}
-
 /* Survivors that the dense writing left out. */
 static void store_others(const fl_job *j, const fl_dense *d, const fl_rows *out, int as_probs) {
     double unit = fl_mass_of_logit(&d->mass, j->top);
     for (int64_t i = 0; i < d->extra_n; i++) {
         double logit = d->extra_logit[i];
-        store_at(out, j->r, d->extra[i], as_probs ? fl_mass_of_logit(&d->mass, logit) / d->total : logit);
+        fl_store_at(out, j->r, d->extra[i], as_probs ? fl_mass_of_logit(&d->mass, logit) / d->total : logit);
     }
     for (int64_t i = 0; i < j->edits.n; i++) {
         int64_t id = j->edits.id[i];
         double logit = j->edits.logit[i];
         int stays = before_cut(d, logit, id);
         double v = as_probs ? (stays ? j->edited_mass[i] * unit / d->total : 0.0) : (stays ? logit : -(double)INFINITY);
-        store_at(out, j->r, id, v);
+        fl_store_at(out, j->r, id, v);
     }
 }
 
@@ -183,7 +179,7 @@ static int write_logits(fl_job *j, fl_dense *d) {
     int status = fl_fits(j, out, j->top);
     if (status) return status;
     if (j->row.wide) {
-        for (int64_t id = 0; id < n; id++) store_at(out, j->r, id, survivor_logit(j, d, id));
+        for (int64_t id = 0; id < n; id++) fl_store_at(out, j->r, id, survivor_logit(j, d, id));
         return FL_OK;
     }
     if (out->stride != size) at = fl_buffer(j->s, FL_BUF_ROW, (size_t)(n * size));

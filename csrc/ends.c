@@ -93,14 +93,10 @@ static void fill_row(const fl_rows *out, int64_t r, double v) {
     for (int64_t i = 0; i < out->n; i++) memcpy(to + i * out->stride, value, (size_t)size);
 }
 
-static void store_at(const fl_rows *out, int64_t r, int64_t id, double v) {
-    fl_store_values(&v, 1, fl_row_address(out, r) + id * out->stride, 0, out->dtype);
-}
-
 static int write_logits(fl_job *j) {
     const fl_rows *out = j->out->logits;
     fill_row(out, j->r, -(double)INFINITY);
-    for (int64_t i = 0; i < j->list.n; i++) store_at(out, j->r, j->list.id[i], j->list.logit[i]);
+    for (int64_t i = 0; i < j->list.n; i++) fl_store_at(out, j->r, j->list.id[i], j->list.logit[i]);
     return FL_OK;
 }
 
@@ -110,7 +106,7 @@ static int write_probs(fl_job *j) {
     double total = 0;
     for (int64_t i = c->n - 1; i >= 0; i--) total += mass[i];
     fill_row(j->out->probs, j->r, 0.0);
-    for (int64_t i = 0; i < c->n; i++) store_at(j->out->probs, j->r, c->id[i], mass[i] / total);
+    for (int64_t i = 0; i < c->n; i++) fl_store_at(j->out->probs, j->r, c->id[i], mass[i] / total);
     return FL_OK;
 }
 

@@ -69,6 +69,7 @@ int fl_row_widen(fl_scratch *s, const fl_kernels *k, fl_row *row);
 double fl_row_value(const fl_row *row, int64_t id);
 int64_t fl_value_size(int32_t dtype);
 void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, int32_t dtype);
+void fl_store_at(const fl_rows *out, int64_t row, int64_t id, double v);
 
 /* ---- mass.c: exponentials of a whole row ------------------------------------------------------- */
 

@@ -129,3 +129,7 @@ void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, in
         }
     }
 }
+
+void fl_store_at(const fl_rows *out, int64_t row, int64_t id, double v) {
+    fl_store_values(&v, 1, fl_row_address(out, row) + id * out->stride, 0, out->dtype);
+}

@@ -152,16 +152,7 @@ FL_INLINE vm vm_from_bits(unsigned bits) {
     FL_QUADS(r.q[i] = vtstq_u32(vdupq_n_u32(bits >> 4 * i), w));
     return r;
 }
-/* The lanes named by bits, side by side. */
-FL_INLINE void vf_compress(float *p, unsigned bits, vf a) {
-    float w[16];
-    vf_store_f32(w, a);
-    for (; bits; bits &= bits - 1) *p++ = w[__builtin_ctz(bits)];
-}
-/* The same for the numbers first, first + 1, ... of the lanes. */
-FL_INLINE void vec_compress_ids(int32_t *p, unsigned bits, int32_t first) {
-    for (; bits; bits &= bits - 1) *p++ = first + __builtin_ctz(bits);
-}
+#include "vec_compress.h"
 FL_INLINE vt vt_load(const float *table) {
     vt t;
     FL_QUADS(t.val[i] = vld1q_u8((const uint8_t *)table + 16 * i));

@@ -173,16 +173,7 @@ FL_INLINE vm vm_from_bits(unsigned bits) {
     FL_LANES_DO(r.at[i] = 0u - (bits >> i & 1u));
     return r;
 }
-/* The lanes named by bits, side by side. */
-FL_INLINE void vf_compress(float *p, unsigned bits, vf a) {
-    float w[16];
-    vf_store_f32(w, a);
-    for (; bits; bits &= bits - 1) *p++ = w[__builtin_ctz(bits)];
-}
-/* The same for the numbers first, first + 1, ... of the lanes. */
-FL_INLINE void vec_compress_ids(int32_t *p, unsigned bits, int32_t first) {
-    for (; bits; bits &= bits - 1) *p++ = first + __builtin_ctz(bits);
-}
+#include "vec_compress.h"
 FL_INLINE vt vt_load(const float *table) { return vf_load_f32(table); }
 FL_INLINE vf vf_lookup(vt table, vf t) {
     vf r;
