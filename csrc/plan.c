@@ -90,6 +90,22 @@ int fl_join_edited(fl_job *j, double low, double high) {
     return 0;
 }
 
+/* Of a list in which at most the first `rank` by logit, then id, matter, the most others leave: what is sorted is short. */
+static void keep_best(fl_cands *c, int64_t rank) {
+    if (c->raw <= rank + rank / 8 + 8) return;
+    float *image = (float *)(void *)c->logit;
+    for (int64_t i = 0; i < c->raw; i++) image[i] = (float)c->raw_logit[i];
+    float floor = fl_floor_of(c->k, image, c->raw, rank);
+    if (floor == -FLT_MAX) return; /* logits below the float range have no image to tell them apart */
+    int64_t kept = 0;
+    for (int64_t i = 0; i < c->raw; i++) {
+        c->raw_id[kept] = c->raw_id[i];
+        c->raw_logit[kept] = c->raw_logit[i];
+        kept += image[i] >= floor;
+    }
+    c->raw = kept;
+}
+
 int fl_collect(fl_job *j, float floor, int64_t equals) {
     fl_cands *c = &j->list;
     int64_t n = j->row.n, passing = j->k->count_ge(j->gmax, fl_groups(n), floor) * FL_LANES;
@@ -110,6 +126,7 @@ int fl_collect(fl_job *j, float floor, int64_t equals) {
     if (fl_join_edited(j, floor == -FLT_MAX ? -DBL_MAX : fl_head_value(&j->program, level), (double)INFINITY))
         return fl_fail(j, FL_NO_MEMORY, -1, 0);
     j->trace.collected = c->raw;
+    if (equals < INT64_MAX) keep_best(c, equals);
     j->trace.floor = (double)floor;
     return fl_cands_sort(c) ? fl_fail(j, FL_NO_MEMORY, -1, 0) : FL_OK;
 }
