@@ -116,9 +116,7 @@ void fl_edits_apply(fl_edits *e, const fl_step_values *v) {
 #define FL_STEP(id, name, kind) FL_APPLY_##kind(name)
 #include "steps.def"
 #undef FL_STEP
-    case FL_OP_temperature:
-        for (int64_t i = 0; i < e->n; i++) e->logit[i] /= v->value;
-        break;
+    case FL_OP_temperature: e->k->list_divide(e->logit, e->n, v->value); break;
     default: break;
     }
 }

@@ -37,6 +37,7 @@ void fl_program_read(fl_program *p, const fl_plan *plan, int64_t r, int64_t n, i
 /* ---- edits.c: tokens carried beside the row ----------------------------------------------------- */
 
 typedef struct { /* the edited tokens and what the steps so far made of them */
+    const fl_kernels *k;
     double *logit;
     int32_t *id, *count; /* count: occurrences in the window counted last */
     int64_t n;

@@ -23,17 +23,9 @@ static int32_t last_edit(const fl_job *j) {
     return last;
 }
 
-static double edits_top(const fl_job *j) {
-    const double *l = j->edits.logit;
-    double top[4] = {-(double)INFINITY, -(double)INFINITY, -(double)INFINITY, -(double)INFINITY};
-    for (int64_t i = 0; i < j->edits.n; i++) top[i % 4] = l[i] > top[i % 4] ? l[i] : top[i % 4];
-    for (int i = 1; i < 4; i++) top[0] = top[i] > top[0] ? top[i] : top[0];
-    return top[0];
-}
-
 /* The largest logit behind the head, from the largest live value; fails where there is none or it overflows. */
 static int set_top(fl_job *j, double live_top) {
-    double edited = edits_top(j), value = live_top;
+    double edited = j->k->list_max(j->edits.logit, j->edits.n), value = live_top;
     for (int32_t i = 0; i < j->program.head; i++) {
         if (j->program.at[i].op != FL_OP_temperature) continue;
         value /= j->program.at[i].value;
@@ -120,8 +112,7 @@ int fl_collect(fl_job *j, float floor, int64_t equals) {
     if (equals < INT64_MAX) c->raw = fl_trim(j->k, equals, c->raw, c->raw_id, values);
     for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = j->row.wide ? j->row.wide[c->raw_id[i]] : (double)values[i];
     for (int32_t i = 0; i < j->program.head; i++)
-        if (j->program.at[i].op == FL_OP_temperature)
-            for (int64_t q = 0; q < c->raw; q++) c->raw_logit[q] /= j->program.at[i].value;
+        if (j->program.at[i].op == FL_OP_temperature) j->k->list_divide(c->raw_logit, c->raw, j->program.at[i].value);
     double level = (double)floor - (j->row.wide ? fabs((double)floor) * 0x1p-22 + 0x1p-140 : 0.0);
     if (fl_join_edited(j, floor == -FLT_MAX ? -DBL_MAX : fl_head_value(&j->program, level), (double)INFINITY))
         return fl_fail(j, FL_NO_MEMORY, -1, 0);
@@ -245,10 +236,11 @@ static int run_ratio_dense(fl_job *j) {
 
 /* Few candidates known from one scan: ranks and ratios before any mass. */
 static int run_floor(fl_job *j) {
-    int64_t equals;
+    int64_t equals = INT64_MAX;
     int status = scan_row(j);
     if (status) return status;
-    float floor = early_floor(j, j->program.head, &equals);
+    /* A first step by mass comes here where no live token is finite: it needs all the edited ones. */
+    float floor = starts_with_mass(&j->program) ? -FLT_MAX : early_floor(j, j->program.head, &equals);
     if (ratio_only(j) && j->k->count_ge(j->gmax, fl_groups(j->row.n), floor) > 1024) {
         status = run_ratio_dense(j);
         if (status >= 0) return status;
@@ -386,7 +378,7 @@ fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, co
     for (int64_t r = begin; r < end; r++) {
         memset(&j.edits, 0, sizeof j.edits);
         memset(&j.trace, 0, sizeof j.trace);
-        j.k = k;
+        j.k = j.edits.k = k;
         j.s = s;
         j.in = in;
         j.out = out;

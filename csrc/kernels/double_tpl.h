@@ -79,3 +79,27 @@ static void FL_N(list_exp)(const double *v, int64_t n, const fl_exp64_args *a, d
         memcpy(e + at, out, (size_t)left * sizeof(double));
     }
 }
+
+static void FL_N(list_divide)(double *v, int64_t n, double by) {
+    for (int64_t i = 0; i < n; i++) v[i] /= by;
+}
+
+/* The largest of n values, -inf if there are none. No NaN. */
+static double FL_N(list_max)(const double *v, int64_t n) {
+    double top[FL_LANES], best = -(double)INFINITY;
+    int64_t whole = n / FL_LANES * FL_LANES;
+    for (int l = 0; l < FL_LANES; l++) top[l] = best;
+    for (int64_t i = 0; i < whole; i += FL_LANES)
+        for (int l = 0; l < FL_LANES; l++) top[l] = v[i + l] > top[l] ? v[i + l] : top[l];
+    for (int64_t i = whole; i < n; i++) best = v[i] > best ? v[i] : best;
+    for (int l = 0; l < FL_LANES; l++) best = top[l] > best ? top[l] : best;
+    return best;
+}
+
+/* Where count > 0: v > 0 ? v / theta : v theta. */
+static void FL_N(list_penalise)(double *v, const int32_t *count, int64_t n, double theta) {
+    for (int64_t i = 0; i < n; i++) {
+        double divided = v[i] / theta, scaled = v[i] > 0 ? divided : v[i] * theta;
+        v[i] = count[i] ? scaled : v[i];
+    }
+}

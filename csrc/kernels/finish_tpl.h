@@ -46,7 +46,7 @@ static void FL_X(row_filter)(const void *x, int64_t n, const uint16_t *live, con
     vf hi = vf_set1(scale[0]), low = vf_set1(scale[1]), floor = vf_set1(lo), none = vf_set1(-INFINITY);
     for (int64_t i = 0; i < vectors; i++) {
         vf v = FL_X(vector_at)(x, n, i, 0);
-        vm stay = live ? vf_ge_where(vm_from_bits(live[i]), v, floor) : vf_ge(v, floor);
+        vm stay = live ? vf_ge_where(vm_load(live + i), v, floor) : vf_ge(v, floor);
         vf y = vf_blend(stay, vf_fma(v, hi, vf_mul(v, low)), none);
         FL_STORE_AT(out, i, n, y);
     }

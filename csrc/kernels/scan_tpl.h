@@ -51,8 +51,8 @@ FL_INLINE vf FL_X(block_max)(const void *x, int64_t n, int64_t b, const uint16_t
         for (int j = 0; j < 4; j += 2) {
             int64_t i = b * 16 + c + j;
             if (live) {
-                m = vf_max_where(vm_from_bits(whole || i * FL_LANES < n ? live[i] : 0), v[j], m);
-                m2 = vf_max_where(vm_from_bits(whole || (i + 1) * FL_LANES < n ? live[i + 1] : 0), v[j + 1], m2);
+                m = vf_max_where(whole || i * FL_LANES < n ? vm_load(live + i) : vm_zero(), v[j], m);
+                m2 = vf_max_where(whole || (i + 1) * FL_LANES < n ? vm_load(live + i + 1) : vm_zero(), v[j + 1], m2);
             } else {
                 m = vf_max(v[j], m);
                 m2 = vf_max(v[j + 1], m2);

@@ -14,7 +14,7 @@ FL_INLINE void FL_X(block_sumexp)(const void *x, int64_t n, int64_t b, const uin
         for (int j = 0; j < 4; j++) {
             int64_t i = b * 16 + c * 4 + j;
             if (live) {
-                vm here = vm_from_bits(whole || i * FL_LANES < n ? live[i] : 0);
+                vm here = whole || i * FL_LANES < n ? vm_load(live + i) : vm_zero();
                 m = vf_max_where(here, v[j], m);
                 y[j] = vf_exp_where(k, here, v[j]);
             } else {

@@ -5,10 +5,7 @@
 /* Once per distinct token: l > 0 ? l / theta : l theta. */
 void fl_edit_repetition_penalty(fl_edits *e, const fl_step_values *v) {
     fl_edits_count(e, fl_window_start(e, v, 0));
-    for (int64_t i = 0; i < e->n; i++) {
-        double l = e->logit[i], scaled = l > 0 ? l / v->value : l * v->value;
-        e->logit[i] = e->count[i] ? scaled : l;
-    }
+    e->k->list_penalise(e->logit, e->count, e->n, v->value);
 }
 
 /* l -= count alpha. */

@@ -112,7 +112,8 @@ FL_INLINE vf vf_keep(vm m, vf v) { return vm_and(m, v); }
 FL_INLINE vf vf_max_where(vm m, vf x, vf y) { return vf_blend(m, vf_max(x, y), y); }
 FL_INLINE vm vm_zero(void) { return (vm){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 FL_INLINE unsigned vm_bits(vm m) { return (unsigned)_mm256_movemask_ps(m.a) | (unsigned)_mm256_movemask_ps(m.b) << 8; }
-FL_INLINE vm vm_from_bits(unsigned bits) {
+FL_INLINE vm vm_load(const uint16_t *p) {
+    unsigned bits = *p;
     __m256i one = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     __m256i lo = _mm256_set1_epi32((int)bits), hi = _mm256_set1_epi32((int)(bits >> 8));
     return (vm){_mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(lo, one), one)),

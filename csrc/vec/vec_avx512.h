@@ -73,7 +73,12 @@ FL_INLINE vf vf_max_where(vm m, vf a, vf b) { return _mm512_mask_max_ps(b, m, a,
 FL_INLINE vm vm_or(vm a, vm b) { return _kor_mask16(a, b); }
 FL_INLINE vm vm_and(vm a, vm b) { return _kand_mask16(a, b); }
 FL_INLINE unsigned vm_bits(vm a) { return a; }
-FL_INLINE vm vm_from_bits(unsigned bits) { return (vm)bits; }
+/* 16 bits from memory. Compilers take the way through a general register, which costs a third of a masked scan. */
+FL_INLINE vm vm_load(const uint16_t *p) {
+    vm m;
+    __asm__("kmovw %1, %0" : "=k"(m) : "m"(*p));
+    return m;
+}
 
 /* The lanes named by bits, side by side; 16 entries are written, those behind the named ones are arbitrary. */
 FL_INLINE void vf_compress(float *p, unsigned bits, vf a) {

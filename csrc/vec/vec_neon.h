@@ -145,7 +145,8 @@ FL_INLINE unsigned vm_bits(vm a) {
     FL_QUADS(bits |= vaddvq_u32(vandq_u32(a.q[i], w)) << 4 * i);
     return bits;
 }
-FL_INLINE vm vm_from_bits(unsigned bits) {
+FL_INLINE vm vm_load(const uint16_t *p) {
+    unsigned bits = *p;
     const uint32_t weight[4] = {1, 2, 4, 8};
     uint32x4_t w = vld1q_u32(weight);
     vm r;

@@ -168,7 +168,8 @@ FL_INLINE unsigned vm_bits(vm a) {
     return bits;
 }
 FL_INLINE vm vf_ge_where(vm m, vf a, vf b) { return vm_and(m, vf_ge(a, b)); }
-FL_INLINE vm vm_from_bits(unsigned bits) {
+FL_INLINE vm vm_load(const uint16_t *p) {
+    unsigned bits = *p;
     vm r;
     FL_LANES_DO(r.at[i] = 0u - (bits >> i & 1u));
     return r;
