@@ -48,11 +48,16 @@ int fl_dense_sums(fl_job *j, fl_dense *d) {
     else
         j->k->block_sums(d->mass.gsum, blocks * FL_LANES, d->sums);
     /* Their logits are kept: the row itself may be the one that is written. */
-    d->extra_logit = fl_buffer(j->s, FL_BUF_EXTRA, (size_t)(d->extra_n + 1) * sizeof(double));
+    d->extra_logit = fl_buffer(j->s, FL_BUF_EXTRA, (size_t)(d->extra_n + 1) * 2 * sizeof(double));
     if (!d->extra_logit) return -1;
+    d->extra_mass = d->extra_logit + d->extra_n;
+    for (int64_t i = 0; i < d->extra_n; i++) d->extra_logit[i] = fl_row_value(&j->row, d->extra[i]);
+    fl_head_values(j->k, &j->program, d->extra_logit, d->extra_n);
+    fl_exp64_args args = fl_exp64_args_of(1.0, j->top, 0);
+    j->k->list_exp(d->extra_logit, d->extra_n, &args, d->extra_mass);
     for (int64_t i = 0; i < d->extra_n; i++) {
-        d->extra_logit[i] = fl_head_value(&j->program, fl_row_value(&j->row, d->extra[i]));
-        d->sums[d->extra[i] / FL_BLOCK] += fl_mass_of_logit(&d->mass, d->extra_logit[i]);
+        d->extra_mass[i] *= unit;
+        d->sums[d->extra[i] / FL_BLOCK] += d->extra_mass[i];
     }
     for (int64_t i = 0; i < j->edits.n; i++) {
         int64_t id = j->edits.id[i];
@@ -159,7 +164,7 @@ static void store_others(const fl_job *j, const fl_dense *d, const fl_rows *out,
     double unit = fl_mass_of_logit(&d->mass, j->top);
     for (int64_t i = 0; i < d->extra_n; i++) {
         double logit = d->extra_logit[i];
-        fl_store_at(out, j->r, d->extra[i], as_probs ? fl_mass_of_logit(&d->mass, logit) / d->total : logit);
+        fl_store_at(out, j->r, d->extra[i], as_probs ? d->extra_mass[i] / d->total : logit);
     }
     for (int64_t i = 0; i < j->edits.n; i++) {
         int64_t id = j->edits.id[i];

@@ -182,6 +182,11 @@ double fl_head_value(const fl_program *p, double value) {
     return value;
 }
 
+void fl_head_values(const fl_kernels *k, const fl_program *p, double *values, int64_t n) {
+    for (int32_t i = 0; i < p->head; i++)
+        if (p->at[i].op == FL_OP_temperature) k->list_divide(values, n, p->at[i].value);
+}
+
 /* The survivors become the entries, the edit acts, and they are sorted again. */
 int fl_cands_edit(fl_cands *c, const fl_step_values *v) {
     fl_edits e = *c->edits;

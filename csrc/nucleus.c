@@ -217,6 +217,44 @@ static int cut_among_equals(fl_job *j, float low, float high, double missing, fl
     return FL_OK;
 }
 
+enum { BUCKETS = 256 };
+
+/* The bucket of a logit in [low, high): ascending buckets hold descending logits. */
+static int64_t bucket_of(double logit, double high, double scale) {
+    double at = (high - logit) * scale;
+    return at < BUCKETS - 1 ? (int64_t)at : BUCKETS - 1;
+}
+
+/* The kept ones of the list, raw[0 .. n - 1] with masses in units of the top's: whole buckets while they stay below the
+ * target, then token by token. Returns how many entries of extra are filled, -1 if the target is not reached. */
+static int64_t walk_buckets(fl_job *j, double high, double scale, double sum, double target, fl_dense *d) {
+    fl_cands *c = &j->list;
+    double sums[BUCKETS] = {0};
+    int64_t last = 0, inside = 0, keep = 0, count = 0;
+    int32_t *extra = c->order;
+    for (int64_t i = 0; i < c->raw; i++) sums[bucket_of(c->raw_logit[i], high, scale)] += c->mass[i];
+    for (; last < BUCKETS && sum + sums[last] < target; last++) sum += sums[last];
+    if (last == BUCKETS) return -1;
+    for (int64_t i = 0; i < c->raw; i++) {
+        int64_t bucket = bucket_of(c->raw_logit[i], high, scale);
+        if (bucket < last) extra[count++] = c->raw_id[i];
+        c->raw_id[inside] = c->raw_id[i];
+        c->raw_logit[inside] = c->raw_logit[i];
+        c->mass[inside] = c->mass[i];
+        inside += bucket == last;
+    }
+    c->raw = inside;
+    if (fl_sort_descending(c->k, c->s, c->raw_logit, inside, c->pos)) return -1;
+    while (keep < inside && sum < target) {
+        sum += c->mass[c->pos[keep]];
+        extra[count++] = c->raw_id[c->pos[keep++]];
+    }
+    if (sum < target || keep == 0) return -1;
+    d->cut_logit = c->raw_logit[c->pos[keep - 1]];
+    d->cut_id = c->raw_id[c->pos[keep - 1]];
+    return count;
+}
+
 /* Lists the tokens of the bracket, edited ones too, and walks them in order until the target is reached. */
 static int cut_in_list(fl_job *j, float low, float high, int64_t room, double above, double target, fl_dense *d) {
     fl_cands *c = &j->list;
@@ -226,23 +264,25 @@ static int cut_in_list(fl_job *j, float low, float high, int64_t room, double ab
     c->raw = j->k->row_collect[j->row.dtype](j->row.x, j->row.n, j->live, j->gmax, low, high, INT64_MAX, room,
                                              c->raw_id, values);
     if (c->raw < 0) return -1;
-    for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = fl_head_value(&j->program, (double)values[i]);
+    for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = (double)values[i];
+    fl_head_values(j->k, &j->program, c->raw_logit, c->raw);
     double level_low = fl_head_value(&j->program, (double)low), level_high = fl_head_value(&j->program, (double)high);
     if (fl_join_edited(j, level_low, level_high)) return FL_NO_MEMORY;
-    if (fl_cands_sort(c)) return FL_NO_MEMORY;
-    double sum = above;
-    int64_t keep = 0;
-    d->extra_n = 0;
-    while (keep < c->n && sum < target) sum += fl_mass_of_logit(&d->mass, c->logit[keep++]);
-    if (sum < target || keep == 0) return -1;
-    d->cut_logit = c->logit[keep - 1];
-    d->cut_id = c->id[keep - 1];
+    fl_exp64_args args = fl_exp64_args_of(1.0, j->top, 0);
+    double unit = fl_mass_of_logit(&d->mass, j->top);
+    c->k->list_exp(c->raw_logit, c->raw, &args, c->mass);
+    int64_t count = walk_buckets(j, level_high, BUCKETS / (level_high - level_low), above / unit, target / unit, d),
+            kept = 0;
+    if (count < 0) return -1;
     d->low = d->high = high;
     d->split = 0;
-    int32_t *extra = c->order;
-    for (int64_t i = 0; i < keep; i++)
-        if (fl_edits_find(&j->edits, c->id[i]) < 0) extra[d->extra_n++] = c->id[i];
-    d->extra = extra;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t id = c->order[i];
+        c->order[kept] = id;
+        kept += fl_edits_find(&j->edits, id) < 0;
+    }
+    d->extra = c->order;
+    d->extra_n = kept;
     return FL_OK;
 }
 

@@ -61,6 +61,7 @@ int64_t fl_window_start(const fl_edits *e, const fl_step_values *v, int64_t from
 int64_t fl_edits_find(const fl_edits *e, int64_t id);
 /* What the head makes of an unedited value: the temperatures, one after the other. */
 double fl_head_value(const fl_program *p, double value);
+void fl_head_values(const fl_kernels *k, const fl_program *p, double *values, int64_t n);
 
 /* ---- cands.c: the short list -------------------------------------------------------------------- */
 
@@ -136,7 +137,7 @@ typedef struct {
     int64_t cut_id, split;
     float low, high;
     const int32_t *extra;
-    double *extra_logit;
+    double *extra_logit, *extra_mass; /* masses in the unit of mass */
     int64_t extra_n;
     double *sums; /* masses of the survivors by block, extra and edited ones included, in the unit of mass */
     double total;
