@@ -44,16 +44,12 @@ static double leaders_threshold(const fl_kernels *k, const float *leaders, int64
     return 0;
 }
 
-/* Maxima of the super-groups, from those of the groups. */
-static void super_maxima(const float *gmax, int64_t groups, float *tops) {
-    for (int64_t first = 0; first < groups; first += FL_BLOCK) {
-        float top[FL_LANES];
-        int64_t end = first + FL_BLOCK < groups ? first + FL_BLOCK : groups;
-        memcpy(top, gmax + first, sizeof top);
-        for (int64_t g = first + FL_LANES; g < end; g += FL_LANES)
-            for (int l = 0; l < FL_LANES; l++) top[l] = gmax[g + l] > top[l] ? gmax[g + l] : top[l];
-        memcpy(tops + first / FL_LANES, top, sizeof top);
-    }
+/* a 2^-n, 0 <= n < 1000, a and the result normal or 0. */
+static double ldexp_down(double a, int n) {
+    double scale;
+    uint64_t u = (uint64_t)(1023 - n) << 52;
+    memcpy(&scale, &u, 8);
+    return a * scale;
 }
 
 static float value_floor(const fl_mass *m, double t) {
@@ -66,18 +62,22 @@ static float value_floor(const fl_mass *m, double t) {
 static int guess_from_groups(fl_job *j, const fl_mass *m, const float *edited, int64_t count, double need,
                              float *floor) {
     const fl_kernels *k = j->k;
-    int64_t groups = fl_groups(j->row.n), blocks = groups / FL_LANES;
+    int64_t groups = fl_groups(j->row.n);
     float *sums = fl_buffer(j->s, FL_BUF_GROUPS, (size_t)fl_groups(groups) * sizeof(float));
-    double t = fl_mass_of_logit(m, j->top);
-    if (!sums || blocks == 0) return 0;
-    for (int i = 0; i < 24 && t > 0x1p-90; i++) {
-        t *= 0.25;
-        *floor = value_floor(m, t);
-        k->row_cut_mass[FL_F32](m->gmax, m->gsum, groups, *floor, sums, NULL);
-        if (k->sum_all(sums, fl_groups(groups)) + k->mass_ge(edited, count, (float)t) < need) continue;
-        return k->count_ge(m->gmax, groups, *floor) <= LIST_GROUPS ? FL_FLOOR_GUESSED : 0;
+    if (!sums || groups == 0) return 0;
+    /* Bisection over the powers of 4 below the top: the highest that suffices. */
+    int none = 0, enough = 25;
+    while (enough - none > 1) {
+        int at = (none + enough) / 2;
+        double t = ldexp_down(fl_mass_of_logit(m, j->top), 2 * at);
+        k->row_cut_mass[FL_F32](m->gmax, m->gsum, groups, value_floor(m, t), sums, NULL);
+        double mass = t > 0x1p-90 ? k->sum_all(sums, fl_groups(groups)) + k->mass_ge(edited, count, (float)t) : need;
+        *(mass < need ? &none : &enough) = at;
     }
-    return 0;
+    double t = ldexp_down(fl_mass_of_logit(m, j->top), 2 * enough);
+    if (enough == 25 || !(t > 0x1p-90)) return 0;
+    *floor = value_floor(m, t);
+    return k->count_ge(m->gmax, groups, *floor) <= LIST_GROUPS ? FL_FLOOR_GUESSED : 0;
 }
 
 /* Every super-group holds its maximum: where these leaders alone reach the target, so does the row. */
@@ -89,10 +89,11 @@ int fl_nucleus_floor(fl_job *j, const fl_mass *m, double target, float *floor) {
         return FL_FLOOR_SURE;
     }
     if (m->gsum64 || !(unit * target < 0x1p120)) return 0;
-    float *tops = fl_buffer(j->s, FL_BUF_SMAX, (size_t)supers * 2 * sizeof(float)), *leaders = tops + supers;
+    float *tops = fl_buffer(j->s, FL_BUF_SMAX, (size_t)(supers * 2 + fl_supers(groups)) * sizeof(float));
+    float *leaders = tops + supers;
     float *edited = edited_floats(j, unit, &count);
     if (!tops || !edited) return 0;
-    super_maxima(m->gmax, groups, tops);
+    j->k->row_scan[FL_F32](m->gmax, groups, NULL, tops, leaders + supers); /* groups of groups are super-groups */
     j->k->group_exp(tops, supers, &m->args, leaders);
     double t = leaders_threshold(j->k, leaders, supers, edited, count, need);
     if (t > 0x1p-100) {
@@ -135,6 +136,7 @@ static float sample_threshold(const fl_kernels *k, const float *sample, int64_t 
 typedef struct {
     float lo, hi; /* thresholds: mass(lo) >= target > mass(hi) */
     double mass_lo, mass_hi;
+    float *above, *spare; /* group sums of the row's e >= hi, and room for another such */
 } bracket;
 
 static int narrow_enough(const bracket *b) {
@@ -144,26 +146,28 @@ static int narrow_enough(const bracket *b) {
 /* Closes in on the threshold with full passes guided by a sample of eight blocks. */
 static int find_bracket(fl_job *j, const fl_mass *m, const float *edited, int64_t count, double target, bracket *b) {
     const fl_kernels *k = j->k;
-    int64_t n = j->row.n, blocks = n / FL_BLOCK, sampled = 0;
-    float *sample = fl_buffer(j->s, FL_BUF_GROUPS, SAMPLE_BLOCKS * FL_BLOCK * sizeof(float));
+    int64_t n = j->row.n, groups = fl_groups(n), blocks = n / FL_BLOCK, sampled = 0;
+    float *sample = fl_buffer(j->s, FL_BUF_GROUPS, (size_t)(SAMPLE_BLOCKS * FL_BLOCK + groups) * sizeof(float));
     if (!sample || blocks < SAMPLE_BLOCKS) return -1;
     for (int i = 0; i < SAMPLE_BLOCKS; i++, sampled += FL_BLOCK)
         memcpy(sample + sampled, m->e + blocks * i / SAMPLE_BLOCKS * FL_BLOCK, FL_BLOCK * sizeof(float));
     double all = fl_mass_total(m) + k->mass_ge(edited, count, 0), ratio = k->mass_ge(sample, sampled, 0) / all;
     float t = sample_threshold(k, sample, sampled, target * ratio);
-    *b = (bracket){.lo = 0, .hi = float_of(0x7f800000), .mass_lo = all, .mass_hi = 0};
+    *b = (bracket){.hi = float_of(0x7f800000), .mass_lo = all, .above = m->gsum};
+    b->spare = sample + SAMPLE_BLOCKS * FL_BLOCK;
+    memset(b->above, 0, (size_t)groups * sizeof(float));
     for (int i = 0; i < 24 && !narrow_enough(b); i++) {
         /* Many equal values: the sample has nothing between; look right above them. */
         if (!(t > b->lo && t < b->hi)) t = b->lo * (1.0f + 0x1p-11f);
         if (!(t > b->lo && t < b->hi) || i > 8) t = float_of(bits_of(b->lo) + (bits_of(b->hi) - bits_of(b->lo)) / 2);
-        double mass = k->mass_ge(m->e, n, t) + k->mass_ge(edited, count, t);
+        double mass = k->mass_groups(m->e, n, t, b->spare) + k->mass_ge(edited, count, t);
         j->trace.passes++;
         if (mass >= target) {
             b->lo = t;
             b->mass_lo = mass;
         } else {
-            b->hi = t;
-            b->mass_hi = mass;
+            float *swap = b->above;
+            *b = (bracket){b->lo, t, b->mass_lo, mass, b->spare, swap};
         }
         double step = BRACKET * 0.18 * (double)t, miss = target - mass;
         if (b->lo > 0 && b->mass_hi > 0) {
@@ -180,12 +184,12 @@ static int find_bracket(fl_job *j, const fl_mass *m, const float *edited, int64_
     return narrow_enough(b) ? 0 : -1;
 }
 
-/* A single value fills the bracket: the cut lies among its equals, at the nth of them by id. */
-static int cut_among_equals(fl_job *j, float low, float high, double missing, fl_dense *d) {
+/* A single value fills the bracket, its exponential below hi: the cut lies among its equals, at the nth of them by id. */
+static int cut_among_equals(fl_job *j, float low, float high, float hi, double missing, fl_dense *d) {
     const fl_kernels *k = j->k;
     const fl_row *row = &j->row;
     int64_t n = row->n, first = k->row_nth[row->dtype](row->x, n, j->live, low, high, 0);
-    if (first >= n) return -1;
+    if (first >= n || d->mass.e[first] >= hi) return -1;
     float value = (float)fl_row_value(row, first), after = fl_float_after(value);
     int64_t inside =
         k->row_count[row->dtype](row->x, n, j->live, low) - k->row_count[row->dtype](row->x, n, j->live, high);
@@ -255,8 +259,30 @@ static int64_t walk_buckets(fl_job *j, double high, double scale, double sum, do
     return count;
 }
 
-/* Lists the tokens of the bracket, edited ones too, and walks them in order until the target is reached. */
-static int cut_in_list(fl_job *j, float low, float high, int64_t room, double above, double target, fl_dense *d) {
+/* Takes from the list what the sums of e >= hi hold already. */
+static void drop_counted(fl_cands *c, const float *e, float hi, float *values) {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < c->raw; i++) {
+        c->raw_id[kept] = c->raw_id[i];
+        values[kept] = values[i];
+        kept += e[c->raw_id[i]] < hi;
+    }
+    c->raw = kept;
+}
+
+/* The smallest float whose head value reaches the cut, and the next one, as ends of the survivors before and from the
+ * block of the cut on. */
+static void set_ends(const fl_job *j, fl_dense *d) {
+    d->low = fl_exact_value(j, d->cut_logit);
+    d->high = d->low < FLT_MAX ? fl_float_after(d->low) : d->low;
+    d->split = d->cut_id / FL_BLOCK * FL_BLOCK;
+    if (fl_head_value(&j->program, (double)d->low) > d->cut_logit) d->high = d->low;
+}
+
+/* Lists the tokens of the bracket, edited ones too, and walks them in order until the target is reached. Fails with -1
+ * where the cut comes so close to the upper end that e and logits may order tokens differently. */
+static int cut_in_list(fl_job *j, const bracket *b, float low, float high, int64_t room, double above, double target,
+                       fl_dense *d) {
     fl_cands *c = &j->list;
     *c = (fl_cands){.k = j->k, .s = j->s, .edits = &j->edits};
     if (fl_cands_room(c, room + FL_LANES + j->edits.n)) return FL_NO_MEMORY;
@@ -264,18 +290,19 @@ static int cut_in_list(fl_job *j, float low, float high, int64_t room, double ab
     c->raw = j->k->row_collect[j->row.dtype](j->row.x, j->row.n, j->live, j->gmax, low, high, INT64_MAX, room,
                                              c->raw_id, values);
     if (c->raw < 0) return -1;
+    drop_counted(c, d->mass.e, b->hi, values);
     for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = (double)values[i];
     fl_head_values(j->k, &j->program, c->raw_logit, c->raw);
     double level_low = fl_head_value(&j->program, (double)low), level_high = fl_head_value(&j->program, (double)high);
     if (fl_join_edited(j, level_low, level_high)) return FL_NO_MEMORY;
     fl_exp64_args args = fl_exp64_args_of(1.0, j->top, 0);
-    double unit = fl_mass_of_logit(&d->mass, j->top);
+    double unit = fl_mass_of_logit(&d->mass, j->top), margin;
     c->k->list_exp(c->raw_logit, c->raw, &args, c->mass);
     int64_t count = walk_buckets(j, level_high, BUCKETS / (level_high - level_low), above / unit, target / unit, d),
             kept = 0;
-    if (count < 0) return -1;
-    d->low = d->high = high;
-    d->split = 0;
+    double upper = value_of_mass(&d->mass, (double)b->hi, &margin) - margin;
+    if (count < 0 || (b->hi <= FLT_MAX && d->cut_logit >= fl_head_value(&j->program, upper))) return -1;
+    set_ends(j, d);
     for (int64_t i = 0; i < count; i++) {
         int32_t id = c->order[i];
         c->order[kept] = id;
@@ -303,21 +330,24 @@ int fl_nucleus_cut(fl_job *j, double target, fl_dense *d) {
     double level = fl_head_value(&j->program, (double)high), above = 0;
     for (int64_t i = 0; i < count; i++) above += j->edits.logit[i] >= level ? j->edited_mass[i] * unit : 0;
     const fl_row *row = &j->row;
-    j->k->row_cut_mass[row->dtype](row->x, m->e, n, high, m->gsum, NULL);
+    m->gsum = b.above;
     above += j->k->sum_all(m->gsum, fl_groups(n));
-    j->trace.passes++;
     if (above >= target) return -1;
     int64_t room = (int64_t)((b.mass_lo - b.mass_hi) / (double)b.lo) + BRACKET;
-    int status = cut_in_list(j, low, high, room < 4 * BRACKET ? room : 4 * BRACKET, above, target, d);
-    if (status == -1) status = cut_among_equals(j, low, high, target - above, d);
-    if (status == -1) status = cut_in_list(j, low, high, n, above, target, d);
+    int equals = 0, status = cut_in_list(j, &b, low, high, room < 4 * BRACKET ? room : 4 * BRACKET, above, target, d);
+    if (status == -1) {
+        status = cut_among_equals(j, low, high, b.hi, target - above, d);
+        equals = status == FL_OK;
+    }
+    if (status == -1) status = cut_in_list(j, &b, low, high, n, above, target, d);
     if (status) return status;
     /* Before the split its equals count too; kept exponentials are wanted for probabilities alone. */
-    float *kept = j->out->probs ? m->e : NULL;
     int64_t size = fl_value_size(row->dtype), split = d->split;
-    if (split) j->k->row_cut_mass[row->dtype](row->x, m->e, split, d->low, m->gsum, kept);
-    if (kept)
-        j->k->row_cut_mass[row->dtype]((const char *)row->x + split * size, m->e + split, n - split, d->high,
-                                       m->gsum + split / FL_LANES, m->e + split);
+    if (equals && split) j->k->row_cut_mass[row->dtype](row->x, m->e, split, d->low, m->gsum, NULL);
+    if (j->out->probs) {
+        const char *rest = (const char *)row->x + split * size;
+        if (split) j->k->row_cut_mass[row->dtype](row->x, m->e, split, d->low, b.spare, m->e);
+        j->k->row_cut_mass[row->dtype](rest, m->e + split, n - split, d->high, b.spare, m->e + split);
+    }
     return fl_dense_sums(j, d) ? FL_NO_MEMORY : FL_OK;
 }

@@ -201,8 +201,8 @@ static int ratio_only(const fl_job *j) {
     return dense_end(j) && j->program.head < j->program.count;
 }
 
-/* The smallest float whose head value reaches logit; it lies a few steps above fl_value_below. */
-static float exact_value(const fl_job *j, double logit) {
+/* It lies a few steps above fl_value_below. */
+float fl_exact_value(const fl_job *j, double logit) {
     float v = fl_value_below(j, logit);
     while (v < FLT_MAX && fl_head_value(&j->program, (double)v) < logit) v = fl_float_after(v);
     return v;
@@ -222,7 +222,7 @@ static int run_ratio_dense(fl_job *j) {
         double floor = j->top + fl_log(j->program.at[i].value);
         d.cut_logit = floor > d.cut_logit ? floor : d.cut_logit;
     }
-    d.low = d.high = exact_value(j, d.cut_logit);
+    d.low = d.high = fl_exact_value(j, d.cut_logit);
     j->trace.mode = 3;
     if (fl_dense_uniform(j, &d)) return fl_end_dense(j, &d);
     int status =

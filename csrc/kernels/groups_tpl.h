@@ -41,6 +41,29 @@ static double FL_N(mass_ge)(const float *e, int64_t n, float t) {
     return vd_sum(s);
 }
 
+/* The same sum, with the sums by group of the e >= t beside it. */
+static double FL_N(mass_groups)(const float *e, int64_t n, float t, float *gsum) {
+    int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, whole = n / FL_BLOCK;
+    vf floor = vf_set1(t);
+    vd s = vd_zero();
+    for (int64_t b = 0; b < blocks; b++) {
+        vf quad[4];
+        for (int c = 0; c < 4; c++) {
+            vf y[4];
+            for (int j = 0; j < 4; j++) {
+                int64_t i = b * 16 + c * 4 + j;
+                vf v = b < whole ? vf_load_f32(e + i * FL_LANES) : float_vector_at(e, n, i, 0);
+                y[j] = vf_keep(vf_ge(v, floor), v);
+            }
+            quad[c] = vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3]));
+        }
+        vf sum = vf_add(vf_add(quad[0], quad[1]), vf_add(quad[2], quad[3]));
+        vf_store_f32(gsum + b * FL_LANES, sum);
+        s = vd_add_f(s, sum);
+    }
+    return vd_sum(s);
+}
+
 static void FL_N(group_exp)(const float *v, int64_t n, const fl_exp_args *a, float *e) {
     int64_t vectors = n / FL_LANES;
     vexp k = vexp_load(a);
