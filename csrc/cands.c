@@ -43,9 +43,8 @@ const double *fl_cands_masses(fl_cands *c, int64_t n) {
 
 double fl_cands_total(fl_cands *c) {
     const double *mass = fl_cands_masses(c, c->n);
-    double total = 0;
-    for (int64_t i = 0; i < c->n; i++) total += mass[i];
-    return total;
+    double low, total = fl_sum(mass, c->n, &low);
+    return total + low;
 }
 
 void fl_cands_keep(fl_cands *c, int64_t n) {

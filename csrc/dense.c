@@ -35,6 +35,21 @@ static double log_total_of(const fl_job *j, const fl_dense *d) {
     return fl_log1p(rest);
 }
 
+/* Total of a double row with all that its sums lost. */
+static void compensated_total(const fl_job *j, fl_dense *d, double unit) {
+    int64_t groups = fl_groups(j->row.n);
+    double lost, sum = fl_sum(d->mass.gsum64, groups, &lost);
+    for (int64_t g = 0; g < groups; g++) lost += d->mass.gsum64[groups + g];
+    for (int64_t i = 0; i < j->edits.n; i++) {
+        if (!before_cut(d, j->edits.logit[i], j->edits.id[i])) continue;
+        double v = j->edited_mass[i] * unit, next = sum + v;
+        lost += sum >= v ? (sum - next) + v : (v - next) + sum;
+        sum = next;
+    }
+    d->total = sum + lost;
+    d->total_low = lost - (d->total - sum);
+}
+
 int fl_dense_sums(fl_job *j, fl_dense *d) {
     int64_t blocks = (j->row.n + FL_BLOCK - 1) / FL_BLOCK;
     double unit = fl_mass_of_logit(&d->mass, j->top);
@@ -64,8 +79,8 @@ int fl_dense_sums(fl_job *j, fl_dense *d) {
         double logit = j->edits.logit[i];
         if (before_cut(d, logit, id)) d->sums[id / FL_BLOCK] += j->edited_mass[i] * unit;
     }
-    d->total = 0;
-    for (int64_t b = 0; b < blocks; b++) d->total += d->sums[b];
+    d->total = fl_sum(d->sums, blocks, &d->total_low);
+    if (d->mass.gsum64) compensated_total(j, d, unit);
     d->log_total = d->extra ? fl_log(d->total / unit) : log_total_of(j, d);
     return 0;
 }
@@ -202,7 +217,7 @@ static int write_logits(fl_job *j, fl_dense *d) {
 int fl_end_dense(fl_job *j, fl_dense *d) {
     int status = FL_OK;
     if (j->out->probs) {
-        fl_write_softmax(j->k, &d->mass, d->total, 0.0, j->out->probs, j->r);
+        fl_write_softmax(j->k, &d->mass, d->total, d->total_low, j->out->probs, j->r);
         store_others(j, d, j->out->probs, 1);
     }
     if (j->out->logits) status = write_logits(j, d);

@@ -103,8 +103,7 @@ static int write_logits(fl_job *j) {
 static int write_probs(fl_job *j) {
     fl_cands *c = &j->list;
     const double *mass = fl_cands_masses(c, c->n);
-    double total = 0;
-    for (int64_t i = c->n - 1; i >= 0; i--) total += mass[i];
+    double low, total = fl_sum(mass, c->n, &low);
     fill_row(j->out->probs, j->r, 0.0);
     for (int64_t i = 0; i < c->n; i++) fl_store_at(j->out->probs, j->r, c->id[i], mass[i] / total);
     return FL_OK;

@@ -13,6 +13,8 @@
 double fl_exp(double x);
 double fl_log(double x);
 double fl_log1p(double x);
+/* Sum of n values >= 0 without the loss of rounding, as total + low. */
+double fl_sum(const double *v, int64_t n, double *low);
 
 /* ---- scratch.c -------------------------------------------------------------------------------- */
 

@@ -70,6 +70,7 @@ static double mass_of(const fl_mass *m, double v) {
 
 double fl_mass_of_logit(const fl_mass *m, double logit) {
     double y = logit - m->base;
+    if (m->gsum64 && y > -700.0 && y < 130.0) return fl_exp(y) * 0x1p512; /* 2^-exponent, without a rounding of y */
     return fl_exp((y - (double)m->exponent * LN2_HI) - (double)m->exponent * LN2_LO);
 }
 

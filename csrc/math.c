@@ -120,3 +120,16 @@ double fl_log1p(double x) {
     double u = 1.0 + x, rest = x >= 1.0 ? 1.0 - (u - x) : x - (u - 1.0);
     return u > DBL_MAX ? u : log_with_rest(u, rest);
 }
+
+/* Neumaier's sum. */
+double fl_sum(const double *v, int64_t n, double *low) {
+    double sum = 0, lost = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double next = sum + v[i];
+        lost += sum >= v[i] ? (sum - next) + v[i] : (v[i] - next) + sum;
+        sum = next;
+    }
+    double total = sum + lost;
+    *low = lost - (total - sum);
+    return total;
+}

@@ -139,10 +139,10 @@ typedef struct {
     const int32_t *extra;
     double *extra_logit, *extra_mass; /* masses in the unit of mass */
     int64_t extra_n;
-    double *sums; /* masses of the survivors by block, extra and edited ones included, in the unit of mass */
-    double total;
-    double log_total; /* ln(total / mass of the top) */
-    int64_t uniform;  /* > 0: so many survivors, all unedited and equal to the top value */
+    double *sums;            /* masses of the survivors by block, extra and edited ones included, in the unit of mass */
+    double total, total_low; /* total_low: what rounding total lost */
+    double log_total;        /* ln(total / mass of the top) */
+    int64_t uniform;         /* > 0: so many survivors, all unedited and equal to the top value */
 } fl_dense;
 
 int fl_fail(fl_job *j, int status, int32_t step, double value);
