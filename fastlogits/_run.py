@@ -65,8 +65,10 @@ class Call:
         return task
 
     def narrowed(self, values: NDArray[np.float64]) -> Array:
-        """Log-probs in their type: float64 for float64 logits, else float32."""
-        return values if self.code == _core.F64 else _core.single(values)
+        """Log-probs in their type: float64 for float64 logits, else float32, where only probability 0 gives -inf."""
+        if self.code == _core.F64:
+            return values
+        return _core.single(np.where(np.isfinite(values), np.maximum(values, -_LARGEST), values))
 
     def answer(self, result: Any) -> Any:
         """``result``, or with ``on_error="status"`` the pair (result, status)."""
@@ -79,6 +81,9 @@ class Call:
         if self.outer:
             return values.reshape(self.outer)
         return values.item() if values.dtype == np.int64 else values[0]
+
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def bound(plan: _core.Plan, outer: tuple[int, ...]) -> _core.Plan:
@@ -122,7 +127,9 @@ def _top_n(logprobs: Any) -> int:
     try:
         top_n = operator.index(logprobs)
     except TypeError:
-        raise TypeError(f"logprobs must be an integer >= 0 or None, got {logprobs!r}") from None
+        top_n = None
+    if top_n is None or isinstance(logprobs, bool | np.bool_):
+        raise TypeError(f"logprobs must be an integer >= 0 or None, got {logprobs!r}")
     if top_n < 0:
         raise ValueError(f"logprobs must be an integer >= 0 or None, got {top_n}")
     return top_n

@@ -7,11 +7,12 @@ the step's name in ``csrc/steps.def``, in `fastlogits.reference` and in error me
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastlogits import _params as params
-from fastlogits._edits import checked_bias, checked_mask, same_bias, same_mask
+from fastlogits._edits import bias_arrays, checked_bias, checked_mask, same_bias, same_mask
 from fastlogits._step import Step
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ __all__ = [
     "Draw", "FrequencyPenalty", "Greedy", "LogitBias", "Mask", "MinP", "PresencePenalty", "RepetitionPenalty", "Step",
     "Temperature", "TopK", "TopP",
 ]  # fmt: skip
+
+# As NumPy shortens long arrays.
+_BIASES = reprlib.Repr()
+_BIASES.maxdict = _BIASES.maxlist = 64
+_BIASES.maxother = 100_000
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,6 +148,10 @@ class LogitBias(Step):
 
     def __post_init__(self) -> None:
         self._set(bias=checked_bias(self.bias))
+
+    def __repr__(self) -> str:
+        few = bias_arrays(self.bias).ids.size <= _BIASES.maxdict
+        return f"LogitBias({repr(self.bias) if few else _BIASES.repr(self.bias)})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LogitBias) and same_bias(self.bias, other.bias)

@@ -128,3 +128,23 @@ def test_neighbours_of_the_floor_stay() -> None:
     wide = np.tile(row, 3)
     wide[:19_000] -= 1
     assert fastlogits.top_k(wide, 5).indices.tolist() == [19_000, 39_000, 59_000, 19_001, 19_002]
+
+
+def test_long_biases_have_a_short_repr() -> None:
+    sampler = fastlogits.Sampler(logit_bias={i: i / 7 for i in range(100_000)})
+    assert len(repr(sampler)) < 4000
+    short = fastlogits.Sampler(logit_bias={3: -0.1, 2: 1.5, 70: float("-inf")})
+    names = {"Sampler": fastlogits.Sampler, "LogitBias": fastlogits.steps.LogitBias, "inf": np.inf}
+    assert eval(repr(short), names) == short
+
+
+def test_logprobs_is_a_count() -> None:
+    with pytest.raises(TypeError, match="logprobs must be an integer >= 0 or None, got True"):
+        fastlogits.sample([1.0, 2.0], rng=1, logprobs=True)
+
+
+def test_far_log_probs_are_finite() -> None:
+    logits = np.array([3e38, -3e38, -np.inf], np.float32)
+    result = fastlogits.sample(logits, rng=1, logprobs=3)
+    assert result.top_logprobs[1] == -np.finfo(np.float32).max
+    assert result.top_logprobs[2] == -np.inf
