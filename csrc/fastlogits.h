@@ -94,6 +94,26 @@ int fl_argmax(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t *ids
 /* values, ids: C-contiguous [rows, top]; values have x's dtype; NaN sorts first, then value desc, then id asc. */
 int fl_top_k(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t top, void *values, int64_t *ids,
              int64_t begin, int64_t end);
+
+enum { FL_TEMPERATURES = 8, FL_MIDDLE = 3 };
+
+/* What rows say at the inverse temperatures b_k = (power + k) step, k < count, from one read; tails are
+ * [rows, count]. A row that fails or is left out holds id -1 and NaN. targets and targets_at may be NULL. */
+typedef struct {
+    double step;            /* > 0, finite */
+    int32_t power, count;   /* 1 or 4; 1 to FL_TEMPERATURES */
+    const int64_t *targets; /* a token per row, in [0, n), or negative: the row is left out */
+    double *targets_at;     /* logits of the targets */
+    double *tops;           /* the largest logit x_top */
+    int64_t *ids;           /* its first id */
+    double *tails;          /* logsumexp(b_k x) - b_k x_top = -log p(top) >= 0 */
+    double *means;          /* mean of x under softmax(b_k x), less x_top, for k = FL_MIDDLE; NaN if count is less */
+    int32_t *status;        /* fl_status of the row */
+} fl_tempered;
+/* Returns FL_OK or FL_NO_MEMORY. */
+int fl_temperatures(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_tempered *t, int64_t begin,
+                    int64_t end);
+
 /* The read-once kernel alone (largest value of each contiguous row): the unit of every benchmark. Works on
  * fl_f32 contiguous rows only. */
 float fl_read_once(const fl_kernels *k, const float *x, int64_t n);

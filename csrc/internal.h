@@ -16,6 +16,9 @@ double fl_log1p(double x);
 /* Sum of n values >= 0 without the loss of rounding, as total + low. */
 double fl_sum(const double *v, int64_t n, double *low);
 
+#define FL_LN2_HI 0x1.62e42fefa0000p-1 /* N FL_LN2_HI is exact for |N| < 2^16 */
+#define FL_LN2_LO 0x1.cf79abc9e3b3ap-40
+
 /* ---- scratch.c -------------------------------------------------------------------------------- */
 
 enum {                /* what each buffer of the scratch holds */
@@ -102,6 +105,10 @@ double fl_wide_top(const fl_row *row, const uint16_t *live, const float *gmax, f
 double fl_mass_total(const fl_mass *m);
 /* ln sum exp(x / T) of the live tokens. */
 double fl_mass_lse(const fl_mass *m);
+/* The largest integer <= x log2(e) / T. */
+int64_t fl_exponent_of(double x, double t);
+/* exp(x / T) 2^-exponent, for the float passes: |x| / T < 1e5 and 1e-12 <= T <= 1e12. */
+fl_exp_args fl_exp_args_of(double t, int64_t exponent);
 /* exp((x - shift) / T) 2^-exponent, for f64_sumexp. */
 fl_exp64_args fl_exp64_args_of(double t, double shift, int64_t exponent);
 /* Mass of an edited token, whose logit is final, in the unit of the group sums. */

@@ -23,6 +23,15 @@ typedef struct {
     double shift, scale, magic, hi, mid, lo, inverse, least;
 } fl_exp64_args;
 
+/* unit makes exp(d x) 2^-N; wanted are its powers from `power` on, `count` of them. The moment counts from centre, a
+ * value near the maximum. */
+typedef struct {
+    fl_exp_args unit;
+    float centre;
+    int32_t power; /* 1 or 4 */
+    int32_t count; /* 1 to FL_TEMPERATURES */
+} fl_temperatures_args;
+
 /* The next larger float of a finite one. */
 static inline float fl_float_after(float a) {
     uint32_t u;

@@ -6,8 +6,6 @@
 #include "internal.h"
 
 #define LOG2E 0x1.71547652b82fep+0
-#define LN2_HI 0x1.62e42fefa0000p-1 /* N LN2_HI is exact for |N| < 2^16 */
-#define LN2_LO 0x1.cf79abc9e3b3ap-40
 
 /* T ln2 / 16 as the sum of two doubles, by Dekker's product. */
 static void ln2_times(double t, double *high, double *low) {
@@ -21,7 +19,7 @@ static void ln2_times(double t, double *high, double *low) {
     *low = (err - ((p + err) - p)) / scale;
 }
 
-static fl_exp_args float_args(double t, int64_t exponent) {
+fl_exp_args fl_exp_args_of(double t, int64_t exponent) {
     double high, low;
     ln2_times(t, &high, &low);
     float hi = (float)high;
@@ -65,13 +63,13 @@ fl_exp64_args fl_exp64_args_of(double t, double shift, int64_t exponent) {
 /* exp((v - shift) / T) 2^-N in double, one value. */
 static double mass_of(const fl_mass *m, double v) {
     double y = (v - m->args64.shift) / m->temperature;
-    return fl_exp((y - (double)m->exponent * LN2_HI) - (double)m->exponent * LN2_LO);
+    return fl_exp((y - (double)m->exponent * FL_LN2_HI) - (double)m->exponent * FL_LN2_LO);
 }
 
 double fl_mass_of_logit(const fl_mass *m, double logit) {
     double y = logit - m->base;
     if (m->gsum64 && y > -700.0 && y < 130.0) return fl_exp(y) * 0x1p512; /* 2^-exponent, without a rounding of y */
-    return fl_exp((y - (double)m->exponent * LN2_HI) - (double)m->exponent * LN2_LO);
+    return fl_exp((y - (double)m->exponent * FL_LN2_HI) - (double)m->exponent * FL_LN2_LO);
 }
 
 static int is_live(const uint16_t *live, int64_t id) { return !live || (live[id / FL_LANES] >> (id % FL_LANES) & 1); }
@@ -148,7 +146,7 @@ static void rest_of_doubles(const fl_kernels *k, const fl_row *row, const uint16
     m->rest = m->others / m->unit;
 }
 
-static int64_t exponent_of(double x, double t) {
+int64_t fl_exponent_of(double x, double t) {
     double e = x / t * LOG2E;
     int64_t i = (int64_t)e;
     return i - (e < (double)i);
@@ -204,9 +202,9 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
     if (!m->gsum || (keep_e && !m->e)) return FL_NO_MEMORY;
     double guess = (double)k->row_guess[row->dtype](row->x, row->n);
     if (!(fabs(guess) / t < 1e5)) guess = 0;
-    m->exponent = exponent_of(guess, t) - 8;
+    m->exponent = fl_exponent_of(guess, t) - 8;
     for (;; m->passes++) {
-        m->args = float_args(t, m->exponent);
+        m->args = fl_exp_args_of(t, m->exponent);
         m->args.least = cut > m->args.least ? cut : m->args.least;
         uint32_t bad = k->row_sumexp[row->dtype](row->x, row->n, live, &m->args, m->gmax, m->gsum, m->e);
         m->top = (double)k->row_max[FL_F32](m->gmax, groups);
@@ -214,9 +212,9 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
         if (fault) return fault;
         if (m->top < -DBL_MAX) return FL_NO_FINITE;
         if (!(fabs(m->top) / t < 1e5)) return widened(k, s, row, live, keep_e, m);
-        int64_t over = exponent_of(m->top, t) - m->exponent;
+        int64_t over = fl_exponent_of(m->top, t) - m->exponent;
         if (over >= 6 && over <= 60) break;
-        m->exponent = exponent_of(m->top, t) - 8;
+        m->exponent = fl_exponent_of(m->top, t) - 8;
     }
     m->at = fl_first_equal(k, row, live, m->gmax, m->top);
     rest_of_floats(k, row, live, m);

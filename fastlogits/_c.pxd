@@ -60,6 +60,22 @@ cdef extern from "fastlogits.h" nogil:
     int fl_argmax(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t *ids, int64_t begin, int64_t end)
     int fl_top_k(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t top, void *values, int64_t *ids,
                  int64_t begin, int64_t end)
+    enum: FL_TEMPERATURES, FL_MIDDLE
+
+    ctypedef struct fl_tempered:
+        double step
+        int32_t power
+        int32_t count
+        const int64_t *targets
+        double *targets_at
+        double *tops
+        int64_t *ids
+        double *tails
+        double *means
+        int32_t *status
+
+    int fl_temperatures(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_tempered *t, int64_t begin,
+                        int64_t end)
     float fl_read_once(const fl_kernels *k, const float *x, int64_t n)
 
     ctypedef struct fl_step:

@@ -41,12 +41,19 @@ def row_name(name: str, row: int, outer: Sequence[int]) -> str:
 
 
 def refuse_row(
-    outer: Sequence[int], row: int, status: int, step: int, value: float, n: int, names: Sequence[str]
+    outer: Sequence[int],
+    row: int,
+    status: int,
+    step: int = -1,
+    value: float = 0.0,
+    n: int = 0,
+    names: Sequence[str] = (),
+    argument: str = "logits",
 ) -> NoReturn:
-    """Raises the error of a row: ``names`` are those of the plan's steps, ``n`` is the row's length."""
+    """Raises the error of a row of ``argument``: ``names`` are those of the plan's steps, ``n`` is the row's length."""
     if status > Status.BAD_TOKEN:
         raise MemoryError
-    where = row_name("logits", row, outer)
+    where = row_name(argument, row, outer)
     name = names[step] if 0 <= step < len(names) else "a step"
     if status == Status.BAD_TOKEN:
         raise ValueError(f"{row_name('context', row, outer)}: token id {int(value)} must be in [0, {n})")

@@ -1,0 +1,96 @@
+"""Rows of logits read once for what they say at several inverse temperatures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import _core, _inputs, _threads
+from fastlogits._errors import refuse_row, row_name
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
+
+
+def target_array(name: str, targets: Any, outer: tuple[int, ...], n: int, ignore_index: int | None = None) -> Ids:
+    """One id in [0, n) per row, [rows]; -1 where it was ``ignore_index``."""
+    given = _inputs.plain_array(name, targets)
+    if given.size == 0:
+        given = given.astype(np.int64)
+    if given.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got dtype {given.dtype}")
+    if given.shape != outer:
+        raise ValueError(f"{name} must have shape {outer}, one per row, got {given.shape}")
+    ignored = np.zeros(given.shape, np.bool_) if ignore_index is None else given == ignore_index
+    outside = ~ignored & ((given < 0) | (given >= n))
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise ValueError(f"{row_name(name, row, outer)}: {given.reshape(-1)[row]} must be in [0, {n})")
+    ids: Ids = np.where(ignored, -1, given).astype(np.int64).reshape(-1)
+    return ids
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One read at the inverse temperatures b_k = (power + k) step of the rows that take part, R of them.
+
+    ``tails[:, k]`` is logsumexp(b_k x) - b_k max(x) = -log p(top), ``gaps`` max(x) - x_target, ``means`` the mean of x
+    under softmax(b_k x), k = `_core.MIDDLE`, less max(x).
+    """
+
+    betas: Floats
+    rows: Ids
+    tops: Ids
+    targets: Ids
+    tails: Floats
+    gaps: Floats
+    means: Floats
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the first maximum is the target, [R]."""
+        right: NDArray[np.bool_] = self.tops == self.targets
+        return right
+
+    def losses(self, k: int) -> Floats:
+        """-log p(target) at b_k, [R]."""
+        with np.errstate(invalid="ignore"):
+            scores: Floats = self.tails[:, k] + np.where(self.gaps == 0, 0.0, self.gaps * self.betas[k])
+        return scores
+
+    def loss(self, k: int) -> float:
+        """Mean of `losses`, exactly summed: the same for any order of the rows."""
+        return math.fsum(self.losses(k).tolist()) / len(self.rows)
+
+    def slope(self) -> float:
+        """Derivative of `loss` by the inverse temperature at k = `_core.MIDDLE`."""
+        return math.fsum((self.means + self.gaps).tolist()) / len(self.rows)
+
+
+def read(
+    name: str, logits: Any, targets: Ids, step: float, power: int, count: int, threads: int | None = None
+) -> Reading:
+    """Reads the rows of ``logits`` whose target is not negative; a bad one is a ValueError that names it."""
+    n = logits.shape[-1]
+    task = _core.TemperaturesTask(logits, step, power, count, targets)
+    _threads.run_blocks(task.run, targets.size, _inputs.thread_count(threads))
+    bad = np.flatnonzero(task.status)
+    if bad.size:
+        row = int(bad[0])
+        refuse_row(logits.shape[:-1], row, int(task.status[row]), n=n, argument=name)
+    rows = np.flatnonzero(targets >= 0)
+    at = task.targets_at
+    assert at is not None
+    return Reading(
+        (power + np.arange(count)) * step,
+        rows,
+        task.ids[rows],
+        targets[rows],
+        task.tails[rows],
+        task.tops[rows] - at[rows],
+        task.means[rows],
+    )
