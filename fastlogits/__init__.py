@@ -5,6 +5,17 @@ from importlib.metadata import PackageNotFoundError, version
 from fastlogits import cpu, reference, steps
 from fastlogits._errors import Status
 from fastlogits.arrays import TopK, argmax, log_softmax, logsumexp, softmax, top_k
+from fastlogits.calibration import (
+    ReliabilityCurve,
+    Scaling,
+    TemperatureFit,
+    brier_score,
+    calibration_error,
+    fit_scaling,
+    fit_temperature,
+    negative_log_likelihood,
+    reliability_curve,
+)
 from fastlogits.pipeline import candidates, filter_logits, probs, sample
 from fastlogits.sampler import Candidates, Explanation, Sampler, SampleResult
 
@@ -16,19 +27,28 @@ except PackageNotFoundError:  # a source tree that was built but not installed
 __all__ = [
     "Candidates",
     "Explanation",
+    "ReliabilityCurve",
     "SampleResult",
     "Sampler",
+    "Scaling",
     "Status",
+    "TemperatureFit",
     "TopK",
     "__version__",
     "argmax",
+    "brier_score",
+    "calibration_error",
     "candidates",
     "cpu",
     "filter_logits",
+    "fit_scaling",
+    "fit_temperature",
     "log_softmax",
     "logsumexp",
+    "negative_log_likelihood",
     "probs",
     "reference",
+    "reliability_curve",
     "sample",
     "softmax",
     "steps",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,14 @@ from fastlogits._errors import refuse_row, row_name
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
+
+
+def logits_of(logits: Any, name: str = "logits") -> NDArray[Any]:
+    """Logits [..., V] with V >= 1."""
+    x = _inputs.logits_array(name, logits)
+    if x.shape[-1] == 0:
+        raise ValueError(f"{name} must have at least one token per row, got shape {x.shape}")
+    return x
 
 
 def target_array(name: str, targets: Any, outer: tuple[int, ...], n: int, ignore_index: int | None = None) -> Ids:
@@ -71,22 +79,43 @@ class Reading:
         return math.fsum((self.means + self.gaps).tolist()) / len(self.rows)
 
 
+class Tops(NamedTuple):
+    """Of each row: the largest logit, its first id, and -log p(top) at one temperature, all [rows]."""
+
+    logits: Floats
+    ids: Ids
+    tails: Floats
+
+
+def tops(name: str, logits: Any, temperature: float, threads: int | None = None, first: int = 0) -> Tops:
+    """Reads rows [..., V] once at one temperature; a bad one is a ValueError that names it, counting from ``first``."""
+    task = _core.TemperaturesTask(logits, 1.0 / temperature, 1, 1)
+    _run(task, name, logits, threads, first)
+    return Tops(task.tops, task.ids, task.tails[:, 0])
+
+
+def _run(task: _core.TemperaturesTask, name: str, logits: Any, threads: int | None, first: int = 0) -> None:
+    """All rows of a task; the first bad one raises."""
+    _threads.run_blocks(task.run, task.status.size, _inputs.thread_count(threads))
+    bad = np.flatnonzero(task.status)
+    if bad.size:
+        row, outer = int(bad[0]), logits.shape[:-1]
+        if first:
+            outer = (first + outer[0],)
+        refuse_row(outer, first + row, int(task.status[row]), argument=name)
+
+
 def read(
     name: str, logits: Any, targets: Ids, step: float, power: int, count: int, threads: int | None = None
 ) -> Reading:
     """Reads the rows of ``logits`` whose target is not negative; a bad one is a ValueError that names it."""
-    n = logits.shape[-1]
     task = _core.TemperaturesTask(logits, step, power, count, targets)
-    _threads.run_blocks(task.run, targets.size, _inputs.thread_count(threads))
-    bad = np.flatnonzero(task.status)
-    if bad.size:
-        row = int(bad[0])
-        refuse_row(logits.shape[:-1], row, int(task.status[row]), n=n, argument=name)
+    _run(task, name, logits, threads)
     rows = np.flatnonzero(targets >= 0)
     at = task.targets_at
     assert at is not None
     return Reading(
-        (power + np.arange(count)) * step,
+        (power + np.arange(count)) * np.float64(step),
         rows,
         task.ids[rows],
         targets[rows],

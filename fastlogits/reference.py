@@ -21,9 +21,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastlogits._reference_calibration import (
+    CompletionScores,
+    ReliabilityCurve,
+    Scaling,
+    TemperatureFit,
+    brier_score,
+    calibration_error,
+    completion_prefixes,
+    fit_scaling,
+    fit_temperature,
+    label_logprobs,
+    negative_log_likelihood,
+    reliability_curve,
+    score_completions,
+)
+
 __all__ = [
-    "Candidates", "Row", "SampleResult", "TopK", "argmax", "candidates", "filter_logits", "keyword_plan", "log_softmax",
-    "logsumexp", "probs", "process", "sample", "softmax", "steps", "top_k", "uniform",
+    "Candidates", "CompletionScores", "ReliabilityCurve", "Row", "SampleResult", "Scaling", "TemperatureFit", "TopK",
+    "argmax", "brier_score", "calibration_error", "candidates", "completion_prefixes", "filter_logits", "fit_scaling",
+    "fit_temperature", "keyword_plan", "label_logprobs", "log_softmax", "logsumexp", "negative_log_likelihood",
+    "probs", "process", "reliability_curve", "sample", "score_completions", "softmax", "steps", "top_k", "uniform",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]

@@ -1,0 +1,28 @@
+"""Calibration: are predictions made with 90 % confidence right 90 % of the time, and what makes them so.
+
+`calibration_error`, `reliability_curve`, `brier_score` and `negative_log_likelihood` take the confidences of single
+predictions beside what came true, probabilities [..., C] beside class ids, or logits [..., V] beside token ids, which
+are read once and never turned into a matrix of probabilities. `fit_temperature` and `fit_scaling` mend what they show.
+"""
+
+from fastlogits.calibration._figures import (
+    ReliabilityCurve,
+    brier_score,
+    calibration_error,
+    negative_log_likelihood,
+    reliability_curve,
+)
+from fastlogits.calibration._scaling import Scaling, fit_scaling
+from fastlogits.calibration._temperature import TemperatureFit, fit_temperature
+
+__all__ = [
+    "ReliabilityCurve",
+    "Scaling",
+    "TemperatureFit",
+    "brier_score",
+    "calibration_error",
+    "fit_scaling",
+    "fit_temperature",
+    "negative_log_likelihood",
+    "reliability_curve",
+]

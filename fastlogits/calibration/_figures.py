@@ -1,0 +1,309 @@
+"""Calibration error, reliability curve, Brier score and negative log-likelihood."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import _temperatures, arrays
+from fastlogits.calibration import _bins, _intake
+
+Floats = NDArray[np.float64]
+
+
+class ReliabilityCurve(NamedTuple):
+    """One entry per bin: its edges, how many events it holds, what was promised and what came true; all [bins].
+
+    Attributes
+    ----------
+    lower, upper : float64 array
+        Edges. Under the rule "torchmetrics" the last bin is the point 1.
+    counts : int64 array
+        Events in the bin.
+    confidences, accuracies : float64 array
+        Mean confidence, and the share that came true; NaN for an empty bin.
+    low, high : float64 array
+        Wilson's score interval of the accuracy at the level asked for; NaN for an empty bin.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> curve = fl.reliability_curve([0.2, 0.9, 0.8], [0, 1, 1], bins=2)
+    >>> curve.counts, curve.accuracies
+    (array([1, 2]), array([0., 1.]))
+    """
+
+    lower: Floats
+    upper: Floats
+    counts: NDArray[np.int64]
+    confidences: Floats
+    accuracies: Floats
+    low: Floats
+    high: Floats
+
+
+def _curve(confidences: Any, correct: Any, bins: int, strategy: str, rule: str, level: float) -> ReliabilityCurve:
+    """The curve of two columns; the rule "sklearn" drops empty bins."""
+    confidences = _bins.clipped(confidences, rule)
+    index, lower, upper = _bins.assign(confidences, bins, strategy, rule)
+    counts, promised = _bins.binned_means(index, len(lower), confidences)
+    _, kept = _bins.binned_means(index, len(lower), correct)
+    low, high = _bins.wilson(kept, counts, level)
+    curve = ReliabilityCurve(lower, upper, counts, promised, kept, low, high)
+    return ReliabilityCurve._make(part[counts > 0] for part in curve) if rule == "sklearn" else curve
+
+
+def reliability_curve(
+    predictions: Any,
+    targets: Any,
+    *,
+    bins: int = 15,
+    strategy: str = "uniform",
+    rule: str = "netcal",
+    level: float = 0.95,
+    from_logits: bool = False,
+    temperature: float = 1.0,
+    ignore_index: int | None = None,
+    threads: int | None = None,
+) -> ReliabilityCurve:
+    """Confidence against accuracy, bin by bin, with a confidence interval: the reliability diagram as numbers.
+
+    Parameters
+    ----------
+    predictions, targets, from_logits, temperature, ignore_index, threads
+        As in `calibration_error`.
+    bins, strategy, rule
+        As in `calibration_error`. The rule "sklearn" leaves empty bins out, as `sklearn.calibration.calibration_curve`.
+    level : float in (0, 1), default 0.95
+        Of Wilson's score interval (Wilson, 1927) around the accuracy of each bin.
+
+    Returns
+    -------
+    ReliabilityCurve
+        ``lower, upper, counts, confidences, accuracies, low, high``, each [bins].
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `calibration_error`; a level out of range.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> y, p = [0, 0, 0, 0, 1, 1, 1, 1, 1], [0.1, 0.2, 0.3, 0.4, 0.65, 0.7, 0.8, 0.9, 1.0]
+    >>> curve = fl.reliability_curve(p, y, bins=3, rule="sklearn")
+    >>> curve.accuracies, curve.confidences.round(3)
+    (array([0. , 0.5, 1. ]), array([0.2  , 0.525, 0.85 ]))
+    >>> curve.low.round(2), curve.high.round(2)
+    (array([0.  , 0.09, 0.51]), array([0.56, 0.91, 1.  ]))
+    """
+    count, how, edges = _bins.bin_count(bins), *_binning(strategy, rule)
+    level = _bins.fraction("level", level)
+    columns = _intake.columns(predictions, targets, from_logits, temperature, ignore_index, threads)
+    return _curve(*columns, count, how, edges, level)
+
+
+def _binning(strategy: Any, rule: Any) -> tuple[str, str]:
+    """Checked words."""
+    return _bins.word("strategy", strategy, _bins.STRATEGIES), _bins.word("rule", rule, _bins.RULES)
+
+
+def calibration_error(
+    predictions: Any,
+    targets: Any,
+    *,
+    norm: str = "l1",
+    bins: int = 15,
+    strategy: str = "uniform",
+    rule: str = "netcal",
+    per_class: bool = False,
+    from_logits: bool = False,
+    temperature: float = 1.0,
+    ignore_index: int | None = None,
+    threads: int | None = None,
+) -> float:
+    """Expected, maximum or adaptive calibration error: how far accuracy and confidence lie apart, over bins.
+
+    Parameters
+    ----------
+    predictions : array_like [...], [..., C] or [..., V]
+        Confidences in [0, 1] of single events; or probabilities of C classes, where the event is that the first
+        most probable class is right (top-label); or, with ``from_logits``, logits of V tokens, read once in place.
+    targets : array_like [...]
+        Beside confidences: 1 or True where the event came true, else 0. Beside classes and tokens: integer ids.
+    norm : {"l1", "l2", "max"}, default "l1"
+        With d_b = |accuracy - mean confidence| of bin b and w_b its share of the events: sum w_b d_b, the expected
+        calibration error (ECE; Naeini et al., 2015; Guo et al., 2017); sqrt(sum w_b d_b^2); or max d_b, the maximum
+        calibration error (MCE).
+    bins : int >= 1, default 15
+        How many.
+    strategy : {"uniform", "quantile"}, default "uniform"
+        Bins of equal width, or of equal mass, at the quantiles of the confidences: the adaptive calibration error
+        (ACE; Nixon et al., 2019).
+    rule : {"netcal", "torchmetrics", "sklearn"}, default "netcal"
+        What happens at the edges. "torchmetrics": bins [low, high), and a confidence of 1 has a further bin of its
+        own. "sklearn": bins (low, high]. "netcal": bins [low, high), the last one closed, confidences held 2^-52 off
+        0 and 1.
+    per_class : bool, default False
+        With classes: the mean over the classes c of the error of "the class is c" with confidence p_c (static
+        calibration error; Nixon et al., 2019) instead of the top label's. Logits are then turned into a matrix of
+        probabilities.
+    from_logits : bool, default False
+        Whether ``predictions`` are logits.
+    temperature : float > 0, default 1.0
+        T of the logits.
+    ignore_index : int, optional
+        Rows with this target do not take part.
+    threads : int >= 0, optional
+        Threads that share the rows of logits; 0 means all cores. FASTLOGITS_THREADS, else 1, by default.
+
+    Returns
+    -------
+    float
+        In [0, 1]; sums are exact, so the order of the rows does not matter.
+
+    Raises
+    ------
+    ValueError
+        A confidence outside [0, 1], a row that does not sum to 1, a target or word out of range, shapes that do not
+        match, a row of logits with NaN or +inf, or no row that takes part.
+    TypeError
+        A type that is not supported.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> round(fl.calibration_error([0.25, 0.25, 0.55, 0.75, 0.75], [0, 0, 1, 1, 1], bins=2, rule="torchmetrics"), 4)
+    0.29
+    >>> logits = [[3.0, 0.0], [2.0, 0.0], [0.0, 1.0]]
+    >>> round(fl.calibration_error(logits, [0, 1, 1], from_logits=True, norm="max"), 3)
+    0.881
+    """
+    norm = _bins.word("norm", norm, _bins.NORMS)
+    count, how, edges = _bins.bin_count(bins), *_binning(strategy, rule)
+    if per_class:
+        columns = _class_columns(predictions, targets, from_logits, temperature, ignore_index, threads)
+    else:
+        columns = [_intake.columns(predictions, targets, from_logits, temperature, ignore_index, threads)]
+    errors = []
+    for confidences, correct in columns:
+        curve = _curve(confidences, correct, count, how, edges, 0.95)
+        errors.append(_bins.norm_of(np.abs(curve.accuracies - curve.confidences), curve.counts, norm))
+    return _intake.mean(np.array(errors))
+
+
+def _class_columns(predictions: Any, targets: Any, from_logits: bool, t: Any, ignore: Any, threads: Any) -> list[Any]:
+    """Confidence and truth of each class."""
+    t = _intake.temperature_of(t, from_logits)
+    if from_logits:
+        x, ids = _intake.logits(predictions, targets, ignore)
+        _temperatures.read("predictions", x, ids, 1.0 / t, 1, 1, threads)  # names a bad row
+        p = arrays.softmax(x, temperature=t, dtype=np.float64, threads=threads).reshape(-1, x.shape[-1])
+        p, ids = p[ids >= 0], ids[ids >= 0]
+    elif _intake.are_classes(predictions, targets):
+        p, ids = _intake.probabilities(predictions, targets, ignore)
+    else:
+        raise ValueError("per_class needs probabilities [..., C] or logits, got one confidence per target")
+    return [(p[:, c], ids == c) for c in range(p.shape[1])]
+
+
+def brier_score(
+    predictions: Any,
+    targets: Any,
+    *,
+    from_logits: bool = False,
+    temperature: float = 1.0,
+    ignore_index: int | None = None,
+    threads: int | None = None,
+) -> float:
+    """Brier score: the mean squared distance between probabilities and what came true.
+
+    Parameters
+    ----------
+    predictions, targets, from_logits, temperature, ignore_index, threads
+        As in `calibration_error`.
+
+    Returns
+    -------
+    float
+        Beside confidences p of single events y: mean (p - y)^2, in [0, 1]. Beside classes and tokens: mean over rows
+        of sum_c (p_c - [c is the target])^2, in [0, 2] (Brier, 1950). Logits are read once.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `calibration_error`.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> round(fl.brier_score([0.9, 0.2], [1, 0]), 3)
+    0.025
+    >>> round(fl.brier_score([[0.1, 0.9], [0.8, 0.2]], [1, 0]), 3)
+    0.05
+    """
+    t = _intake.temperature_of(temperature, from_logits)
+    if from_logits:
+        x, ids = _intake.logits(predictions, targets, ignore_index)
+        seen = _temperatures.read("predictions", x, ids, 1.0 / t, 1, 2, threads)
+        # sum of p^2 = logsumexp at 2 / T less twice that at 1 / T, and sum (p - y)^2 = sum p^2 - p_y^2 + (1 - p_y)^2
+        squares, own = np.exp(seen.tails[:, 1] - 2 * seen.tails[:, 0]), np.exp(-seen.losses(0))
+        missing = -np.expm1(-seen.losses(0))
+        return _intake.mean(np.maximum(squares - own * own, 0.0) + missing * missing)
+    if not _intake.are_classes(predictions, targets):
+        p, y = _intake.confidences(predictions, targets, ignore_index)
+        return _intake.mean((p.astype(np.float64) - y) ** 2)
+    p, ids = _intake.probabilities(predictions, targets, ignore_index)
+    off = p.astype(np.float64)
+    off[np.arange(len(ids)), ids] -= 1
+    return _intake.mean((off * off).sum(-1))
+
+
+def negative_log_likelihood(
+    predictions: Any,
+    targets: Any,
+    *,
+    from_logits: bool = False,
+    temperature: float = 1.0,
+    ignore_index: int | None = None,
+    threads: int | None = None,
+) -> float:
+    """Mean of -ln p(target): cross-entropy in nats, the log of the perplexity.
+
+    Parameters
+    ----------
+    predictions, targets, from_logits, temperature, ignore_index, threads
+        As in `calibration_error`.
+
+    Returns
+    -------
+    float
+        >= 0; inf where something came true that had probability 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `calibration_error`.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> round(fl.negative_log_likelihood([0.9, 0.2], [1, 0]), 4)
+    0.1643
+    >>> round(fl.negative_log_likelihood([[2.0, 0.0], [0.0, 1.0]], [0, 1], from_logits=True), 4)
+    0.2201
+    """
+    t = _intake.temperature_of(temperature, from_logits)
+    if from_logits:
+        x, ids = _intake.logits(predictions, targets, ignore_index)
+        return _temperatures.read("predictions", x, ids, 1.0 / t, 1, 1, threads).loss(0)
+    if _intake.are_classes(predictions, targets):
+        p, ids = _intake.probabilities(predictions, targets, ignore_index)
+        chosen = p[np.arange(len(ids)), ids].astype(np.float64)
+    else:
+        p, y = _intake.confidences(predictions, targets, ignore_index)
+        chosen = np.where(y, p.astype(np.float64), 1.0 - p.astype(np.float64))
+    with np.errstate(divide="ignore"):
+        return _intake.mean(-np.log(chosen))
