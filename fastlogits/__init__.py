@@ -16,6 +16,14 @@ from fastlogits.calibration import (
     negative_log_likelihood,
     reliability_curve,
 )
+from fastlogits.classifier import LabelClassifier
+from fastlogits.completions import (
+    CompletionPrefixes,
+    CompletionScores,
+    completion_prefixes,
+    score_completions,
+)
+from fastlogits.labels import label_logprobs
 from fastlogits.pipeline import candidates, filter_logits, probs, sample
 from fastlogits.sampler import Candidates, Explanation, Sampler, SampleResult
 
@@ -26,7 +34,10 @@ except PackageNotFoundError:  # a source tree that was built but not installed
 
 __all__ = [
     "Candidates",
+    "CompletionPrefixes",
+    "CompletionScores",
     "Explanation",
+    "LabelClassifier",
     "ReliabilityCurve",
     "SampleResult",
     "Sampler",
@@ -39,10 +50,12 @@ __all__ = [
     "brier_score",
     "calibration_error",
     "candidates",
+    "completion_prefixes",
     "cpu",
     "filter_logits",
     "fit_scaling",
     "fit_temperature",
+    "label_logprobs",
     "log_softmax",
     "logsumexp",
     "negative_log_likelihood",
@@ -50,6 +63,7 @@ __all__ = [
     "reference",
     "reliability_curve",
     "sample",
+    "score_completions",
     "softmax",
     "steps",
     "top_k",

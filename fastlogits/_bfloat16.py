@@ -42,6 +42,11 @@ def widened(bits: Array) -> Array:
     return wide
 
 
+def wide(x: Array) -> NDArray[np.float64]:
+    """float64 of logits of any type."""
+    return (widened(x) if x.dtype == _core.BFLOAT16_BITS else x).astype(np.float64)
+
+
 def code_of_dtype(dtype: Any) -> int:
     """The element type that a user's ``dtype=`` names."""
     name = str(getattr(dtype, "name", "") or getattr(dtype, "__name__", "") or dtype).removeprefix("torch.")

@@ -207,11 +207,10 @@ def fit_scaling(
     """Newton's method on the mean negative log-likelihood + ridge / 2 |parameters - start|^2, 60 halved steps."""
     x, ids = _kept(logits, targets, ignore_index)
     f, c = _features(x, method), x.shape[1]
-    start = np.concatenate([np.ones(f.shape[-1] - c), np.zeros(c)])
-    theta, y = start.copy(), np.eye(c)[ids]
+    start = theta = np.concatenate([np.ones(f.shape[-1] - c), np.zeros(c)])
     for i in range(60):
         p = np.exp(_log_probs(f @ theta))
-        g = np.einsum("rc,rcp->p", p - y, f) / len(ids) + ridge * (theta - start)
+        g = np.einsum("rc,rcp->p", p - np.eye(c)[ids], f) / len(ids) + ridge * (theta - start)
         h = np.einsum("rc,rcp,rcq->pq", p, f, f) - np.einsum("rc,rcp,rd,rdq->pq", p, f, p, f, optimize=True)
         theta = theta - np.linalg.solve(h / len(ids) + ridge * np.eye(len(theta)), g) * (0.5 if i < 20 else 1.0)
     losses = [float(-_log_probs(f @ t)[np.arange(len(ids)), ids].mean()) for t in (start, theta)]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import _bfloat16 as half
-from fastlogits import _core, _temperatures
 from fastlogits import _params as params
+from fastlogits import _temperatures
 from fastlogits._errors import row_name
 from fastlogits.calibration import _bins, _intake
 
@@ -61,7 +61,7 @@ class Scaling:
         x = _temperatures.logits_of(logits)
         if x.shape[-1] != len(self.weights):
             raise ValueError(f"logits must have {len(self.weights)} classes, got shape {x.shape}")
-        scaled: Floats = _wide(x) * self.weights + self.biases
+        scaled: Floats = half.wide(x) * self.weights + self.biases
         return scaled
 
 
@@ -158,7 +158,7 @@ class _Problem:
         """First row, logits in float64 and classes of some rows at a time."""
         rows = max(1, CHUNK // self.classes)
         for begin in range(0, len(self.ids), rows):
-            yield begin, _wide(self.x[begin : begin + rows]), self.ids[begin : begin + rows]
+            yield begin, half.wide(self.x[begin : begin + rows]), self.ids[begin : begin + rows]
 
     def start(self) -> Floats:
         """The parameters that change nothing."""
@@ -243,9 +243,3 @@ class _Problem:
         confidences = np.concatenate([np.exp(scores.max(-1)) for scores, _ in pairs])
         correct = np.concatenate([scores.argmax(-1) == ids for scores, ids in pairs])
         return _bins.expected_error(confidences, correct)
-
-
-def _wide(x: Any) -> Floats:
-    """Logits of any type in float64."""
-    wide: Floats = (half.widened(x) if x.dtype == _core.BFLOAT16_BITS else np.asarray(x)).astype(np.float64)
-    return wide

@@ -1,0 +1,204 @@
+"""A language model's row of logits as a classifier: labels are tokens, calibrated in the manner of scikit-learn."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import _inputs, labels
+from fastlogits import _params as params
+from fastlogits.calibration import Scaling, TemperatureFit, fit_scaling, fit_temperature
+
+__all__ = ["LabelClassifier"]
+
+Floats = NDArray[np.float64]
+METHODS = ("bias-corrected", "vector", "temperature", "prior", "none")
+
+
+class LabelClassifier:
+    """Classifies by the tokens with which a model answers; temperature and prior are fitted to calibration data.
+
+    A sample is the model's row of logits [V] at the place of the answer. A class scores the log of the summed mass of
+    its tokens among all classes (`label_logprobs` with ``normalize``), and `fit` learns weights w and biases b of
+    softmax(w * score + b). Without `fit` it classifies by the scores as they are.
+
+    Parameters
+    ----------
+    tokens : sequence of L int or sequences of int
+        The token of each class, or its spellings.
+    classes : sequence of L values, optional
+        Their names, what `predict` returns; 0 ... L - 1 by default.
+    method : {"bias-corrected", "vector", "temperature", "prior", "none"}, default "bias-corrected"
+        What `fit` learns. From rows and classes: a temperature and a bias per class (`fit_scaling`), a weight and a
+        bias per class, or a temperature (`fit_temperature`). From rows alone: "prior" subtracts the log of the classes'
+        mean probability, over content-free prompts (contextual calibration; Zhao et al., 2021) or over the samples
+        themselves (batch calibration; Zhou et al., 2024). "none" learns nothing.
+    ridge : float > 0, default 0.01
+        As in `fit_scaling`; calibration sets of a classifier are small, so it holds more.
+
+    Attributes
+    ----------
+    classes_ : array [L]
+    weights_, biases_ : float64 array [L]
+        What was learned.
+    fit_ : Scaling, TemperatureFit or None
+        The figures before and after.
+    n_features_in_ : int
+        V.
+
+    Notes
+    -----
+    Follows scikit-learn's conventions (`get_params`, `set_params`, fitted names with an underscore), so that
+    `sklearn.base.clone`, pipelines and cross-validation work; scikit-learn is not needed.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> import numpy as np
+    >>> rows = np.log([[0.5, 0.2, 0.1, 0.2], [0.1, 0.2, 0.3, 0.4], [0.4, 0.1, 0.1, 0.4]])
+    >>> classifier = fl.LabelClassifier([[0, 1], 3], classes=["good", "bad"])
+    >>> classifier.predict(rows).tolist()
+    ['good', 'bad', 'good']
+    >>> classifier.predict_proba(rows).round(2).tolist()
+    [[0.78, 0.22], [0.43, 0.57], [0.56, 0.44]]
+    >>> classifier.fit(rows, ["good", "bad", "bad"]).score(rows, ["good", "bad", "bad"])
+    1.0
+    """
+
+    _estimator_type = "classifier"
+
+    def __init__(
+        self, tokens: Any, *, classes: Any = None, method: str = "bias-corrected", ridge: float = 1e-2
+    ) -> None:
+        self.tokens = tokens
+        self.classes = classes
+        self.method = method
+        self.ridge = ridge
+
+    def __repr__(self) -> str:
+        return f"LabelClassifier({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name, as they were given; ``deep`` changes nothing."""
+        return {name: getattr(self, name) for name in inspect.signature(LabelClassifier).parameters}
+
+    def set_params(self, **parameters: Any) -> LabelClassifier:
+        """Sets parameters by name; an unknown one is a ValueError."""
+        known = self.get_params()
+        for name, value in parameters.items():
+            if name not in known:
+                raise ValueError(f"LabelClassifier has no parameter {name!r}; choices: {', '.join(known)}")
+            setattr(self, name, value)
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks an estimator for; called by scikit-learn alone."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=False),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(),
+        )
+
+    # ---- learning ------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> LabelClassifier:  # noqa: N803 - scikit-learn's name
+        """Learns from calibration data.
+
+        Parameters
+        ----------
+        X : array_like [N, V]
+            Rows of logits.
+        y : sequence of N classes, optional
+            Needed by the methods that learn from classes; ignored by "prior" and "none".
+
+        Returns
+        -------
+        LabelClassifier
+            Itself.
+        """
+        names = self._names()
+        method = params.choice("method", self.method, METHODS)
+        scores = self._scores(X)
+        if scores.ndim != 2 or not len(scores):
+            raise ValueError(f"X must have shape [N, V] with N >= 1, got {np.shape(X)}")
+        weights, biases = np.ones(len(names)), np.zeros(len(names))
+        fit: Scaling | TemperatureFit | None = None
+        if method == "prior":
+            biases = -np.log(np.exp(scores).mean(0))
+            biases -= biases.mean()
+        elif method == "temperature":
+            fit = fit_temperature(scores, self._targets(y, names))
+            weights /= fit.temperature
+        elif method != "none":
+            fit = fit_scaling(scores, self._targets(y, names), method=method, ridge=self.ridge)
+            weights, biases = fit.weights, fit.biases
+        self.classes_, self.weights_, self.biases_, self.fit_ = names, weights, biases, fit
+        self.n_features_in_ = int(np.shape(X)[-1])
+        return self
+
+    def _names(self) -> NDArray[Any]:
+        """Names of the classes, one per label."""
+        count = len(labels.label_ids(self.tokens))
+        if self.classes is None:
+            return np.arange(count)
+        names = np.asarray(self.classes)
+        if names.ndim != 1 or len(names) != count:
+            raise ValueError(f"classes must hold one name per label ({count}), got {self.classes!r}")
+        if len(set(names.tolist())) != count:
+            raise ValueError(f"classes must differ from each other, got {self.classes!r}")
+        return names
+
+    def _targets(self, y: Any, names: NDArray[Any]) -> NDArray[np.int64]:
+        """Numbers of the classes y."""
+        if y is None:
+            raise ValueError(f"y must be given for method {self.method!r}")
+        number = {name: i for i, name in enumerate(names.tolist())}
+        given = np.asarray(y)
+        if given.ndim != 1:
+            raise ValueError(f"y must hold one class per row, got shape {given.shape}")
+        for i, name in enumerate(given.tolist()):
+            if name not in number:
+                raise ValueError(f"y[{i}]: {name!r} is none of the classes {names.tolist()}")
+        return np.array([number[name] for name in given.tolist()], np.int64)
+
+    def _scores(self, X: Any) -> Floats:  # noqa: N803
+        """Log-probs among the classes [..., L] of rows [..., V]."""
+        x = _inputs.logits_array("X", X)
+        known = getattr(self, "n_features_in_", x.shape[-1])
+        if x.shape[-1] != known:
+            raise ValueError(f"X must have {known} columns, as in fit, got {x.shape[-1]}")
+        return labels.label_logprobs(x, self.tokens, normalize=True)
+
+    # ---- answering -----------------------------------------------------------------------------------------------
+
+    def predict_log_proba(self, X: Any) -> Floats:  # noqa: N803
+        """Log-probs of the classes, float64 [..., L], of rows of logits [..., V]."""
+        scores = self._scores(X)
+        with np.errstate(invalid="ignore"):  # a banned class stays at -inf
+            z = scores * getattr(self, "weights_", 1.0) + getattr(self, "biases_", 0.0)
+        return labels.log_softmax(z)
+
+    def predict_proba(self, X: Any) -> Floats:  # noqa: N803
+        """Probabilities of the classes, float64 [..., L], of rows of logits [..., V]."""
+        p: Floats = np.exp(self.predict_log_proba(X))
+        return p
+
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        """The likeliest class of each row, [...]; the first one of equals."""
+        names = getattr(self, "classes_", None)
+        names = self._names() if names is None else names
+        return names[self.predict_log_proba(X).argmax(-1)]
+
+    def score(self, X: Any, y: Any) -> float:  # noqa: N803
+        """Accuracy: the share of rows [N, V] whose class is y's [N]."""
+        right = self._targets(y, self._names())
+        best = self.predict_log_proba(X).argmax(-1)
+        if best.shape != right.shape:
+            raise ValueError(f"y must hold one class per row {best.shape}, got shape {right.shape}")
+        return float((best == right).mean())

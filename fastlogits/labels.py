@@ -1,0 +1,128 @@
+"""Labels that are a single token: their log-probs, read from a row of logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import _bfloat16 as half
+from fastlogits import _inputs, _temperatures
+from fastlogits import _params as params
+from fastlogits._errors import row_name
+
+__all__ = ["label_logprobs"]
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
+
+
+def positive(name: str, value: Any) -> float:
+    """One number > 0."""
+    number = params.number(name, value, 0.0, off=1.0, open_low=True)
+    if isinstance(number, tuple):
+        raise TypeError(f"{name} must be one number")
+    return float(number)
+
+
+def log_softmax(x: Floats) -> Floats:
+    """Along the last axis of few values; rows hold a finite one."""
+    z = x - x.max(-1, keepdims=True)
+    scores: Floats = z - np.log(np.exp(z).sum(-1, keepdims=True))
+    return scores
+
+
+def label_ids(labels: Any, n: int | None = None) -> list[Ids]:
+    """Distinct token ids of each label; a token that two labels share is an error."""
+    if isinstance(labels, str | bytes) or not isinstance(labels, Sequence | np.ndarray) or not len(labels):
+        raise ValueError(f"labels must hold one token id, or several, per label, got {labels!r:.60}")
+    ids = []
+    owners: dict[int, int] = {}
+    for i, label in enumerate(labels):
+        own = np.unique(_inputs.id_array(f"labels[{i}]", np.atleast_1d(np.asarray(label))))
+        if not own.size:
+            raise ValueError(f"labels[{i}] must hold one token id at least, got none")
+        for token in own.tolist():
+            if token < 0 or (n is not None and token >= n):
+                raise ValueError(f"labels[{i}]: token id {token} must be in [0, {'V' if n is None else n})")
+            if owners.setdefault(token, i) != i:
+                raise ValueError(f"labels[{i}]: token id {token} belongs to labels[{owners[token]}] already")
+        ids.append(own)
+    return ids
+
+
+def label_logprobs(
+    logits: Any,
+    labels: Any,
+    *,
+    normalize: bool = False,
+    temperature: float = 1.0,
+    threads: int | None = None,
+) -> Floats:
+    """Log-probs of labels that are a single token, read from the rows; the mass of a label's spellings is summed.
+
+    Parameters
+    ----------
+    logits : array_like [..., V]
+        float32, float16, bfloat16 or float64; read, never copied or written.
+    labels : sequence of L int or sequences of int
+        The token of each label, or its spellings ("yes", " Yes" ...), in [0, V). No token belongs to two labels.
+    normalize : bool, default False
+        Among the labels alone; nothing but their tokens is then read.
+    temperature : float > 0, default 1.0
+        T of the logits.
+    threads : int >= 0, optional
+        Threads that share the rows; 0 means all cores. FASTLOGITS_THREADS, else 1, by default.
+
+    Returns
+    -------
+    float64 array [..., L]
+        ln sum p(token) over the tokens of each label; -inf if all are banned.
+
+    Raises
+    ------
+    ValueError
+        A token out of range or in two labels, a row with NaN or +inf, with ``normalize`` a row whose labels are all
+        banned.
+    TypeError
+        A type that is not supported.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> import numpy as np
+    >>> row = np.log([0.1, 0.2, 0.3, 0.4])
+    >>> np.exp(fl.label_logprobs(row, [3, [0, 1]])).round(3)
+    array([0.4, 0.3])
+    >>> np.exp(fl.label_logprobs(row, [3, [0, 1]], normalize=True)).round(3)
+    array([0.571, 0.429])
+    """
+    x = _temperatures.logits_of(logits)
+    ids = label_ids(labels, x.shape[-1])
+    t = positive("temperature", temperature)
+    if not isinstance(normalize, bool):
+        raise TypeError(f"normalize must be True or False, got {normalize!r}")
+    flat = np.concatenate(ids)
+    own = half.wide(x[..., flat]).reshape(-1, flat.size)
+    if normalize:
+        top, tails = _label_tops(own, x.shape[:-1]), np.zeros(len(own))
+    else:
+        seen = _temperatures.tops("logits", x, t, threads)
+        top, tails = seen.logits, seen.tails
+    starts = np.cumsum([0, *(each.size for each in ids[:-1])])
+    scores: Floats = np.logaddexp.reduceat((own - top[:, None]) / t, starts, axis=1) - tails[:, None]
+    scores = log_softmax(scores) if normalize else scores
+    return scores.reshape(*x.shape[:-1], len(ids))
+
+
+def _label_tops(own: Floats, outer: tuple[int, ...]) -> Floats:
+    """The largest logit among the labels' tokens of each row, finite."""
+    top: Floats = own.max(-1, initial=-np.inf)
+    bad = np.flatnonzero(~np.isfinite(top))
+    if bad.size:
+        row = int(bad[0])
+        reason = "contains NaN" if np.isnan(top[row]) else "contains +inf" if top[row] > 0 else "bans every label"
+        raise ValueError(f"{row_name('logits', row, outer)} {reason}")
+    return top

@@ -1,0 +1,165 @@
+"""LabelClassifier: what it predicts and learns, scikit-learn's conventions, real reviews, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rows
+
+import fastlogits as fl
+
+Array = np.ndarray[Any, Any]
+TOKENS = [[2, 9], 5, [7]]
+CLASSES = ["red", "green", "blue"]
+
+
+def made(n: int, seed: int = 0) -> tuple[Array, list[str]]:
+    """Rows [n, 12] and classes drawn from a distribution of which the rows are a biased, too sure account."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 12))
+    truth = fl.label_logprobs(x, TOKENS, normalize=True)
+    y = [CLASSES[rng.choice(3, p=np.exp(row))] for row in truth]
+    x[:, 5] -= 1.0
+    return (2 * x).astype(np.float32), y
+
+
+def test_before_fit() -> None:
+    x, y = made(60)
+    classifier = fl.LabelClassifier(TOKENS, classes=CLASSES)
+    scores = fl.label_logprobs(x, TOKENS, normalize=True)
+    np.testing.assert_allclose(classifier.predict_log_proba(x), scores, atol=1e-12)
+    assert classifier.predict(x).tolist() == [CLASSES[i] for i in scores.argmax(-1)]
+    assert classifier.score(x, y) == np.mean([a == b for a, b in zip(classifier.predict(x), y, strict=True)])
+    assert fl.LabelClassifier(TOKENS).predict(x).tolist() == scores.argmax(-1).tolist()
+    assert classifier.predict(x[0]) == CLASSES[scores[0].argmax()]
+    assert classifier.predict_proba(x.reshape(4, 15, 12)).shape == (4, 15, 3)
+    np.testing.assert_allclose(classifier.predict_proba(x).sum(-1), 1)
+
+
+def test_fit_mends_bias_and_sureness() -> None:
+    x, y = made(4000)
+    plain = fl.LabelClassifier(TOKENS, classes=CLASSES, method="none").fit(x, y)
+    fitted = fl.LabelClassifier(TOKENS, classes=CLASSES).fit(x, y)
+    ids = [CLASSES.index(name) for name in y]
+    assert isinstance(fitted.fit_, fl.Scaling)
+    assert fitted.score(x, y) > plain.score(x, y)
+    before, after = (fl.calibration_error(c.predict_proba(x), ids) for c in (plain, fitted))
+    assert after < 0.03 < before
+    assert fitted.fit_.ece_after == pytest.approx(after, abs=1e-6)
+    assert fitted.fit_.nll_after == pytest.approx(fl.negative_log_likelihood(fitted.predict_proba(x), ids))
+    assert fitted.biases_.argmax() == 1
+    held_out, truth = made(1000, seed=1)
+    assert fitted.score(held_out, truth) > plain.score(held_out, truth)
+
+
+def test_methods() -> None:
+    x, y = made(500)
+    ids = np.array([CLASSES.index(name) for name in y])
+    scores = fl.label_logprobs(x, TOKENS, normalize=True)
+    temperature = fl.LabelClassifier(TOKENS, method="temperature").fit(x, ids)
+    assert isinstance(temperature.fit_, fl.TemperatureFit)
+    assert temperature.weights_.tolist() == [1 / fl.fit_temperature(scores, ids).temperature] * 3
+    vector = fl.LabelClassifier(TOKENS, method="vector", ridge=0.5).fit(x, ids)
+    np.testing.assert_array_equal(vector.weights_, fl.fit_scaling(scores, ids, method="vector", ridge=0.5).weights)
+    prior = fl.LabelClassifier(TOKENS, method="prior").fit(x)
+    assert prior.fit_ is None
+    free = np.exp(scores).mean(0)
+    corrected = np.exp(scores) / free
+    np.testing.assert_allclose(prior.predict_proba(x), corrected / corrected.sum(-1, keepdims=True))
+
+
+def test_prior_is_contextual_calibration() -> None:
+    """One content-free prompt is itself predicted evenly."""
+    x, _ = made(1)
+    np.testing.assert_allclose(fl.LabelClassifier(TOKENS, method="prior").fit(x).predict_proba(x), 1 / 3)
+
+
+def test_banned_class() -> None:
+    x, y = made(50)
+    classifier = fl.LabelClassifier(TOKENS, classes=CLASSES).fit(x, y)
+    x[0, 5] = -np.inf
+    p = classifier.predict_proba(x)
+    assert p[0, 1] == 0
+    assert p[0].sum() == pytest.approx(1)
+
+
+def test_conventions() -> None:
+    tokens = [[1], [2]]
+    classifier = fl.LabelClassifier(tokens, classes=["a", "b"], method="prior", ridge=0.5)
+    parameters = classifier.get_params()
+    assert list(parameters) == ["tokens", "classes", "method", "ridge"]
+    assert parameters["tokens"] is tokens
+    assert repr(classifier) == "LabelClassifier(tokens=[[1], [2]], classes=['a', 'b'], method='prior', ridge=0.5)"
+    assert classifier.set_params(method="none", ridge=1) is classifier
+    assert (classifier.method, classifier.ridge) == ("none", 1)
+    with pytest.raises(ValueError, match="LabelClassifier has no parameter 'C'; choices: tokens, classes"):
+        classifier.set_params(C=1)
+    x, y = made(30)
+    fitted = fl.LabelClassifier(TOKENS, classes=CLASSES).fit(x, y)
+    for twin in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        np.testing.assert_array_equal(twin.predict_proba(x), fitted.predict_proba(x))
+
+
+def test_with_sklearn() -> None:
+    base = pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
+    from sklearn.model_selection import cross_val_score
+
+    x, y = made(80)
+    fitted = fl.LabelClassifier(TOKENS, classes=CLASSES).fit(x, y)
+    fresh = base.clone(fitted)
+    assert not hasattr(fresh, "weights_")
+    assert fresh.get_params() == fitted.get_params()
+    assert base.is_classifier(fitted)
+    assert cross_val_score(fresh, x, y, cv=4).min() > 0.2
+
+
+def test_real_reviews() -> None:
+    """40 reviews, a four-shot prompt: 39 right from the two label tokens."""
+    path = Path(os.environ.get("FASTLOGITS_DATA") or rows.ROOT / "data") / "smollm2_sentiment.npz"
+    if not path.exists():
+        pytest.skip("no real logits: set FASTLOGITS_DATA to the folder of smollm2_*.npz")
+    with np.load(path) as file:
+        x, tokens, names, gold = (file[name] for name in ("logits", "label_tokens", "labels", "gold"))
+    classifier = fl.LabelClassifier(tokens, classes=names)
+    assert classifier.score(x, names[gold]) == 0.975
+    fitted = classifier.fit(x, names[gold]).fit_
+    assert isinstance(fitted, fl.Scaling)
+    assert fitted.ece_after < 0.04 < 0.08 < fitted.ece_before
+
+
+GOOD = np.zeros((2, 12))
+
+
+@pytest.mark.parametrize(("keywords", "x", "y", "words"), [
+    ({"tokens": [[1, 2], 2]}, GOOD, [0, 1], r"labels\[1\]: token id 2 belongs to labels\[0\] already"),
+    ({"tokens": [1, 12]}, GOOD, [0, 1], r"labels\[1\]: token id 12 must be in \[0, 12\)"),
+    ({"classes": ["a"]}, GOOD, ["a", "a"], r"classes must hold one name per label \(3\)"),
+    ({"classes": ["a", "b", "a"]}, GOOD, ["a", "b"], "classes must differ from each other"),
+    ({"method": "platt"}, GOOD, [0, 1], "method must be 'bias-corrected' or 'vector'"),
+    ({"ridge": -1}, GOOD, [0, 1], "ridge must be finite and > 0, got -1"),
+    ({}, GOOD, None, "y must be given for method 'bias-corrected'"),
+    ({}, GOOD, [0, 3], r"y\[1\]: 3 is none of the classes \[0, 1, 2\]"),
+    ({}, GOOD, [[0, 1]], "y must hold one class per row"),
+    ({}, GOOD, [0], r"targets must have shape \(2,\)"),
+    ({}, GOOD[0], [0], r"X must have shape \[N, V\]"),
+    ({}, GOOD[:0], [], r"X must have shape \[N, V\]"),
+    ({}, np.full((1, 12), np.nan), [0], r"logits\[0\] contains NaN"),
+])  # fmt: skip
+def test_refused(keywords: Any, x: Any, y: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        fl.LabelClassifier(**{"tokens": TOKENS, **keywords}).fit(x, y)
+
+
+def test_columns_refused() -> None:
+    x, y = made(20)
+    fitted = fl.LabelClassifier(TOKENS, classes=CLASSES).fit(x, y)
+    with pytest.raises(ValueError, match="X must have 12 columns, as in fit, got 11"):
+        fitted.predict(x[:, 1:])
+    with pytest.raises(ValueError, match=r"y must hold one class per row \(20,\), got shape \(1,\)"):
+        fitted.score(x, y[:1])
