@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 import fastlogits as fl
-from fastlogits import reference
+from fastlogits import _core, reference
 from fastlogits.cli import idioms
 
 U = 0.5  # the peers' uniform number; fastlogits makes its own from the seed
@@ -63,6 +63,23 @@ class Inputs:
         allowed = np.random.default_rng(3).random(-(-self.x.shape[-1] // 32) * 32) < self.density
         allowed[idioms.largest(self.rows[0], min(100, self.x.shape[-1]))] = True
         return np.packbits(allowed, bitorder="little").view(np.int32)
+
+    @cached_property
+    def targets(self) -> NDArray[np.int64]:
+        """A likely token per row, [rows]."""
+        rng = np.random.default_rng(4)
+        return np.array([rng.choice(idioms.largest(row, min(20, row.size))) for row in self.rows], np.int64)
+
+    @cached_property
+    def completions(self) -> list[list[int]]:
+        """Four completions of a prompt, two of which begin alike."""
+        ids = np.random.default_rng(5).integers(0, self.x.shape[-1], 5).tolist()
+        return [ids[:1], [ids[1], ids[2]], [ids[1], ids[3]], [ids[4]]]
+
+    @cached_property
+    def tree(self) -> Singles:
+        """A row for each distinct prefix of `completions`, [2, vocab]."""
+        return np.ascontiguousarray(np.resize(self.rows, (2, self.x.shape[-1])))
 
 
 @dataclass(frozen=True)
@@ -277,3 +294,103 @@ ENDS = [
         _CHAIN.error,
     ),
 ]
+
+
+# ---- calibration and completions -----------------------------------------------------------------------------------
+
+
+def numpy_probs(i: Inputs) -> Singles:
+    """The matrix of probabilities that people make first."""
+    return numpy_softmax(i.rows, np.empty_like(i.rows))
+
+
+def numpy_temperatures(i: Inputs) -> list[float]:
+    """Mean loss at eight temperatures, one log-softmax each."""
+    rows, losses = i.rows, []
+    for k in range(1, 9):
+        scores = numpy_log_softmax(rows * np.float32(k / 4), np.empty_like(rows))
+        losses.append(-float(scores[np.arange(len(rows)), i.targets].mean()))
+    return losses
+
+
+def read_temperatures(i: Inputs) -> _core.TemperaturesTask:
+    """One step of fit_temperature: eight temperatures in one read."""
+    task = _core.TemperaturesTask(i.rows, 0.25, 1, _core.TEMPERATURES, i.targets)
+    task.run(0, len(i.rows))
+    return task
+
+
+def _temperatures_error(i: Inputs) -> tuple[float, int]:
+    """Of log-sum-exp at eight temperatures, counted from the top."""
+    task, x = read_temperatures(i), i.rows.astype(np.float64)
+    exact = [reference.logsumexp(x * k / 4) - x.max(-1) * k / 4 for k in range(1, 9)]
+    return ulp(task.tails.T, exact), int(np.count_nonzero(task.ids != x.argmax(-1)))
+
+
+def _figure(name: str, numpy: Callable[[Inputs], Any]) -> Job:
+    """A figure of calibration from logits, with what people write in NumPy."""
+    ours, twin = getattr(fl, name), getattr(reference, name)
+
+    def error(i: Inputs) -> tuple[float, int]:
+        got, right = (np.ravel(f(i.rows, i.targets, from_logits=True)) for f in (ours, twin))
+        return float(np.nanmax(np.abs(got - right)) / 2**-23), 0
+
+    return Job(name, lambda i: partial(ours, i.rows, i.targets, from_logits=True), {"NumPy": numpy}, error)
+
+
+def _fitted(i: Inputs) -> tuple[float, int]:
+    found = fl.fit_temperature(i.rows, i.targets, bounds=(0.1, 10)).nll_after
+    return ulp(found, reference.fit_temperature(i.rows, i.targets, bounds=(0.1, 10)).nll_after), 0
+
+
+def _scaled(i: Inputs) -> tuple[float, int]:
+    few = i.rows[:, :8]
+    found, right = (f(few, i.targets % 8, ridge=0.1) for f in (fl.fit_scaling, reference.fit_scaling))
+    return ulp(found.nll_after, right.nll_after), 0
+
+
+def numpy_completions(i: Inputs) -> list[float]:
+    """Sum of log-probs by a log-softmax of every row of every completion."""
+    sums = []
+    for tokens, prefixes in zip(i.completions, fl.completion_prefixes(i.completions).rows, strict=True):
+        scores = numpy_log_softmax(i.tree[prefixes], np.empty((len(tokens), i.tree.shape[1]), np.float32))
+        sums.append(float(scores[np.arange(len(tokens)), tokens].sum()))
+    return sums
+
+
+def _completions_error(i: Inputs) -> tuple[float, int]:
+    found, right = (f(i.tree, i.completions).logprobs for f in (fl.score_completions, reference.score_completions))
+    return ulp(found, right), int(found.argmax() != right.argmax())
+
+
+def _prefixes_differ(i: Inputs) -> tuple[float, int]:
+    """Prefixes that one of the two sides lacks."""
+    found, right = fl.completion_prefixes(i.completions), reference.completion_prefixes(i.completions)
+    return 0.0, len(set(found.prefixes) ^ set(right[0]))
+
+
+def numpy_labels(i: Inputs) -> Singles:
+    """Log of the labels' masses from a matrix of probabilities."""
+    p = numpy_probs(i)
+    return np.log(np.stack([p[:, ids].sum(-1) for ids in LABELS], axis=-1))
+
+
+LABELS = ([1, 2, 3], [4, 5])
+
+CALIBRATION = [
+    Job("eight temperatures", lambda i: partial(read_temperatures, i),
+        {"NumPy": lambda i: partial(numpy_temperatures, i)}, _temperatures_error),
+    Job("fit_temperature", lambda i: partial(fl.fit_temperature, i.rows, i.targets, bounds=(0.1, 10)),
+        {"NumPy": lambda i: partial(numpy_temperatures, i)}, _fitted),
+    Job("fit_scaling", lambda i: partial(fl.fit_scaling, i.rows[:, :8], i.targets % 8, ridge=0.1),
+        {"NumPy": lambda i: partial(reference.fit_scaling, i.rows[:, :8], i.targets % 8, ridge=0.1)}, _scaled),
+    *(_figure(name, lambda i: partial(numpy_probs, i))
+      for name in ("calibration_error", "reliability_curve", "brier_score", "negative_log_likelihood")),
+    Job("score_completions", lambda i: partial(fl.score_completions, i.tree, i.completions),
+        {"NumPy": lambda i: partial(numpy_completions, i)}, _completions_error),
+    Job("completion_prefixes", lambda i: partial(fl.completion_prefixes, i.completions),
+        {"NumPy": lambda i: partial(reference.completion_prefixes, i.completions)}, _prefixes_differ),
+    Job("label_logprobs", lambda i: partial(fl.label_logprobs, i.rows, LABELS),
+        {"NumPy": lambda i: partial(numpy_labels, i)},
+        lambda i: (ulp(fl.label_logprobs(i.rows, LABELS), reference.label_logprobs(i.rows, LABELS)), 0)),
+]  # fmt: skip

@@ -200,21 +200,33 @@ def _features(x: Floats, method: str) -> Floats:
     return np.concatenate([x[..., None] if method == "bias-corrected" else ones * x[..., None], ones], axis=-1)
 
 
+def _newton_step(f: Floats, ids: Ids, theta: Floats, away: Floats, ridge: float) -> Floats:
+    """Second derivative of the penalised loss, inverted, times its gradient."""
+    p = np.exp(_log_probs(f @ theta))
+    g = np.einsum("rc,rcp->p", p - np.eye(p.shape[1])[ids], f) / len(ids) + ridge * away
+    h = np.einsum("rc,rcp,rcq->pq", p, f, f) - np.einsum("rc,rcp,rd,rdq->pq", p, f, p, f, optimize=True)
+    return np.linalg.solve(h / len(ids) + ridge * np.eye(len(theta)), g)
+
+
 def fit_scaling(
     logits: ArrayLike, targets: ArrayLike, *, method: str = "bias-corrected", ridge: float = 1e-4,
     ignore_index: int | None = None,
 ) -> Scaling:  # fmt: skip
-    """Newton's method on the mean negative log-likelihood + ridge / 2 |parameters - start|^2, 60 halved steps."""
+    """Newton's method on the mean negative log-likelihood + ridge / 2 |parameters - start|^2, best of halved steps."""
     x, ids = _kept(logits, targets, ignore_index)
     f, c = _features(x, method), x.shape[1]
     start = theta = np.concatenate([np.ones(f.shape[-1] - c), np.zeros(c)])
-    for i in range(60):
-        p = np.exp(_log_probs(f @ theta))
-        g = np.einsum("rc,rcp->p", p - np.eye(c)[ids], f) / len(ids) + ridge * (theta - start)
-        h = np.einsum("rc,rcp,rcq->pq", p, f, f) - np.einsum("rc,rcp,rd,rdq->pq", p, f, p, f, optimize=True)
-        theta = theta - np.linalg.solve(h / len(ids) + ridge * np.eye(len(theta)), g) * (0.5 if i < 20 else 1.0)
-    losses = [float(-_log_probs(f @ t)[np.arange(len(ids)), ids].mean()) for t in (start, theta)]
-    return Scaling(np.broadcast_to(theta[:-c], c), theta[-c:], *losses)
+    for _ in range(30):
+        step = _newton_step(f, ids, theta, theta - start, ridge)
+        trials = [theta - step * 0.5**k for k in range(20)]
+        totals = [_loss(f @ t, ids) + ridge / 2 * float((t - start) @ (t - start)) for t in trials]
+        theta = trials[int(np.argmin(totals))]
+    return Scaling(np.broadcast_to(theta[:-c], c), theta[-c:], _loss(f @ start, ids), _loss(f @ theta, ids))
+
+
+def _loss(x: Floats, ids: Ids) -> float:
+    """Mean negative log-likelihood of logits."""
+    return float(-_log_probs(x)[np.arange(len(ids)), ids].mean())
 
 
 def label_logprobs(
