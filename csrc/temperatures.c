@@ -1,4 +1,5 @@
-/* temperatures.c: log-sum-exp of a row at several inverse temperatures (power + k) d, and its mean at one of them, from one read.
+/* temperatures.c: log-sum-exp of a row at several inverse temperatures (power + k) d, and its mean at one of them, from
+ * one read.
  *
  * Float rows go through row_temperatures; the block of the first maximum, and every block of a double row or of a row
  * outside the domain of the float exponential, is summed here in double, in units of the maximum's own mass. */

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -222,6 +221,10 @@ def test_temperature_at_a_bound() -> None:
     assert (sure.temperature, sure.at_bound) == (pytest.approx(0.1), True)
     lost = fl.fit_temperature(x, (np.arange(5) + 1) % 5, bounds=(0.1, 10))
     assert (lost.temperature, lost.at_bound) == (pytest.approx(10), True)
+    for margin in (0.02, 0.5, 1000.0):
+        easy = fl.fit_temperature(x * margin / 3, np.arange(5))
+        assert (easy.temperature, easy.at_bound) == (pytest.approx(0.01), True)
+        assert easy.reads <= 8
     flat = fl.fit_temperature(np.zeros((3, 4)), [0, 1, 2])
     assert flat.nll_after == pytest.approx(np.log(4))
 
@@ -290,10 +293,10 @@ def test_scaling_of_a_class_that_never_occurs() -> None:
 
 def test_real_scores() -> None:
     """Teacher-forced prose of a real model: perplexity 24.34, accuracy 0.3833, mean confidence 0.3643."""
-    path = Path(os.environ.get("FASTLOGITS_DATA") or rows.ROOT / "data") / "smollm2_scores.npz"
-    if not path.exists():
+    folder = rows.data_folder()
+    if folder is None:
         pytest.skip("no real logits: set FASTLOGITS_DATA to the folder of smollm2_*.npz")
-    with np.load(path) as file:
+    with np.load(folder / "smollm2_scores.npz") as file:
         x, y = file["logits"], file["targets"]
     fit = fl.fit_temperature(x, y)
     assert np.exp(fit.nll_before) == pytest.approx(24.34, abs=0.005)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,10 +119,10 @@ def test_with_sklearn() -> None:
 
 def test_real_reviews() -> None:
     """40 reviews, a four-shot prompt: 39 right from the two label tokens."""
-    path = Path(os.environ.get("FASTLOGITS_DATA") or rows.ROOT / "data") / "smollm2_sentiment.npz"
-    if not path.exists():
+    folder = rows.data_folder()
+    if folder is None:
         pytest.skip("no real logits: set FASTLOGITS_DATA to the folder of smollm2_*.npz")
-    with np.load(path) as file:
+    with np.load(folder / "smollm2_sentiment.npz") as file:
         x, tokens, names, gold = (file[name] for name in ("logits", "label_tokens", "labels", "gold"))
     classifier = fl.LabelClassifier(tokens, classes=names)
     assert classifier.score(x, names[gold]) == 0.975

@@ -75,21 +75,22 @@ class _Search:
         return seen, np.array([seen.loss(k) for k in range(_core.TEMPERATURES)])
 
     def coarse(self, seen: _temperatures.Reading, losses: Any) -> float:
-        """An inverse temperature near the minimum, from grids of 1 : 8 moved until one holds it."""
+        """An inverse temperature near the minimum, from grids of 1 : 8 moved until one holds it; of equals the last."""
         while True:
-            best, step = int(losses.argmin()), float(seen.betas[0])
-            if best == len(NODES) - 1 and seen.betas[-1] < self.high:
+            best, step = len(NODES) - 1 - int(losses[::-1].argmin()), float(seen.betas[0])
+            if best == len(NODES) - 1:
+                if seen.betas[-1] >= self.high:
+                    return self.high
                 factor = 4.0
-            elif best == 0 and seen.betas[0] > self.low:
+            elif best == 0:
+                if step <= self.low:
+                    return self.low
                 factor = 0.25
             else:
-                break
+                below, at, above = losses[best - 1 : best + 2]
+                bend = below - 2 * at + above
+                return step * float(1 + best + (0.5 * (below - above) / bend if bend > 0 else 0.0))
             seen, losses = self.read(step * factor, 1)
-        inner = min(max(best, 1), len(NODES) - 2)
-        below, at, above = losses[inner - 1 : inner + 2]
-        bend = below - 2 * at + above
-        place = inner + (0.5 * (below - above) / bend if bend > 0 else 0.0)
-        return step * (1.0 + min(max(place, inner - 1), inner + 1))
 
     def settle(self, beta: float) -> tuple[float, _temperatures.Reading, bool]:
         """Newton's steps from ``beta``: slope from the mean logit there, bend from the losses around it."""
@@ -100,7 +101,7 @@ class _Search:
             seen, losses = self.read(step, 4)
             slope, bend = seen.slope(), 2.0 * float(POLYNOMIAL[2] @ losses) / step**2
             low, high = (beta, high) if slope < 0 else (low, beta)
-            if low == high or (slope < 0 and beta == self.high) or (slope > 0 and beta == self.low):
+            if (slope <= 0 and beta == self.high) or (slope > 0 and beta == self.low):
                 return beta, seen, True
             newton = beta - slope / bend if bend > 0 else math.nan
             following = newton if low <= newton <= high else math.sqrt(low * high)
