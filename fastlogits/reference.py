@@ -13,29 +13,31 @@ take the keywords of the package, or, as ``plan=``, a list of steps from `fastlo
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastlogits._reference_calibration import (
-    CompletionScores,
-    ReliabilityCurve,
-    Scaling,
-    TemperatureFit,
-    brier_score,
-    calibration_error,
-    completion_prefixes,
-    fit_scaling,
-    fit_temperature,
-    label_logprobs,
-    negative_log_likelihood,
-    reliability_curve,
-    score_completions,
-)
+if TYPE_CHECKING:
+    from fastlogits._reference_calibration import (
+        CompletionScores,
+        ReliabilityCurve,
+        Scaling,
+        TemperatureFit,
+        brier_score,
+        calibration_error,
+        completion_prefixes,
+        fit_scaling,
+        fit_temperature,
+        label_logprobs,
+        negative_log_likelihood,
+        reliability_curve,
+        score_completions,
+    )
 
 __all__ = [
     "Candidates", "CompletionScores", "ReliabilityCurve", "Row", "SampleResult", "Scaling", "TemperatureFit", "TopK",
@@ -43,6 +45,14 @@ __all__ = [
     "fit_temperature", "keyword_plan", "label_logprobs", "log_softmax", "logsumexp", "negative_log_likelihood",
     "probs", "process", "reliability_curve", "sample", "score_completions", "softmax", "steps", "top_k", "uniform",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """The twins of `_reference_calibration`, fetched when asked for: this file runs by itself, NumPy its only need."""
+    if name in __all__:
+        return getattr(importlib.import_module("fastlogits._reference_calibration"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]

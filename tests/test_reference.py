@@ -96,11 +96,16 @@ def test_uniform_is_philox() -> None:
 
 
 def test_reference_needs_no_compiled_code() -> None:
-    """The module runs by itself, from its file."""
-    path = rows.ROOT / "fastlogits" / "reference.py"
-    code = f"import runpy; print(runpy.run_path({str(path)!r})['softmax']([0.0, 0.0])[0])"
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "0.5"
+    """Each of its files runs by itself."""
+    calls = {
+        "reference": ("['softmax']([0.0, 0.0])[0]", "0.5"),
+        "_reference_calibration": ("['brier_score']([0.5], [1])", "0.25"),
+    }
+    for name, (call, answer) in calls.items():
+        path = rows.ROOT / "fastlogits" / f"{name}.py"
+        code = f"import runpy; print(runpy.run_path({str(path)!r}){call})"
+        done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == answer
 
 
 # ---- published vectors: what the steps do --------------------------------------------------------------------------
