@@ -78,6 +78,16 @@ void fl_edits_count(fl_edits *e, int64_t start) {
     e->counted_from = start;
 }
 
+/* bits becomes the mask, or what both allow. Tokens that the mask has no word for are masked. */
+static void add_mask(uint32_t *bits, int64_t words, const fl_step_values *v, int first) {
+    int64_t given = v->words_n < words ? v->words_n : words;
+    if (first)
+        memcpy(bits, v->words, (size_t)given * sizeof(uint32_t));
+    else
+        for (int64_t w = 0; w < given; w++) bits[w] &= v->words[w];
+    memset(bits + given, 0, (size_t)(words - given) * sizeof(uint32_t));
+}
+
 /* The tokens of the dense passes: allowed by every mask of the head, and not edited. */
 static int make_live(fl_scratch *s, const fl_program *p, int64_t n, const fl_edits *e, const uint16_t **live) {
     int64_t words = (n + 31) / 32, masks = 0;
@@ -95,11 +105,11 @@ static int make_live(fl_scratch *s, const fl_program *p, int64_t n, const fl_edi
     }
     uint32_t *bits = fl_buffer(s, FL_BUF_LIVE, (size_t)words * sizeof(uint32_t));
     if (!bits) return FL_NO_MEMORY;
-    memset(bits, 0xff, (size_t)words * sizeof(uint32_t));
-    for (int32_t i = 0; i < p->head; i++) {
-        const fl_step_values *v = &p->at[i];
-        if (v->op != FL_OP_mask) continue;
-        for (int64_t w = 0; w < words; w++) bits[w] &= w < v->words_n ? v->words[w] : 0;
+    if (!masks) memset(bits, 0xff, (size_t)words * sizeof(uint32_t));
+    for (int32_t i = 0, first = 1; i < p->head; i++) {
+        if (p->at[i].op != FL_OP_mask) continue;
+        add_mask(bits, words, &p->at[i], first);
+        first = 0;
     }
     for (int64_t i = 0; i < e->n; i++) bits[e->id[i] / 32] &= ~(1u << e->id[i] % 32);
     *live = (const uint16_t *)(const void *)bits;

@@ -84,13 +84,5 @@ float fl_row_floor(const fl_kernels *k, fl_scratch *s, const fl_row *row, const 
 }
 
 int64_t fl_trim(const fl_kernels *k, int64_t rank, int64_t n, int32_t *ids, float *values) {
-    if (n <= 2 * rank + 64) return n;
-    float floor = fl_floor_of(k, values, n, rank);
-    int64_t kept = 0, equals = rank;
-    for (int64_t i = 0; i < n; i++) {
-        ids[kept] = ids[i];
-        values[kept] = values[i];
-        kept += values[i] > floor || (values[i] == floor && equals-- > 0);
-    }
-    return kept;
+    return n <= 2 * rank + 64 ? n : k->list_keep(ids, values, n, fl_floor_of(k, values, n, rank), rank);
 }

@@ -140,7 +140,7 @@ float fl_row_floor(const fl_kernels *k, fl_scratch *s, const fl_row *row, const 
                    const float *smax, int64_t rank);
 
 /* Drops collected values that cannot be among the best `rank` by (value descending, id ascending). Returns how many are
- * left, in place and still by id. */
+ * left, in place and still by id. Both arrays have room for 16 more. */
 int64_t fl_trim(const fl_kernels *k, int64_t rank, int64_t n, int32_t *ids, float *values);
 
 #endif

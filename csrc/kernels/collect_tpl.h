@@ -1,16 +1,5 @@
 /* collect_tpl.h: picks the few values of a row that reach a floor, in token-id order. Included once per type. */
 
-/* Of the lanes `equal` (their values equal the floor) only the first `*equals` stay in hit; *equals counts down. */
-FL_INLINE unsigned FL_X(limit_equals)(unsigned hit, unsigned equal, int64_t *equals) {
-    while ((int64_t)__builtin_popcount(equal) > *equals) {
-        unsigned last = 1u << (31 - __builtin_clz(equal));
-        equal ^= last;
-        hit ^= last;
-    }
-    *equals -= __builtin_popcount(equal);
-    return hit;
-}
-
 FL_INLINE int64_t FL_X(collect_body)(const void *x, int64_t n, const uint16_t *live, const float *gmax, float lo,
                                      float hi, int64_t equals, int64_t room, int32_t *ids, float *values, int bounded) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, vectors = (n + FL_LANES - 1) / FL_LANES, count = 0;
@@ -36,7 +25,7 @@ FL_INLINE int64_t FL_X(collect_body)(const void *x, int64_t n, const uint16_t *l
                 unsigned equal = strict ? 0 : hit & ~vm_bits(vf_gt(v, floor));
                 if (live) hit &= live[i];
                 if (count + FL_LANES > room) return -1;
-                if (equal & hit) hit = FL_X(limit_equals)(hit, equal & hit, &equals);
+                if (equal & hit) hit = FL_N(limit_equals)(hit, equal & hit, &equals);
                 vf_compress(values + count, hit, v);
                 vec_compress_ids(ids + count, hit, (int32_t)(i * FL_LANES));
                 count += __builtin_popcount(hit);

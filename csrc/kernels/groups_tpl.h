@@ -86,3 +86,30 @@ static void FL_N(block_sums)(const float *gsum, int64_t groups, double *sums) {
     for (int64_t b = 0; b < groups / FL_LANES; b++)
         sums[b] = vd_sum(vd_add_f(vd_zero(), vf_load_f32(gsum + b * FL_LANES)));
 }
+
+/* Of the lanes `equal` (their values equal the floor) only the first `*equals` stay in hit; *equals counts down. */
+FL_INLINE unsigned FL_N(limit_equals)(unsigned hit, unsigned equal, int64_t *equals) {
+    while ((int64_t)__builtin_popcount(equal) > *equals) {
+        unsigned last = 1u << (31 - __builtin_clz(equal));
+        equal ^= last;
+        hit ^= last;
+    }
+    *equals -= __builtin_popcount(equal);
+    return hit;
+}
+
+/* Of n values beside their ids those above the floor stay and the first `equals` equal to it, in place and in order; both
+ * arrays have room for 16 more. Returns how many stayed. */
+static int64_t FL_N(list_keep)(int32_t *ids, float *values, int64_t n, float floor, int64_t equals) {
+    int64_t vectors = (n + FL_LANES - 1) / FL_LANES, count = 0;
+    vf level = vf_set1(floor);
+    for (int64_t i = 0; i < vectors; i++) {
+        vf v = float_vector_at(values, n, i, -INFINITY);
+        unsigned hit = vm_bits(vf_ge(v, level)), equal = hit & ~vm_bits(vf_gt(v, level));
+        if (equal) hit = FL_N(limit_equals)(hit, equal, &equals);
+        vf_compress(values + count, hit, v);
+        vec_compress_ints(ids + count, hit, ids + i * FL_LANES);
+        count += __builtin_popcount(hit);
+    }
+    return count;
+}

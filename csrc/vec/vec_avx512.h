@@ -90,6 +90,9 @@ FL_INLINE void vec_compress_ids(int32_t *p, unsigned bits, int32_t first) {
     __m512i id = _mm512_add_epi32(_mm512_set1_epi32(first), lane);
     _mm512_storeu_si512(p, _mm512_maskz_compress_epi32((__mmask16)bits, id));
 }
+FL_INLINE void vec_compress_ints(int32_t *p, unsigned bits, const int32_t *from) {
+    _mm512_storeu_si512(p, _mm512_maskz_compress_epi32((__mmask16)bits, _mm512_loadu_si512(from)));
+}
 
 FL_INLINE vt vt_load(const float *table) { return _mm512_loadu_ps(table); }
 /* table[low four bits of the bit pattern of t] */

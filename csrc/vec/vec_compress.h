@@ -10,3 +10,7 @@ FL_INLINE void vf_compress(float *p, unsigned bits, vf a) {
 FL_INLINE void vec_compress_ids(int32_t *p, unsigned bits, int32_t first) {
     for (; bits; bits &= bits - 1) *p++ = first + __builtin_ctz(bits);
 }
+/* The same for integers, 16 of them to be read; p may lie at or before `from`. */
+FL_INLINE void vec_compress_ints(int32_t *p, unsigned bits, const int32_t *from) {
+    for (; bits; bits &= bits - 1) *p++ = from[__builtin_ctz(bits)];
+}
