@@ -64,16 +64,23 @@ static float floor_by_counting(const fl_kernels *k, const fl_row *row, const uin
     return unordered(lo);
 }
 
+int64_t fl_groups_reach(const fl_kernels *k, const float *gmax, int64_t groups, float floor, fl_reached *known) {
+    if (known->groups < 0 || known->floor != floor) *known = (fl_reached){floor, k->count_ge(gmax, groups, floor)};
+    return known->groups;
+}
+
 /* Each super-group holds its maximum, so the rank-th largest super-group maximum is reached by at least rank values; the
  * same with groups. When far more groups than rank pass (sorted rows), the maxima of those that pass raise the floor. */
 float fl_row_floor(const fl_kernels *k, fl_scratch *s, const fl_row *row, const uint16_t *live, const float *gmax,
-                   const float *smax, int64_t rank) {
+                   const float *smax, int64_t rank, fl_reached *known) {
     int64_t groups = fl_groups(row->n), supers = fl_supers(row->n);
     if (rank >= row->n) return -FLT_MAX;
     if (rank * 2 > groups) return floor_by_counting(k, row, live, k->row_max[FL_F32](gmax, groups), rank);
     if (!smax || rank * 2 > supers) return fl_floor_of(k, gmax, groups, rank);
     float floor = fl_floor_of(k, smax, supers, rank);
-    if (floor == FLT_MAX || k->count_ge(gmax, groups, fl_float_after(floor)) <= 2 * rank + 64) return floor;
+    if (floor == FLT_MAX || fl_groups_reach(k, gmax, groups, floor, known) <= 2 * rank + 64) return floor;
+    if (k->count_ge(gmax, groups, fl_float_after(floor)) <= 2 * rank + 64)
+        return floor; /* the others are equal to it */
     /* The group maxima are a row whose own group maxima are smax. */
     int64_t room = groups + FL_LANES;
     float *passed = fl_buffer(s, FL_BUF_GROUPS, (size_t)room * (sizeof(float) + sizeof(int32_t)));

@@ -121,6 +121,7 @@ typedef struct {
     fl_edits edits;
     const uint16_t *live;
     float *gmax, *smax;
+    fl_reached reached;                /* of gmax */
     double top;                        /* largest logit of all tokens behind the head */
     double *edited_mass, edited_total; /* exp(logit - top) of the edited tokens, and their sum */
     fl_cands list;

@@ -45,7 +45,7 @@ float fl_value_below(const fl_job *j, double logit) {
 }
 
 float fl_job_floor(fl_job *j, int64_t rank) {
-    return fl_row_floor(j->k, j->s, &j->row, j->live, j->gmax, j->smax, rank);
+    return fl_row_floor(j->k, j->s, &j->row, j->live, j->gmax, j->smax, rank, &j->reached);
 }
 
 /* Orders n ids and logits, in c->id and c->logit, by id. */
@@ -100,7 +100,7 @@ static void keep_best(fl_cands *c, int64_t rank) {
 
 int fl_collect(fl_job *j, float floor, int64_t equals) {
     fl_cands *c = &j->list;
-    int64_t n = j->row.n, passing = j->k->count_ge(j->gmax, fl_groups(n), floor) * FL_LANES;
+    int64_t n = j->row.n, passing = fl_groups_reach(j->k, j->gmax, fl_groups(n), floor, &j->reached) * FL_LANES;
     int64_t room = (passing < n ? passing : n) + FL_LANES;
     *c = (fl_cands){.k = j->k, .s = j->s, .edits = &j->edits};
     if (fl_cands_room(c, room + j->edits.n)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
@@ -185,6 +185,7 @@ static int scan_row(fl_job *j) {
     const fl_row *row = &j->row;
     j->gmax = fl_buffer(j->s, FL_BUF_GMAX, (size_t)fl_groups(row->n) * sizeof(float));
     j->smax = fl_buffer(j->s, FL_BUF_SMAX, (size_t)fl_supers(row->n) * sizeof(float));
+    j->reached.groups = -1;
     if (!j->gmax || !j->smax) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     uint32_t bad = j->k->row_scan[row->dtype](row->x, row->n, j->live, j->gmax, j->smax) | row->bad;
     float top = j->k->row_max[FL_F32](j->smax, fl_supers(row->n));
@@ -241,7 +242,7 @@ static int run_floor(fl_job *j) {
     if (status) return status;
     /* A first step by mass comes here where no live token is finite: it needs all the edited ones. */
     float floor = starts_with_mass(&j->program) ? -FLT_MAX : early_floor(j, j->program.head, &equals);
-    if (ratio_only(j) && j->k->count_ge(j->gmax, fl_groups(j->row.n), floor) > 1024) {
+    if (ratio_only(j) && fl_groups_reach(j->k, j->gmax, fl_groups(j->row.n), floor, &j->reached) > 1024) {
         status = run_ratio_dense(j);
         if (status >= 0) return status;
     }
@@ -299,6 +300,7 @@ static int run_mass(fl_job *j) {
     if (status && status != FL_NO_FINITE) return fl_fail(j, status, -1, 0);
     if (status == FL_NO_FINITE) return run_floor(j);
     j->gmax = d.mass.gmax;
+    j->reached.groups = -1;
     set_base(j, &d.mass);
     status = set_top(j, d.mass.top);
     if (status) return status;

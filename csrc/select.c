@@ -69,8 +69,9 @@ static int64_t best_values(const fl_kernels *k, fl_scratch *s, const fl_row *row
     if (bad) bad = fl_row_fault(row) == FL_NAN;
     int plain = !bad && k->row_max[FL_F32](smax, fl_supers(n)) <= FLT_MAX;
     if (plain) {
-        floor = fl_row_floor(k, s, row, NULL, gmax, smax, top);
-        int64_t passing = k->count_ge(gmax, groups, floor) * FL_LANES;
+        fl_reached known = {.groups = -1};
+        floor = fl_row_floor(k, s, row, NULL, gmax, smax, top, &known);
+        int64_t passing = fl_groups_reach(k, gmax, groups, floor, &known) * FL_LANES;
         room = passing < n ? passing : n;
         if (floor == -FLT_MAX && k->row_count[row->dtype](row->x, n, NULL, floor) < top) plain = 0;
     }

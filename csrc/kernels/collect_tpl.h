@@ -1,5 +1,11 @@
 /* collect_tpl.h: picks the few values of a row that reach a floor, in token-id order. Included once per type. */
 
+/* Blocks lie apart: no machine foresees the next one. */
+FL_INLINE void FL_X(ask_for_block)(const void *x, int64_t b) {
+    const char *p = (const char *)x + b * FL_BLOCK * FL_SIZE;
+    for (int i = 0; i < FL_BLOCK * FL_SIZE; i += 64) __builtin_prefetch(p + i);
+}
+
 FL_INLINE int64_t FL_X(collect_body)(const void *x, int64_t n, const uint16_t *live, const float *gmax, float lo,
                                      float hi, int64_t equals, int64_t room, int32_t *ids, float *values, int bounded) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, vectors = (n + FL_LANES - 1) / FL_LANES, count = 0;
@@ -16,6 +22,7 @@ FL_INLINE int64_t FL_X(collect_body)(const void *x, int64_t n, const uint16_t *l
         }
         for (int64_t r = 0; r < found; r++) {
             int64_t first = (int64_t)run[r] * 16, end = first + 16 < vectors ? first + 16 : vectors;
+            if (r + 1 < found) FL_X(ask_for_block)(x, run[r + 1]);
             for (int64_t i = first; i < end; i++) {
                 vf v = FL_X(vector_at)(x, n, i, -INFINITY);
                 vm in = vf_ge(v, floor);
