@@ -74,6 +74,17 @@ double fl_mass_of_logit(const fl_mass *m, double logit) {
 
 static int is_live(const uint16_t *live, int64_t id) { return !live || (live[id / FL_LANES] >> (id % FL_LANES) & 1); }
 
+/* Offset of the first live value equal to top among the `count` values from id `first` on, `count` if there is none. */
+static int64_t first_equal_here(const fl_kernels *k, const fl_row *row, const uint16_t *live, int64_t first,
+                                int64_t count, double top) {
+    const char *from = (const char *)row->x + first * fl_value_size(row->dtype);
+    if (!row->wide)
+        return k->row_nth[row->dtype](from, count, live ? live + first / FL_LANES : NULL, (float)top, NAN, 0);
+    for (int64_t i = 0; i < count; i++)
+        if (row->wide[first + i] == top && is_live(live, first + i)) return i;
+    return count;
+}
+
 int64_t fl_first_equal(const fl_kernels *k, const fl_row *row, const uint16_t *live, const float *gmax, double top) {
     float image = (float)top;
     int64_t groups = fl_groups(row->n);
@@ -84,8 +95,9 @@ int64_t fl_first_equal(const fl_kernels *k, const fl_row *row, const uint16_t *l
         if (g >= groups) return -1;
         if (g / FL_LANES == block) continue;
         block = g / FL_LANES;
-        for (int64_t id = block * FL_BLOCK; id < row->n && id < (block + 1) * FL_BLOCK; id++)
-            if (fl_row_value(row, id) == top && is_live(live, id)) return id;
+        int64_t first = block * FL_BLOCK, count = row->n - first < FL_BLOCK ? row->n - first : FL_BLOCK;
+        int64_t found = first_equal_here(k, row, live, first, count, top);
+        if (found < count) return first + found;
     }
 }
 
