@@ -28,6 +28,7 @@ enum {                /* what each buffer of the scratch holds */
        FL_BUF_GMAX,   /* group maxima */
        FL_BUF_SMAX,   /* super-group maxima */
        FL_BUF_GSUM,   /* group sums of exponentials */
+       FL_BUF_MOMENT, /* group sums of their moments */
        FL_BUF_GROUPS, /* other values per group */
        FL_BUF_E,      /* exponentials of a row */
        FL_BUF_LIVE,   /* one bit per token: takes part in the dense passes */
@@ -91,20 +92,25 @@ typedef struct {
     double *gsum64;     /* of double rows, else NULL */
     float *e;           /* exponentials, if they were asked for */
     double *e64;
+    fl_moments_args moments; /* of float rows, if they were asked for */
     fl_exp_args args;
     fl_exp64_args args64;
 } fl_mass;
 
+enum { FL_KEEP_E = 1, FL_KEEP_MOMENTS = 2 }; /* what fl_mass_run keeps beside the group sums; moments without live */
+
 /* Returns an fl_status: FL_NAN, FL_POS_INF, FL_NO_FINITE (no live finite value), FL_NO_MEMORY. May widen the row.
  * cut: -FLT_MAX for all values. */
 int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double temperature, float cut,
-                int keep_e, fl_mass *out);
+                int keep, fl_mass *out);
 /* Largest double among the live values whose float image is `image`, the largest of gmax. */
 double fl_wide_top(const fl_row *row, const uint16_t *live, const float *gmax, float image);
 /* The mass of all live tokens, in the unit of the group sums. */
 double fl_mass_total(const fl_mass *m);
 /* ln sum exp(x / T) of the live tokens. */
 double fl_mass_lse(const fl_mass *m);
+/* pair: mean and variance of -log p under p = softmax(x / T). The row was run with FL_KEEP_MOMENTS; may read it again. */
+void fl_mass_entropies(const fl_kernels *k, const fl_row *row, fl_mass *m, double *pair);
 /* The largest integer <= x log2(e) / T. */
 int64_t fl_exponent_of(double x, double t);
 /* exp(x / T) 2^-exponent, for the float passes: |x| / T < 1e5 and 1e-12 <= T <= 1e12. */
@@ -148,5 +154,19 @@ float fl_row_floor(const fl_kernels *k, fl_scratch *s, const fl_row *row, const 
 /* Drops collected values that cannot be among the best `rank` by (value descending, id ascending). Returns how many are
  * left, in place and still by id. Both arrays have room for 16 more. */
 int64_t fl_trim(const fl_kernels *k, int64_t rank, int64_t n, int32_t *ids, float *values);
+
+/* ---- select.c: the best values of a row ----------------------------------------------------------- */
+
+/* Some values of a row, ascending by id, in FL_BUF_CANDS. */
+typedef struct {
+    int32_t *ids;
+    double *values;
+    float *found; /* the values as they were collected */
+    int64_t count;
+} fl_best;
+
+/* The values that are at least floor, less what cannot be among the best `top`. Returns FL_OK or FL_NO_MEMORY. */
+int fl_collect_best(const fl_kernels *k, fl_scratch *s, const fl_row *row, const float *gmax, float floor,
+                    fl_reached *known, int64_t top, fl_best *best);
 
 #endif

@@ -23,6 +23,12 @@ typedef struct {
     double shift, scale, magic, hi, mid, lo, inverse, least;
 } fl_exp64_args;
 
+/* Sums by group of e (x - centre) and e (x - centre)^2, e being the exponentials. */
+typedef struct {
+    float centre;
+    float *first, *second;
+} fl_moments_args;
+
 /* unit makes exp(d x) 2^-N; wanted are its powers from `power` on, `count` of them. The moment counts from centre, a
  * value near the maximum. */
 typedef struct {

@@ -164,14 +164,14 @@ int64_t fl_exponent_of(double x, double t) {
     return i - (e < (double)i);
 }
 
-static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, const uint16_t *live, int keep_e,
+static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, const uint16_t *live, int keep,
                        fl_mass *m) {
-    m->e = m->gsum = NULL; /* their buffers grow below */
+    m->e = m->gsum = m->moments.first = NULL; /* their buffers grow below */
     int64_t groups = fl_groups(row->n);
     float *smax = fl_buffer(s, FL_BUF_SMAX, (size_t)fl_supers(row->n) * sizeof(float));
     m->gsum64 = fl_buffer(s, FL_BUF_GSUM, (size_t)groups * 2 * sizeof(double));
-    m->e64 = keep_e ? fl_buffer(s, FL_BUF_E, (size_t)row->n * sizeof(double)) : NULL;
-    if (!smax || !m->gsum64 || (keep_e && !m->e64)) return FL_NO_MEMORY;
+    m->e64 = keep & FL_KEEP_E ? fl_buffer(s, FL_BUF_E, (size_t)row->n * sizeof(double)) : NULL;
+    if (!smax || !m->gsum64 || (keep & FL_KEEP_E && !m->e64)) return FL_NO_MEMORY;
     if (row->bad) return fl_row_fault(row);
     k->row_scan[FL_F32](row->x, row->n, live, m->gmax, smax);
     float image = k->row_max[FL_F32](m->gmax, groups);
@@ -197,36 +197,52 @@ int fl_row_fault(const fl_row *row) {
     return fault;
 }
 
-static int widened(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, int keep_e, fl_mass *m) {
+static int widened(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, int keep, fl_mass *m) {
     if (!row->wide && fl_row_widen(s, k, row)) return FL_NO_MEMORY;
-    return run_doubles(k, s, row, live, keep_e, m);
+    return run_doubles(k, s, row, live, keep, m);
 }
 
-int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double t, float cut, int keep_e,
+static int float_buffers(fl_scratch *s, int64_t n, int keep, fl_mass *m) {
+    size_t groups = (size_t)fl_groups(n);
+    m->gsum = fl_buffer(s, FL_BUF_GSUM, groups * sizeof(float));
+    m->e = keep & FL_KEEP_E ? fl_buffer(s, FL_BUF_E, (size_t)n * sizeof(float)) : NULL;
+    if (!m->gsum || (keep & FL_KEEP_E && !m->e)) return FL_NO_MEMORY;
+    if (!(keep & FL_KEEP_MOMENTS)) return FL_OK;
+    m->moments.first = fl_buffer(s, FL_BUF_MOMENT, 2 * groups * sizeof(float));
+    m->moments.second = m->moments.first ? m->moments.first + groups : NULL;
+    return m->moments.first ? FL_OK : FL_NO_MEMORY;
+}
+
+static uint32_t read_floats(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
+    if (m->moments.first) return k->row_moments[row->dtype](row->x, row->n, &m->args, &m->moments, m->gmax, m->gsum);
+    return k->row_sumexp[row->dtype](row->x, row->n, live, &m->args, m->gmax, m->gsum, m->e);
+}
+
+int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double t, float cut, int keep,
                 fl_mass *m) {
     int64_t groups = fl_groups(row->n);
     *m = (fl_mass){.temperature = t, .passes = 1, .cut = cut};
     m->gmax = fl_buffer(s, FL_BUF_GMAX, (size_t)groups * sizeof(float));
     if (!m->gmax) return FL_NO_MEMORY;
-    if (row->wide || t < 1e-12 || t > 1e12) return widened(k, s, row, live, keep_e, m);
-    m->gsum = fl_buffer(s, FL_BUF_GSUM, (size_t)groups * sizeof(float));
-    m->e = keep_e ? fl_buffer(s, FL_BUF_E, (size_t)row->n * sizeof(float)) : NULL;
-    if (!m->gsum || (keep_e && !m->e)) return FL_NO_MEMORY;
+    if (row->wide || t < 1e-12 || t > 1e12) return widened(k, s, row, live, keep, m);
+    if (float_buffers(s, row->n, keep, m)) return FL_NO_MEMORY;
     double guess = (double)k->row_guess[row->dtype](row->x, row->n);
     if (!(fabs(guess) / t < 1e5)) guess = 0;
     m->exponent = fl_exponent_of(guess, t) - 8;
+    m->moments.centre = (float)guess;
     for (;; m->passes++) {
         m->args = fl_exp_args_of(t, m->exponent);
         m->args.least = cut > m->args.least ? cut : m->args.least;
-        uint32_t bad = k->row_sumexp[row->dtype](row->x, row->n, live, &m->args, m->gmax, m->gsum, m->e);
+        uint32_t bad = read_floats(k, row, live, m);
         m->top = (double)k->row_max[FL_F32](m->gmax, groups);
         int fault = bad || m->top > DBL_MAX ? fl_row_fault(row) : FL_OK;
         if (fault) return fault;
         if (m->top < -DBL_MAX) return FL_NO_FINITE;
-        if (!(fabs(m->top) / t < 1e5)) return widened(k, s, row, live, keep_e, m);
+        if (!(fabs(m->top) / t < 1e5)) return widened(k, s, row, live, keep, m);
         int64_t over = fl_exponent_of(m->top, t) - m->exponent;
         if (over >= 6 && over <= 60) break;
         m->exponent = fl_exponent_of(m->top, t) - 8;
+        m->moments.centre = (float)m->top;
     }
     m->at = fl_first_equal(k, row, live, m->gmax, m->top);
     rest_of_floats(k, row, live, m);
@@ -236,3 +252,57 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
 double fl_mass_total(const fl_mass *m) { return m->unit + m->others; }
 
 double fl_mass_lse(const fl_mass *m) { return m->top / m->temperature + fl_log1p(m->rest); }
+
+/* Sums of e d and e d^2, d = x - centre, over all but the first maximum; its group, summed one by one, is left empty. */
+static void moments_of_rest(const fl_kernels *k, const fl_row *row, fl_mass *m, double *first, double *second) {
+    double values[FL_LANES], sum = 0, squares = 0;
+    int64_t g = top_group(m), count = group_without_top(m, row, NULL, values), groups = fl_groups(row->n);
+    for (int64_t i = 0; i < count; i++) {
+        double e = mass_of(m, values[i]), d = values[i] - (double)m->moments.centre;
+        sum += e * d;
+        squares += e * d * d;
+    }
+    m->moments.first[g] = m->moments.second[g] = 0;
+    *first = sum + k->sum_all(m->moments.first, groups);
+    *second = squares + k->sum_all(m->moments.second, groups);
+}
+
+enum { LOST = 32 }; /* by how much rounding errors of the float moments may grow before they are made anew */
+
+/* mean is that of (top - x) / T. Returns whether the moments lie near enough to what they are of: where the mass is far
+ * from centre, compared with its own spread, the terms below cancel. */
+static int entropies_of_floats(const fl_kernels *k, const fl_row *row, fl_mass *m, double *mean, double *pair) {
+    double first, second, t = m->temperature, others = m->others, total = fl_mass_total(m);
+    double gap = m->top - (double)m->moments.centre, far = gap * gap * others;
+    moments_of_rest(k, row, m, &first, &second);
+    *mean = (gap * others - first) / t / total;
+    *mean = *mean > 0 ? *mean : 0;
+    double square = ((far - 2 * gap * first) + second) / t / t / total, size = (far + second) / t / t / total;
+    pair[0] = fl_log1p(m->rest) + *mean;
+    pair[1] = square - *mean * *mean;
+    return pair[1] * LOST >= size + *mean * *mean && pair[0] * pair[0] * LOST * LOST >= size * (others / total);
+}
+
+static void entropies_of_doubles(const fl_kernels *k, const fl_row *row, const fl_mass *m, double *pair) {
+    double sums[2], total = fl_mass_total(m);
+    k->f64_moments(row->wide, row->n, &m->args64, m->top, sums);
+    double mean = sums[0] / total, square = sums[1] / total;
+    pair[0] = fl_log1p(m->rest) - mean;
+    pair[1] = square - mean * mean;
+    if (pair[1] * LOST >= square) return;
+    k->f64_moments(row->wide, row->n, &m->args64, m->top + mean * m->temperature, sums);
+    mean = sums[0] / total;
+    pair[1] = sums[1] / total - mean * mean;
+}
+
+void fl_mass_entropies(const fl_kernels *k, const fl_row *row, fl_mass *m, double *pair) {
+    double mean;
+    if (row->wide)
+        entropies_of_doubles(k, row, m, pair);
+    else if (!entropies_of_floats(k, row, m, &mean, pair)) {
+        m->moments.centre = (float)(m->top - mean * m->temperature);
+        read_floats(k, row, NULL, m);
+        entropies_of_floats(k, row, m, &mean, pair);
+    }
+    if (pair[1] < 0) pair[1] = 0;
+}

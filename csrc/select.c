@@ -59,49 +59,59 @@ static int64_t all_values(const fl_row *row, int32_t *ids, double *values) {
     return row->n;
 }
 
-/* The candidates of the best `top`: at least those, ascending by id. Arrays lie in FL_BUF_CANDS. */
-static int64_t best_values(const fl_kernels *k, fl_scratch *s, const fl_row *row, int64_t top, int32_t **ids,
-                           double **values) {
+/* Room for the candidates that groups at or above floor may hold, in FL_BUF_CANDS: values, ids, floats. */
+static int candidate_room(fl_scratch *s, int64_t room, fl_best *best) {
+    char *buffer = fl_buffer(s, FL_BUF_CANDS, (size_t)room * (sizeof(double) + sizeof(int32_t) + sizeof(float)));
+    if (!buffer) return -1;
+    best->values = (double *)(void *)buffer;
+    best->ids = (int32_t *)(void *)(best->values + room);
+    best->found = (float *)(void *)(best->ids + room);
+    return 0;
+}
+
+int fl_collect_best(const fl_kernels *k, fl_scratch *s, const fl_row *row, const float *gmax, float floor,
+                    fl_reached *known, int64_t top, fl_best *best) {
+    int64_t n = row->n, equals = row->wide ? INT64_MAX : top;
+    int64_t room = fl_groups_reach(k, gmax, fl_groups(n), floor, known) * FL_LANES;
+    room = (room < n ? room : n) + FL_LANES;
+    if (candidate_room(s, room, best)) return FL_NO_MEMORY;
+    int64_t count = k->row_collect[row->dtype](row->x, n, NULL, gmax, floor, NAN, equals, room, best->ids, best->found);
+    if (!row->wide) count = fl_trim(k, top, count, best->ids, best->found);
+    for (int64_t i = 0; i < count; i++) best->values[i] = row->wide ? row->wide[best->ids[i]] : (double)best->found[i];
+    best->count = count;
+    return FL_OK;
+}
+
+/* The candidates of the best `top`: at least those, ascending by id. */
+static int best_values(const fl_kernels *k, fl_scratch *s, const fl_row *row, int64_t top, fl_best *best) {
     float *gmax, *smax, floor = -FLT_MAX;
+    fl_reached known = {.groups = -1};
     uint32_t bad;
-    int64_t n = row->n, groups = fl_groups(n), room = n;
-    if (scan(k, s, row, &gmax, &smax, &bad)) return -1;
+    int64_t n = row->n;
+    if (scan(k, s, row, &gmax, &smax, &bad)) return FL_NO_MEMORY;
     if (bad) bad = fl_row_fault(row) == FL_NAN;
     int plain = !bad && k->row_max[FL_F32](smax, fl_supers(n)) <= FLT_MAX;
     if (plain) {
-        fl_reached known = {.groups = -1};
         floor = fl_row_floor(k, s, row, NULL, gmax, smax, top, &known);
-        int64_t passing = fl_groups_reach(k, gmax, groups, floor, &known) * FL_LANES;
-        room = passing < n ? passing : n;
         if (floor == -FLT_MAX && k->row_count[row->dtype](row->x, n, NULL, floor) < top) plain = 0;
     }
-    room = (plain ? room : n) + FL_LANES;
-    char *buffer = fl_buffer(s, FL_BUF_CANDS, (size_t)room * (sizeof(double) + sizeof(int32_t) + sizeof(float)));
-    if (!buffer) return -1;
-    *values = (double *)(void *)buffer;
-    *ids = (int32_t *)(void *)(*values + room);
-    if (!plain) return all_values(row, *ids, *values);
-    int64_t equals = row->wide ? INT64_MAX : top;
-    float *found = (float *)(void *)(*ids + room);
-    int64_t count = k->row_collect[row->dtype](row->x, n, NULL, gmax, floor, NAN, equals, room, *ids, found);
-    if (!row->wide) count = fl_trim(k, top, count, *ids, found);
-    for (int64_t i = 0; i < count; i++) (*values)[i] = row->wide ? row->wide[(*ids)[i]] : (double)found[i];
-    return count;
+    if (plain) return fl_collect_best(k, s, row, gmax, floor, &known, top, best);
+    if (candidate_room(s, n, best)) return FL_NO_MEMORY;
+    best->count = all_values(row, best->ids, best->values);
+    return FL_OK;
 }
 
 static int top_k_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t r, int64_t top, char *values,
                      int64_t *ids) {
     fl_row row;
-    int32_t *found_ids;
-    double *found;
-    if (fl_row_open(s, k, x, r, &row)) return FL_NO_MEMORY;
-    int64_t count = best_values(k, s, &row, top, &found_ids, &found), size = fl_value_size(x->dtype);
-    if (count < 0) return FL_NO_MEMORY;
-    int32_t *order = fl_buffer(s, FL_BUF_SLOTS, (size_t)count * sizeof(int32_t));
-    if (!order || fl_sort_descending(k, s, found, count, order)) return FL_NO_MEMORY;
+    fl_best best;
+    if (fl_row_open(s, k, x, r, &row) || best_values(k, s, &row, top, &best)) return FL_NO_MEMORY;
+    int64_t size = fl_value_size(x->dtype);
+    int32_t *order = fl_buffer(s, FL_BUF_SLOTS, (size_t)best.count * sizeof(int32_t));
+    if (!order || fl_sort_descending(k, s, best.values, best.count, order)) return FL_NO_MEMORY;
     const char *from = fl_row_address(x, r);
     for (int64_t i = 0; i < top; i++) {
-        ids[i] = found_ids[order[i]];
+        ids[i] = best.ids[order[i]];
         memcpy(values + i * size, from + ids[i] * x->stride, (size_t)size);
     }
     return FL_OK;

@@ -58,6 +58,20 @@ static int64_t FL_X(row_collect)(const void *x, int64_t n, const uint16_t *live,
     return FL_X(collect_body)(x, n, live, gmax, lo, hi, equals, room, ids, values, 0);
 }
 
+/* How many values are >= t. Blocks whose group maxima stay below t are not read. */
+static int64_t FL_X(row_reach)(const void *x, int64_t n, const float *gmax, float t) {
+    int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, whole = n / FL_BLOCK, count = 0;
+    vf floor = vf_set1(t);
+    for (int64_t b = 0; b < blocks; b++) {
+        if (!vm_bits(vf_ge(vf_load_f32(gmax + b * FL_LANES), floor))) continue;
+        for (int64_t i = b * 16; i < b * 16 + 16; i++) {
+            vf v = b < whole ? FL_LOAD((const char *)x + i * FL_LANES * FL_SIZE) : FL_X(vector_at)(x, n, i, -INFINITY);
+            count += __builtin_popcount(vm_bits(vf_ge(v, floor)));
+        }
+    }
+    return count;
+}
+
 /* Id of the nth (from 0) live value v with lo <= v < hi, or n if there are not so many. */
 static int64_t FL_X(row_nth)(const void *x, int64_t n, const uint16_t *live, float lo, float hi, int64_t nth) {
     int64_t vectors = (n + FL_LANES - 1) / FL_LANES;

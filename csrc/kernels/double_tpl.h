@@ -70,6 +70,33 @@ static void FL_N(f64_sumexp)(const double *x, int64_t n, const uint16_t *live, c
     }
 }
 
+/* sum and what its roundings lost take v. */
+FL_INLINE void FL_N(f64_add)(double *sum, double *lost, double v) {
+    double s = *sum + v, z = s - *sum;
+    *lost += (*sum - (s - z)) + (v - z);
+    *sum = s;
+}
+
+/* sums[0] and sums[1]: of e z and e z^2 for z = (x - centre) / T; values without an exponential have no part. */
+static void FL_N(f64_moments)(const double *x, int64_t n, const fl_exp64_args *a, double centre, double *sums) {
+    double first[FL_LANES] = {0}, second[FL_LANES] = {0}, lost[FL_LANES] = {0}, lost2[FL_LANES] = {0};
+    for (int64_t at = 0; at < n; at += FL_LANES) {
+        double v[FL_LANES], e[FL_LANES];
+        for (int l = 0; l < FL_LANES; l++) v[l] = at + l < n ? x[at + l] : -(double)INFINITY;
+        FL_N(f64_exp16)(v, a, e);
+        for (int l = 0; l < FL_LANES; l++) {
+            double z = e[l] > 0 ? (v[l] - centre) * a->inverse : 0, y = e[l] * z;
+            FL_N(f64_add)(first + l, lost + l, y);
+            FL_N(f64_add)(second + l, lost2 + l, y * z);
+        }
+    }
+    sums[0] = sums[1] = 0;
+    for (int l = 0; l < FL_LANES; l++) {
+        sums[0] += first[l] + lost[l];
+        sums[1] += second[l] + lost2[l];
+    }
+}
+
 static void FL_N(list_exp)(const double *v, int64_t n, const fl_exp64_args *a, double *e) {
     for (int64_t at = 0; at < n; at += FL_LANES) {
         double in[FL_LANES], out[FL_LANES];

@@ -22,4 +22,3 @@ FL_EXP_INLINE vf vexp_run(const vexp *k, vm stay, vf x) {
     return vf_scale_by_bits(stay, y, t);
 }
 FL_INLINE vf vf_exp(const vexp *k, vf x) { return vexp_run(k, vf_ge(x, k->least), x); }
-FL_INLINE vf vf_exp_where(const vexp *k, vm live, vf x) { return vexp_run(k, vf_ge_where(live, x, k->least), x); }

@@ -1,25 +1,41 @@
-/* sumexp_tpl.h: one read of a row for its exponentials: group sums, group maxima, NaN check and, if e is wanted, the
- * exponentials themselves. Included once per type of the row. */
+/* sumexp_tpl.h: one read of a row for its exponentials: group sums, group maxima, NaN check and, where they are wanted,
+ * the exponentials themselves or the group sums of their moments. Included once per type of the row. */
 
+/* Bytes from a value to the one fetched into the cache beside it: rows from memory then cost little more than a plain
+ * scan. The end of a row fetches the beginning of the next. */
+enum { FL_X(AHEAD) = 2048 };
+
+FL_INLINE vf FL_X(sum_of_4)(const vf *v) { return vf_add(vf_add(v[0], v[1]), vf_add(v[2], v[3])); }
+
+/* moments: NULL, or e, e d and e d^2 are summed for d = x - centre. */
 FL_INLINE void FL_X(block_sumexp)(const void *x, int64_t n, int64_t b, const uint16_t *live, const vexp *k, vm *bad,
-                                  float *gmax, float *gsum, float *e, int whole) {
-    vf m = vf_set1(-INFINITY), quad[4];
+                                  float *gmax, float *gsum, float *e, const fl_moments_args *moments, int whole) {
+    vf m = vf_set1(-INFINITY), seen[4], quad[4], first[4], second[4];
     for (int c = 0; c < 4; c++) {
-        vf y[4], v[4];
+        vf y[4], v[4], z[4];
         for (int j = 0; j < 4; j++) {
             int64_t i = b * 16 + c * 4 + j;
-            v[j] = whole ? FL_LOAD((const char *)x + i * FL_LANES * FL_SIZE) : FL_X(vector_at)(x, n, i, -INFINITY);
+            const char *p = (const char *)x + i * FL_LANES * FL_SIZE;
+            v[j] = whole ? FL_LOAD(p) : FL_X(vector_at)(x, n, i, -INFINITY);
+            if (j * FL_LANES * FL_SIZE % 64 == 0) __builtin_prefetch(p + FL_X(AHEAD));
         }
-        *bad = vm_or(*bad, vf_nlt(vf_add(vf_add(v[0], v[1]), vf_add(v[2], v[3])), vf_set1(INFINITY)));
+        seen[c] = FL_X(sum_of_4)(v);
         for (int j = 0; j < 4; j++) {
             int64_t i = b * 16 + c * 4 + j;
+            vm stay;
             if (live) {
                 vm here = whole || i * FL_LANES < n ? vm_load(live + i) : vm_zero();
                 m = vf_max_where(here, v[j], m);
-                y[j] = vf_exp_where(k, here, v[j]);
+                stay = vf_ge_where(here, v[j], k->least);
             } else {
                 m = vf_max(v[j], m);
-                y[j] = vf_exp(k, v[j]);
+                stay = vf_ge(v[j], k->least);
+            }
+            y[j] = vexp_run(k, stay, v[j]);
+            if (moments) {
+                vf d = vf_keep(stay, vf_sub(v[j], vf_set1(moments->centre)));
+                z[j] = vf_mul(y[j], d);
+                second[c] = j ? vf_fma(z[j], d, second[c]) : vf_mul(z[j], d);
             }
             if (e) {
                 int64_t left = n - i * FL_LANES;
@@ -29,30 +45,41 @@ FL_INLINE void FL_X(block_sumexp)(const void *x, int64_t n, int64_t b, const uin
                     vf_store_n_f32(e + i * FL_LANES, left, y[j]);
             }
         }
-        quad[c] = vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3]));
+        quad[c] = FL_X(sum_of_4)(y);
+        if (moments) first[c] = FL_X(sum_of_4)(z);
     }
+    *bad = vm_or(*bad, vf_nlt(FL_X(sum_of_4)(seen), vf_set1(INFINITY)));
     vf_store_f32(gmax + b * FL_LANES, m);
-    vf_store_f32(gsum + b * FL_LANES, vf_add(vf_add(quad[0], quad[1]), vf_add(quad[2], quad[3])));
+    vf_store_f32(gsum + b * FL_LANES, FL_X(sum_of_4)(quad));
+    if (!moments) return;
+    vf_store_f32(moments->first + b * FL_LANES, FL_X(sum_of_4)(first));
+    vf_store_f32(moments->second + b * FL_LANES, FL_X(sum_of_4)(second));
 }
 
 FL_INLINE uint32_t FL_X(sumexp_body)(const void *x, int64_t n, const uint16_t *live, const fl_exp_args *a, float *gmax,
-                                     float *gsum, float *e) {
+                                     float *gsum, float *e, const fl_moments_args *moments) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, whole = n / FL_BLOCK;
     vexp k = vexp_load(a);
     vm bad = vm_zero();
-    for (int64_t b = 0; b < whole; b++) FL_X(block_sumexp)(x, n, b, live, &k, &bad, gmax, gsum, e, 1);
-    for (int64_t b = whole; b < blocks; b++) FL_X(block_sumexp)(x, n, b, live, &k, &bad, gmax, gsum, e, 0);
+    for (int64_t b = 0; b < whole; b++) FL_X(block_sumexp)(x, n, b, live, &k, &bad, gmax, gsum, e, moments, 1);
+    for (int64_t b = whole; b < blocks; b++) FL_X(block_sumexp)(x, n, b, live, &k, &bad, gmax, gsum, e, moments, 0);
     return vm_bits(bad);
 }
 
 static uint32_t FL_X(row_sumexp)(const void *x, int64_t n, const uint16_t *live, const fl_exp_args *a, float *gmax,
                                  float *gsum, float *e) {
     if (live) {
-        if (e) return FL_X(sumexp_body)(x, n, live, a, gmax, gsum, e);
-        return FL_X(sumexp_body)(x, n, live, a, gmax, gsum, NULL);
+        if (e) return FL_X(sumexp_body)(x, n, live, a, gmax, gsum, e, NULL);
+        return FL_X(sumexp_body)(x, n, live, a, gmax, gsum, NULL, NULL);
     }
-    if (e) return FL_X(sumexp_body)(x, n, NULL, a, gmax, gsum, e);
-    return FL_X(sumexp_body)(x, n, NULL, a, gmax, gsum, NULL);
+    if (e) return FL_X(sumexp_body)(x, n, NULL, a, gmax, gsum, e, NULL);
+    return FL_X(sumexp_body)(x, n, NULL, a, gmax, gsum, NULL, NULL);
+}
+
+/* row_sumexp of all values with the group sums of their moments beside it. */
+static uint32_t FL_X(row_moments)(const void *x, int64_t n, const fl_exp_args *a, const fl_moments_args *moments,
+                                  float *gmax, float *gsum) {
+    return FL_X(sumexp_body)(x, n, NULL, a, gmax, gsum, NULL, moments);
 }
 
 FL_INLINE void FL_X(block_cut_mass)(const void *x, const float *e, int64_t n, int64_t b, vf floor, float *gsum,

@@ -27,7 +27,11 @@ FL_INLINE vf vf_set1(float a) { return _mm512_set1_ps(a); }
 FL_INLINE vf vf_load_f32(const void *p) { return _mm512_loadu_ps(p); }
 FL_INLINE vf vf_load_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
 FL_INLINE vf vf_load_bf16(const void *p) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p)), 16));
+    /* word i to the upper half of lane i: one permutation where widening and shifting are two */
+    const __m512i to = _mm512_setr_epi32(0, 0x10000, 0x20000, 0x30000, 0x40000, 0x50000, 0x60000, 0x70000, 0x80000,
+                                         0x90000, 0xa0000, 0xb0000, 0xc0000, 0xd0000, 0xe0000, 0xf0000);
+    __m512i w = _mm512_castsi256_si512(_mm256_loadu_si256(p));
+    return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, to, w));
 }
 FL_INLINE vm vm_first(int64_t n) { return (vm)((1u << n) - 1u); } /* the first n lanes, 0 <= n < 16 */
 FL_INLINE vf vf_load_n_f32(const void *p, int64_t n, float fill) {
