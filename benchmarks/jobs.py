@@ -394,3 +394,27 @@ CALIBRATION = [
         {"NumPy": lambda i: partial(numpy_labels, i)},
         lambda i: (ulp(fl.label_logprobs(i.rows, LABELS), reference.label_logprobs(i.rows, LABELS)), 0)),
 ]  # fmt: skip
+
+
+# ---- scoring -------------------------------------------------------------------------------------------------------
+
+
+def numpy_token_logprobs(i: Inputs) -> Singles:
+    """The matrix of log-probs, and the targets' picked from it."""
+    scores: Singles = numpy_log_softmax(i.rows, np.empty_like(i.rows))[np.arange(len(i.rows)), i.targets]
+    return scores
+
+
+def _scored(i: Inputs) -> tuple[float, int]:
+    wanted: dict[str, Any] = {**SCORES, "argmax": True}
+    found, right = (f(i.rows, i.targets, **wanted) for f in (fl.token_logprobs, reference.token_logprobs))
+    differ = sum(np.count_nonzero(getattr(found, name) != getattr(right, name)) for name in ("ranks", "argmax"))
+    return ulp(found.logprobs, right.logprobs), int(differ)
+
+
+SCORES: dict[str, Any] = {"top_n": 20, "rank": True, "entropy": True, "varentropy": True}
+SCORING = [
+    Job(name, lambda i, wanted=wanted: partial(fl.token_logprobs, i.rows, i.targets, **wanted),
+        {"NumPy": lambda i: partial(numpy_token_logprobs, i)}, _scored)
+    for name, wanted in (("token_logprobs", {}), ("token_logprobs with all", SCORES))
+]  # fmt: skip

@@ -114,6 +114,30 @@ typedef struct {
 int fl_temperatures(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_tempered *t, int64_t begin,
                     int64_t end);
 
+/* What rows say of their targets, from one read. Results that are NULL are not wanted, but logprobs and status always
+ * are. A row that fails or is left out holds -1 and NaN. Log-probs are those of p = softmax(x / temperature). */
+typedef struct {
+    fl_per_row temperature; /* > 0, finite */
+    const int64_t *targets; /* a token per row, in [0, n), or negative: the row is left out and not read */
+    const int64_t *given;   /* `count` further tokens in [0, n) per row */
+    int64_t count;
+    int64_t given_step; /* from row to row: count, or 0 for the same tokens in all */
+    double *logprobs;   /* of the targets */
+    int64_t *ranks;     /* 1 + number of logits strictly greater than the target's */
+    int64_t top_n;      /* columns of the next two, by (logit desc, id asc), padded with -1 and -inf */
+    int64_t *top_ids;
+    double *top_logprobs;
+    int64_t *best;          /* first maximum */
+    double *entropies;      /* mean of -log p */
+    double *varentropies;   /* variance of -log p */
+    double *logsumexps;     /* ln sum exp(x / T) */
+    double *margins;        /* log-prob of the best token less that of the next; +inf if there is none */
+    double *given_logprobs; /* [rows, count] */
+    int32_t *status;        /* fl_status of the row */
+} fl_scores;
+/* Returns FL_OK or FL_NO_MEMORY. */
+int fl_score(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_scores *o, int64_t begin, int64_t end);
+
 /* The read-once kernel alone (largest value of each contiguous row): the unit of every benchmark. Works on
  * fl_f32 contiguous rows only. */
 float fl_read_once(const fl_kernels *k, const float *x, int64_t n);

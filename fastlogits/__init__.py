@@ -26,6 +26,7 @@ from fastlogits.completions import (
 from fastlogits.labels import label_logprobs
 from fastlogits.pipeline import candidates, filter_logits, probs, sample
 from fastlogits.sampler import Candidates, Explanation, Sampler, SampleResult
+from fastlogits.scoring import TokenLogprobs, token_logprobs
 
 try:
     __version__ = version("fastlogits")
@@ -44,6 +45,7 @@ __all__ = [
     "Scaling",
     "Status",
     "TemperatureFit",
+    "TokenLogprobs",
     "TopK",
     "__version__",
     "argmax",
@@ -66,5 +68,6 @@ __all__ = [
     "score_completions",
     "softmax",
     "steps",
+    "token_logprobs",
     "top_k",
 ]

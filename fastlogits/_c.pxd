@@ -76,6 +76,26 @@ cdef extern from "fastlogits.h" nogil:
 
     int fl_temperatures(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_tempered *t, int64_t begin,
                         int64_t end)
+    ctypedef struct fl_scores:
+        fl_per_row temperature
+        const int64_t *targets
+        const int64_t *given
+        int64_t count
+        int64_t given_step
+        double *logprobs
+        int64_t *ranks
+        int64_t top_n
+        int64_t *top_ids
+        double *top_logprobs
+        int64_t *best
+        double *entropies
+        double *varentropies
+        double *logsumexps
+        double *margins
+        double *given_logprobs
+        int32_t *status
+
+    int fl_score(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_scores *o, int64_t begin, int64_t end)
     float fl_read_once(const fl_kernels *k, const float *x, int64_t n)
 
     ctypedef struct fl_step:

@@ -50,6 +50,28 @@ class ArrayTask:
     ) -> None: ...
     def run(self, begin: int, end: int) -> None: ...
 
+class ScoresTask:
+    def __init__(
+        self,
+        x: NDArray[Any],
+        temperature: NDArray[np.float64],
+        targets: NDArray[np.int64],
+        *,
+        logprobs: NDArray[np.float64],
+        status: NDArray[np.int32],
+        given: NDArray[np.int64] | None = None,
+        given_logprobs: NDArray[np.float64] | None = None,
+        ranks: NDArray[np.int64] | None = None,
+        top_ids: NDArray[np.int64] | None = None,
+        top_logprobs: NDArray[np.float64] | None = None,
+        best: NDArray[np.int64] | None = None,
+        entropies: NDArray[np.float64] | None = None,
+        varentropies: NDArray[np.float64] | None = None,
+        logsumexps: NDArray[np.float64] | None = None,
+        margins: NDArray[np.float64] | None = None,
+    ) -> None: ...
+    def run(self, begin: int, end: int) -> None: ...
+
 class TemperaturesTask:
     @property
     def tops(self) -> NDArray[np.float64]: ...

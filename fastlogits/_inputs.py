@@ -73,6 +73,13 @@ def plain_array(name: str, x: Any) -> Array:
         raise type(error)(f"{name} must be an array: {error}") from None
 
 
+def is_stream(x: Any) -> bool:
+    """Whether ``x`` is an iterable of arrays that come one after the other, and no array, tensor or sequence."""
+    arrays = ("__array__", "__array_interface__", "__dlpack__")
+    known = isinstance(x, list | tuple | str | bytes) or any(hasattr(x, name) for name in arrays)
+    return not known and hasattr(x, "__iter__")
+
+
 def logits_array(name: str, x: Any) -> Array:
     """``x`` as an array of one of the four float types (see the module's text), integers and bools as float64."""
     if type(x) is np.ndarray and x.ndim and _core.dtype_code(x) >= 0:

@@ -41,8 +41,7 @@ class Call:
         if not plan.fits(self.n) and self.rows:
             _prepare.check_fits(plan.prepared, self.n)
         self.threads = _inputs.thread_count(threads)
-        if on_error not in ("raise", "status"):
-            raise ValueError(f"on_error must be 'raise' or 'status', got {on_error!r}")
+        check_on_error(on_error)
         self.status = np.zeros(self.rows, np.int32) if on_error == "status" else None
         ids, offsets = _inputs.context_arrays(context, self.outer, self.rows)
         none = type(prompt_length) is int and prompt_length == 0
@@ -66,24 +65,45 @@ class Call:
 
     def narrowed(self, values: NDArray[np.float64]) -> Array:
         """Log-probs in their type: float64 for float64 logits, else float32, where only probability 0 gives -inf."""
-        if self.code == _core.F64:
-            return values
-        return _core.single(np.where(np.isfinite(values), np.maximum(values, -_LARGEST), values))
+        return narrowed(values, self.code)
 
     def answer(self, result: Any) -> Any:
         """``result``, or with ``on_error="status"`` the pair (result, status)."""
-        if self.status is None:
-            return result
-        return result, self.status.reshape(self.outer) if self.outer else Status(int(self.status[0]))
+        return with_status(result, self.status, self.outer)
 
     def shaped(self, values: Array) -> Any:
         """One value per row in the shape of the batch; for a single row an int or a NumPy scalar."""
-        if self.outer:
-            return values.reshape(self.outer)
-        return values.item() if values.dtype == np.int64 else values[0]
+        return shaped(values, self.outer)
 
 
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+def check_on_error(on_error: Any) -> None:
+    """Refuses what is neither of the two words."""
+    if on_error not in ("raise", "status"):
+        raise ValueError(f"on_error must be 'raise' or 'status', got {on_error!r}")
+
+
+def narrowed(values: NDArray[np.float64], code: int) -> Array:
+    """Figures in the type of log-probs of logits of element type ``code``; see `Call.narrowed`."""
+    if code == _core.F64:
+        return values
+    return _core.single(np.where(np.isfinite(values), np.maximum(values, -_LARGEST), values))
+
+
+def shaped(values: Array, outer: tuple[int, ...]) -> Any:
+    """One value per row in the shape of the batch; for a single row an int, a bool or a NumPy scalar."""
+    if outer:
+        return values.reshape(outer)
+    return values[0] if values.dtype.kind == "f" else values.item()
+
+
+def with_status(result: Any, status: NDArray[np.int32] | None, outer: tuple[int, ...]) -> Any:
+    """``result``, or the pair (result, status)."""
+    if status is None:
+        return result
+    return result, status.reshape(outer) if outer else Status(int(status[0]))
 
 
 def bound(plan: _core.Plan, outer: tuple[int, ...]) -> _core.Plan:
@@ -110,7 +130,7 @@ def sample(
 ) -> Any:
     """`Sampler.sample` of any arguments."""
     call = Call(plan, logits, context, prompt_length, position, keys, threads, on_error)
-    top_n = None if logprobs is None else _top_n(logprobs)
+    top_n = None if logprobs is None else top_count("logprobs", logprobs, " or None")
     target = None if out is None else _inputs.out_array(out, call.outer, -1, call.x)
     direct = target is not None and target.flags.c_contiguous and target.flags.aligned
     ids = target.reshape(-1) if target is not None and direct else np.full(call.rows, -1, np.int64)
@@ -122,17 +142,17 @@ def sample(
     return call.answer(drawn if top_n is None else _sample_result(call, drawn, results, top_n))
 
 
-def _top_n(logprobs: Any) -> int:
-    """The checked ``logprobs=``."""
+def top_count(name: str, value: Any, also: str = "") -> int:
+    """A checked number of likeliest tokens."""
     try:
-        top_n = operator.index(logprobs)
+        count = operator.index(value)
     except TypeError:
-        top_n = None
-    if top_n is None or isinstance(logprobs, bool | np.bool_):
-        raise TypeError(f"logprobs must be an integer >= 0 or None, got {logprobs!r}")
-    if top_n < 0:
-        raise ValueError(f"logprobs must be an integer >= 0 or None, got {top_n}")
-    return top_n
+        count = None
+    if count is None or isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be an integer >= 0{also}, got {value!r}")
+    if count < 0:
+        raise ValueError(f"{name} must be an integer >= 0{also}, got {count}")
+    return count
 
 
 def _logprob_arrays(rows: int, columns: int) -> dict[str, Any]:

@@ -38,19 +38,23 @@ if TYPE_CHECKING:
         reliability_curve,
         score_completions,
     )
+    from fastlogits._reference_scoring import TokenLogprobs, token_logprobs
 
 __all__ = [
-    "Candidates", "CompletionScores", "ReliabilityCurve", "Row", "SampleResult", "Scaling", "TemperatureFit", "TopK",
+    "Candidates", "CompletionScores", "ReliabilityCurve", "Row", "SampleResult", "Scaling", "TemperatureFit",
+    "TokenLogprobs", "TopK",
     "argmax", "brier_score", "calibration_error", "candidates", "completion_prefixes", "filter_logits", "fit_scaling",
     "fit_temperature", "keyword_plan", "label_logprobs", "log_softmax", "logsumexp", "negative_log_likelihood",
-    "probs", "process", "reliability_curve", "sample", "score_completions", "softmax", "steps", "top_k", "uniform",
+    "probs", "process", "reliability_curve", "sample", "score_completions", "softmax", "steps", "token_logprobs",
+    "top_k", "uniform",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """The twins of `_reference_calibration`, fetched when asked for: this file runs by itself, NumPy its only need."""
+    """The twins of the other files, fetched when asked for: this file runs by itself, NumPy its only need."""
     if name in __all__:
-        return getattr(importlib.import_module("fastlogits._reference_calibration"), name)
+        file = "scoring" if name in ("TokenLogprobs", "token_logprobs") else "calibration"
+        return getattr(importlib.import_module(f"fastlogits._reference_{file}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

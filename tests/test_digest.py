@@ -19,13 +19,17 @@ import fastlogits
 from fastlogits import _core, steps
 
 DIGESTS = {
-    "float32": "f048f8e53bc9a750a5f3ef5fc05e4461cc0c22ef27cb29226fe27b7373cc5e22",
-    "float16": "be88d6ad7344cfd0a1f1ec1d2a1a384ed41250120d7dfeb6a376d5a06137d613",
-    "bfloat16": "5f0b86da73aaa6d0b3bb46f3d115ce8f36b3add7ee266728121899b2e16b8a76",
-    "float64": "af068b21122feee1884b18af090a59ea55edad245f084f1592205cc8418f9bbd",
+    "float32": "67094978aec5332b8fb79022f35cd3197e00cb542ff92fa431d09f9e62f18bb7",
+    "float16": "63018c929564cb0b175e5757905f173fe45bf6d8a85b61bb8a0fed2bcca31f83",
+    "bfloat16": "9634368365b66b6c0b16fa3d707c386514e5ee4dae1b4c2828ec66476856beb4",
+    "float64": "d6b76ae1d6823b84f353af819f1810f179bf65cea7b4d8fa328fafffeca08ae7",
 }
 
 Array = np.ndarray[Any, Any]
+
+SCORES: dict[str, Any] = {
+    "top_n": 7, "rank": True, "argmax": True, "entropy": True, "varentropy": True, "logsumexp": True, "margin": True,
+}  # fmt: skip
 
 
 def type_of(name: str) -> Any:
@@ -74,6 +78,8 @@ def outcomes(row: Array, n: int) -> Iterator[Any]:
     yield fastlogits.argmax(row)
     for k in sorted({1, min(n, 40), n}):
         yield from fastlogits.top_k(row, k)
+    for t in (1.0, 0.6):
+        yield from fastlogits.token_logprobs(row, n // 2, temperature=t, candidates=[0, n - 1], **SCORES)
     context = (rows.words(40, 3) % np.uint64(n)).astype(np.int64)
     for i, plan in enumerate(plans(n)):
         inputs: dict[str, Any] = {"context": context, "prompt_length": 5}

@@ -58,6 +58,8 @@ def calls(n: int) -> Iterator[tuple[str, Any]]:
     yield "argmax", lambda x, m, out: fl.argmax(x)
     for k in sorted({1, min(n, 40), n}):
         yield f"top_k {k}", lambda x, m, out, k=k: fl.top_k(x, k)
+    scores: dict[str, Any] = {"top_n": 3, "rank": True, "margin": True, "entropy": True}
+    yield "token_logprobs", lambda x, m, out: fl.token_logprobs(x, np.full(x.shape[:-1], n - 1), **scores)
     bias = {0: 1.0, n - 1: 0.5}
     plans: dict[str, dict[str, Any]] = {
         "plain": {"temperature": 0.9}, "top_k": {"temperature": 0.8, "top_k": min(n, 5)}, "top_p": {"top_p": 0.9},
