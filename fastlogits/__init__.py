@@ -2,7 +2,15 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from fastlogits import cpu, reference, steps
+from fastlogits._startup import end_command as _end_command
+
+try:
+    from fastlogits import cpu
+except ImportError as error:
+    _end_command(error)
+    raise
+
+from fastlogits import reference, steps
 from fastlogits._errors import Status
 from fastlogits.arrays import TopK, argmax, log_softmax, logsumexp, softmax, top_k
 from fastlogits.calibration import (

@@ -16,6 +16,7 @@ import fastlogits
 from fastlogits.__main__ import main
 from fastlogits.cli import bundled, demo, idioms, load, report, screen, timing
 
+ISAS = fastlogits.cpu.available_isas()
 ROOT = Path(__file__).resolve().parent.parent
 ESCAPE = "\x1b"
 
@@ -495,6 +496,47 @@ def test_error_in_a_process():
     done = process("sample", "nan.npy")
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr == b"fastlogits: error: nan.npy: row 3: logits contains NaN\n"
+
+
+@pytest.fixture
+def script(tmp_path):
+    """The console script, as pip writes it."""
+    path = tmp_path / "fastlogits"
+    path.write_text("import sys\nfrom fastlogits.__main__ import main\nsys.exit(main())\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("start", ["script", "-m fastlogits", "-mfastlogits", "-m fastlogits.__main__"])
+@pytest.mark.parametrize("argv", [["info"], ["demo", "--json"], ["--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        (
+            "FASTLOGITS_ISA",
+            "x",
+            f"instruction set 'x' is unknown; choices: {', '.join(fastlogits.cpu.available_isas())}",
+        ),
+        ("FASTLOGITS_THREADS", "many", "must be an integer in [0, 1024], got 'many'"),
+    ],
+)
+def test_bad_variable_is_one_line(script, start, argv, variable, value, told):
+    begin = [script] if start == "script" else start.split()
+    environment = os.environ | {variable: value}
+    done = subprocess.run([sys.executable, *begin, *argv], capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(f"fastlogits: error: {variable}:? {re.escape(told)}\n", done.stderr)
+
+
+@pytest.mark.parametrize("begin", [["-c"], ["-m", "timeit", "-n", "1"], []], ids=["-c", "-m", "a file"])
+def test_bad_variable_is_an_import_error_elsewhere(tmp_path, begin):
+    code = "import fastlogits"
+    file = tmp_path / "other.py"
+    file.write_text(code)
+    command = [sys.executable, *begin, code if begin else str(file)]
+    environment = os.environ | {"FASTLOGITS_ISA": "x"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: FASTLOGITS_ISA: ")
 
 
 # ---- around the commands -------------------------------------------------------------------------------------------
