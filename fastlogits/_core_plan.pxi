@@ -43,8 +43,9 @@ cdef class Plan:
         logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
             ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written.
         context : token ids per row, optional
-            One sequence, which all rows share; or one per row: a list of sequences of any lengths or an array
-            [..., T]. What the penalties count, and, unless `position` says otherwise, what moves the randomness on.
+            One sequence, which all rows share; or one per row: an array [..., T], or sequences of any lengths in one
+            list or in lists nested as the rows are (for logits [A, B, V] A lists of B sequences). What the penalties
+            count, and, unless `position` says otherwise, what moves the randomness on.
         prompt_length : int >= 0 or one per row, default 0
             Frequency and presence penalty count ``context[prompt_length:]``.
         rng : int, numpy.random.Generator, BitGenerator, SeedSequence or None

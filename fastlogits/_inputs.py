@@ -140,7 +140,12 @@ def _overlaps(a: Array, b: Array) -> bool:
 
 def id_array(name: str, ids: Any, note: str = "") -> NDArray[np.int64]:
     """Token ids as a contiguous int64 array of one axis; anything but integers is a TypeError."""
-    array = plain_array(name, ids)
+    try:
+        array = plain_array(name, ids)
+    except ValueError:
+        if isinstance(ids, list | tuple) and any(map(_is_sequence, ids)):
+            raise ValueError(f"{name}: token ids must form one axis, got sequences among them{note}") from None
+        raise
     if array.ndim != 1:
         raise ValueError(f"{name}: token ids must form one axis, got shape {array.shape}{note}")
     if array.size == 0:
@@ -152,30 +157,55 @@ def id_array(name: str, ids: Any, note: str = "") -> NDArray[np.int64]:
     return np.array(array, np.int64, order="C")
 
 
+def _is_sequence(x: Any) -> bool:
+    """Whether x has elements: a list, range, array or tensor of at least one axis, not a number or a text."""
+    return hasattr(x, "__len__") and getattr(x, "ndim", 1) > 0 and not isinstance(x, str | bytes)
+
+
 def context_arrays(
     context: Any, outer: tuple[int, ...], rows: int
 ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
     """Token ids of all rows one behind the other and rows + 1 offsets, or one sequence for all rows and None."""
     if context is None:
         return None, None
-    wanted = f"one sequence of token ids, or one per row ({rows} rows)"
-    if isinstance(context, list | tuple) and context and np.ndim(context[0]) > 0:
-        return _ragged(context, rows, wanted)
+    if isinstance(context, list | tuple):
+        if not context or not _is_sequence(context[0]):
+            return id_array("context", context), None
+        parts = [id_array("context", ids, f" (row {r})") for r, ids in enumerate(_row_sequences(context, outer, rows))]
+        ends = np.cumsum([0, *(part.size for part in parts)], dtype=np.int64)
+        return np.concatenate([np.empty(0, np.int64), *parts]), ends
     array = plain_array("context", context)
     if array.ndim < 2:
         return id_array("context", array), None
     if array.shape[:-1] != outer and array.shape[:-1] != (rows,):
-        raise ValueError(f"context must hold {wanted}, got shape {array.shape}")
+        raise ValueError(f"context must hold {_wanted_contexts(outer, rows)}, got shape {array.shape}")
     offsets = np.arange(rows + 1, dtype=np.int64) * array.shape[-1]
     return id_array("context", array.reshape(-1)), offsets
 
 
-def _ragged(context: Any, rows: int, wanted: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sequences of unequal lengths."""
-    if len(context) != rows:
-        raise ValueError(f"context must hold {wanted}, got {len(context)} sequences")
-    parts = [id_array("context", ids, f" (row {r})") for r, ids in enumerate(context)]
-    return np.concatenate(parts), np.cumsum([0, *(p.size for p in parts)], dtype=np.int64)
+def _wanted_contexts(outer: tuple[int, ...], rows: int) -> str:
+    """What a context may be, for messages."""
+    nested = f"; in one list, or nested by {outer}" if len(outer) > 1 else ""
+    return f"one sequence of token ids, or one per row ({rows} rows{nested})"
+
+
+def _row_sequences(context: Any, outer: tuple[int, ...], rows: int) -> list[Any]:
+    """One sequence per row, of any lengths: from a list of as many, or from lists nested as the rows are."""
+    parts = list(context)
+    deep = any(_is_sequence(next(iter(part), None)) for part in parts if _is_sequence(part))
+    if len(outer) < 2 or (len(parts) == rows and not deep):
+        if len(parts) != rows:
+            raise ValueError(f"context must hold {_wanted_contexts(outer, rows)}, got {len(parts)} sequences")
+        return parts
+    parts = [parts]
+    for axis, size in enumerate(outer):
+        for place, part in zip(np.ndindex(outer[:axis]), parts, strict=True):
+            if not _is_sequence(part) or len(part) != size:
+                found = f"{len(part)} sequences" if _is_sequence(part) else repr(part)
+                where = "".join(f"[{i}]" for i in place)
+                raise ValueError(f"context must hold {_wanted_contexts(outer, rows)}, got {found} in context{where}")
+        parts = [inner for part in parts for inner in part]
+    return parts
 
 
 def _wrapped(name: str, item: Any) -> int:

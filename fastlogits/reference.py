@@ -341,10 +341,12 @@ def process(row: Row, plan: Sequence[Any], shape: tuple[int, ...] = (1,), r: int
 
 
 def _contexts(context: Any, rows: int) -> list[Ids]:
-    """One array of ids per row: from None, from the ids of a single row, or from one sequence per row."""
-    nested = context is not None and len(context) > 0 and np.ndim(context[0]) > 0
-    each = [()] * rows if context is None else context if nested else [context]
-    each = np.reshape(each, (rows, -1)) if nested and np.ndim(context[0]) > 1 else each
+    """One array of ids per row: from None, one sequence for all rows, one per row, or one per row nested as those."""
+    each = [] if context is None else list(context)
+    if not any(hasattr(part, "__len__") for part in each):
+        each = [each] * rows
+    while any(hasattr(i, "__len__") for ids in each for i in ids):
+        each = [ids for part in each for ids in part]
     return [np.asarray(ids, np.int64) for _, ids in zip(range(rows), each, strict=True)]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from calls import values
+from calls import ENDS, refused, run, values
 
 import fastlogits as fl
 from fastlogits import reference
@@ -38,6 +38,75 @@ def test_context_forms() -> None:
     forms = (None, [], [[], []], np.zeros((2, 0), int))
     for nothing in forms:
         np.testing.assert_array_equal(sampler.filter_logits(x, context=nothing), x)
+
+
+def nested(sequences: list[Any], outer: tuple[int, ...]) -> list[Any]:
+    """Lists nested by `outer`, of which `sequences` are the leaves."""
+    for size in outer[:0:-1]:
+        sequences = [sequences[i : i + size] for i in range(0, len(sequences), size)]
+    return sequences
+
+
+RAGGED: list[Any] = [[], [3, 4, 4], [1], [2, 2, 5, 1], [], [7]]
+
+
+@pytest.mark.parametrize("outer", [(6,), (1, 6), (6, 1), (2, 3), (3, 1, 2)])
+@pytest.mark.parametrize("make", [list, tuple, np.array], ids=lambda make: make.__name__)
+def test_ragged_contexts_nested_as_the_rows(outer: tuple[int, ...], make: Any) -> None:
+    x = values((*outer, 20), np.float32)
+    steering: dict[str, Any] = {"repetition_penalty": 1.3, "frequency_penalty": 0.2, "prompt_length": 1}
+    sequences = [make(ids) if ids else [] for ids in RAGGED]
+    right = np.stack([
+        fl.filter_logits(row, context=ids, **steering) for row, ids in zip(x.reshape(6, 20), RAGGED, strict=True)
+    ]).reshape(x.shape)  # fmt: skip
+    drawn = fl.sample(x.reshape(6, 20), context=RAGGED, rng=4, **steering).reshape(outer)
+    for context in (sequences, nested(sequences, outer)):
+        np.testing.assert_array_equal(fl.filter_logits(x, context=context, **steering), right)
+        np.testing.assert_array_equal(fl.sample(x, context=context, rng=4, **steering), drawn)
+        np.testing.assert_array_equal(reference.sample(x, context=context, rng=4, **steering), drawn)
+
+
+def test_nested_contexts_of_equal_lengths() -> None:
+    x = values((2, 2, 20), np.float32)
+    array = np.arange(12).reshape(2, 2, 3)
+    right = fl.filter_logits(x, context=array, presence_penalty=1.0)
+    for context in (array.tolist(), list(array), [array[0].tolist(), array[1]], array.reshape(4, 3).tolist()):
+        np.testing.assert_array_equal(fl.filter_logits(x, context=context, presence_penalty=1.0), right)
+    assert fl.sample(np.zeros((2, 0, 5)), context=[[], []]).shape == (2, 0)
+    assert fl.sample(np.zeros((0, 5)), context=[]).shape == (0,)
+
+
+WANTED = "context must hold one sequence of token ids, or one per row"
+
+
+@pytest.mark.parametrize(
+    ("outer", "context", "message"),
+    [
+        ((), [1, [2, 3]], "context: token ids must form one axis, got sequences among them"),
+        ((), [[1], [2, 3]], f"{WANTED} (1 rows), got 2 sequences"),
+        ((), [[1, [2]]], "context: token ids must form one axis, got sequences among them (row 0)"),
+        ((2,), [[1], [[2], [3, 4]]], "context: token ids must form one axis, got sequences among them (row 1)"),
+        ((2,), [[[1], [2]], [[3], [4]]], "context: token ids must form one axis, got shape (2, 1) (row 0)"),
+        ((2,), [[1], 2], "context: token ids must form one axis, got shape () (row 1)"),
+        ((2,), [1, [2, 3]], "context: token ids must form one axis, got sequences among them"),
+        ((2,), [[[1], [2, 3]]], f"{WANTED} (2 rows), got 1 sequences"),
+        ((2,), "12", "context: token ids must form one axis, got shape ()"),
+        ((2,), {1: 2}, "context: token ids must form one axis, got shape ()"),
+        ((2, 2), [[1], [2, 3]], f"{WANTED} (4 rows; in one list, or nested by (2, 2)), got 1 sequences in context[0]"),
+        ((2, 2), [[[1], [2]], [[3]]], "got 1 sequences in context[1]"),
+        ((2, 2), [[[1], [2]]], "got 1 sequences in context"),
+        ((2, 2), [[[1], [2]], 3], "got 3 in context[1]"),
+        ((2, 2), [[[1], [2]], [3, 4]], "context: token ids must form one axis, got shape () (row 2)"),
+        ((2, 2), [[[1], [2, [3]]], [[4], [5]]], "got sequences among them (row 1)"),
+        ((2, 2), np.zeros((2, 3), int), f"{WANTED} (4 rows; in one list, or nested by (2, 2)), got shape (2, 3)"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("end", ENDS)
+def test_contexts_of_another_nesting(end: str, outer: tuple[int, ...], context: Any, message: str) -> None:
+    x = values((*outer, 20), np.float32)
+    with refused(ValueError, message):
+        run(end, x, context=context, presence_penalty=1.0)
 
 
 def test_context_moves_the_position() -> None:
