@@ -5,11 +5,9 @@
  * (|x| / T >= 1e5, or an extreme T) and float64 rows go through f64_sumexp. */
 #include "internal.h"
 
-#define LOG2E 0x1.71547652b82fep+0
-
 /* T ln2 / 16 as the sum of two doubles, by Dekker's product. */
 static void ln2_times(double t, double *high, double *low) {
-    const double l1 = 0x1.62e42fefa39efp-5, l2 = 0x1.abc9e3b39803fp-60, split = 0x1p27 + 1;
+    const double l1 = FL_LN2 / 16, l2 = FL_LN2_REST / 16, split = 0x1p27 + 1;
     double scale = t > 0x1p900 ? 0x1p-200 : 1.0;
     t *= scale;
     double a = t * split, th = a - (a - t), tl = t - th;
@@ -24,7 +22,7 @@ fl_exp_args fl_exp_args_of(double t, int64_t exponent) {
     ln2_times(t, &high, &low);
     float hi = (float)high;
     return (fl_exp_args){
-        .scale = (float)(16.0 * LOG2E / t),
+        .scale = (float)(16.0 * FL_LOG2E / t),
         .magic = (float)(0x1.8p23 - 16.0 * (double)exponent),
         .hi = hi,
         .lo = (float)((high - (double)hi) + low),
@@ -50,7 +48,7 @@ fl_exp64_args fl_exp64_args_of(double t, double shift, int64_t exponent) {
     double hi = truncated(high, 24), mid = truncated((high - hi) + low, 24);
     return (fl_exp64_args){
         .shift = shift,
-        .scale = 16.0 * LOG2E / t,
+        .scale = 16.0 * FL_LOG2E / t,
         .magic = 0x1.8p52 - 16.0 * (double)exponent,
         .hi = hi,
         .mid = mid,
@@ -159,7 +157,7 @@ static void rest_of_doubles(const fl_kernels *k, const fl_row *row, const uint16
 }
 
 int64_t fl_exponent_of(double x, double t) {
-    double e = x / t * LOG2E;
+    double e = x / t * FL_LOG2E;
     int64_t i = (int64_t)e;
     return i - (e < (double)i);
 }

@@ -62,17 +62,12 @@ static uint64_t to_bits(double a) {
     return u;
 }
 
-/* ln2 / 16 in three parts: n times one of the first two is exact for |n| < 2^22. */
-#define LN2_16_HI 0x1.62e42fe000000p-5
-#define LN2_16_MID 0x1.f473de0000000p-34
-#define LN2_16_LO 0x1.abc9e3b39803fp-60
-
 /* e^x, below 1 ulp. n = round(16 x / ln2), r = x - n ln2 / 16, e^x = 2^(n / 16) (1 + q(r)), Taylor to r^8. */
 double fl_exp(double x) {
     if (!(x > -745.2)) return x != x ? x : 0.0;
     if (x > 709.79) return (double)INFINITY;
-    double t = x * 0x1.71547652b82fep+4 + 0x1.8p52, n = t - 0x1.8p52;
-    double r = ((x - n * LN2_16_HI) - n * LN2_16_MID) - n * LN2_16_LO;
+    double t = x * (16 * FL_LOG2E) + 0x1.8p52, n = t - 0x1.8p52;
+    double r = ((x - n * (FL_LN2_FIRST / 16)) - n * (FL_LN2_SECOND / 16)) - n * (FL_LN2_REST / 16);
     double q = 1.0 / 40320;
     q = q * r + 1.0 / 5040;
     q = q * r + 1.0 / 720;
@@ -104,7 +99,7 @@ static double log_with_rest(double x, double rest) {
     /* 2 s = f - s f, which keeps the rounding of s away from the large part */
     double tail = s * (2.0 * z * p - f) + rest / x;
     k += shift;
-    double big = (double)k * 0x1.62e42fefa0000p-1, small = (double)k * 0x1.cf79abc9e3b3ap-40;
+    double big = (double)k * FL_LN2_HI, small = (double)k * FL_LN2_LO;
     return big + (f + (tail + small));
 }
 

@@ -1,4 +1,5 @@
 /* row.c: from rows of any type and stride to one contiguous row, and back. */
+#include "bits.h"
 #include "internal.h"
 
 int64_t fl_value_size(int32_t dtype) { return dtype == FL_F64 ? 8 : dtype == FL_F32 ? 4 : 2; }
@@ -50,38 +51,16 @@ int fl_row_open(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t ro
     return x->dtype == FL_F64 ? with_image(s, k, out, (const double *)(const void *)p) : 0;
 }
 
-static uint32_t half_bits(const void *x, int64_t i) {
-    uint16_t h;
-    memcpy(&h, (const char *)x + 2 * i, 2);
-    return h;
-}
-
-static float half_value(uint32_t h) {
-    uint32_t sign = (h & 0x8000) << 16, mag = h & 0x7fff, u;
-    float a;
-    if (mag >= 0x7c00)
-        u = sign | 0x7f800000 | (mag & 0x3ff) << 13;
-    else if (mag >= 0x400)
-        u = sign | ((mag << 13) + 0x38000000);
-    else {
-        a = (float)mag * 0x1p-24f;
-        return sign ? -a : a;
-    }
-    memcpy(&a, &u, 4);
-    return a;
-}
-
 double fl_row_value(const fl_row *row, int64_t id) {
     float a;
+    uint16_t h;
     if (row->wide) return row->wide[id];
-    if (row->dtype == FL_F16) return (double)half_value(half_bits(row->x, id));
-    if (row->dtype == FL_BF16) {
-        uint32_t u = half_bits(row->x, id) << 16;
-        memcpy(&a, &u, 4);
-    } else {
+    if (row->dtype == FL_F32) {
         memcpy(&a, (const char *)row->x + 4 * id, 4);
+        return (double)a;
     }
-    return (double)a;
+    memcpy(&h, (const char *)row->x + 2 * id, 2);
+    return (double)(row->dtype == FL_F16 ? fl_from_f16(h) : fl_from_bf16(h));
 }
 
 int fl_row_widen(fl_scratch *s, const fl_kernels *k, fl_row *row) {
@@ -89,30 +68,6 @@ int fl_row_widen(fl_scratch *s, const fl_kernels *k, fl_row *row) {
     if (!wide) return -1;
     for (int64_t i = 0; i < row->n; i++) wide[i] = fl_row_value(row, i);
     return with_image(s, k, row, wide);
-}
-
-/* float16 and bfloat16 of a float, nearest even, subnormals kept. */
-static uint16_t to_f16(float a) {
-    uint32_t u;
-    memcpy(&u, &a, 4);
-    uint32_t sign = u >> 16 & 0x8000, mag = u & 0x7fffffff;
-    if (mag > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (mag >> 13 & 0x3ff));
-    if (mag >= 0x477ff000) return (uint16_t)(sign | 0x7c00);
-    if (mag < 0x38800000) { /* adding 1/2 places the last bit of a subnormal */
-        float b;
-        memcpy(&b, &mag, 4);
-        b += 0.5f;
-        memcpy(&mag, &b, 4);
-        return (uint16_t)(sign | (mag - 0x3f000000));
-    }
-    return (uint16_t)(sign | (mag + 0xfff + (mag >> 13 & 1) - 0x38000000) >> 13);
-}
-
-static uint16_t to_bf16(float a) {
-    uint32_t u;
-    memcpy(&u, &a, 4);
-    if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)(u >> 16 | 0x40);
-    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
 void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, int32_t dtype) {
@@ -124,7 +79,7 @@ void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, in
         else if (dtype == FL_F32)
             memcpy(out, &a, 4);
         else {
-            h = dtype == FL_F16 ? to_f16(a) : to_bf16(a);
+            h = dtype == FL_F16 ? fl_to_f16(a) : fl_to_bf16(a);
             memcpy(out, &h, 2);
         }
     }

@@ -1,6 +1,5 @@
 /* vec_scalar.h: the vector vocabulary in plain C: vf is an array of 16 floats. See vec_avx512.h. */
-#include <stdint.h>
-#include <string.h>
+#include "../bits.h"
 
 #define FL_INLINE static inline __attribute__((always_inline))
 #define FL_EXP_INLINE static __attribute__((noinline)) /* sixteen copies in a loop cost a compiler half a minute */
@@ -20,16 +19,6 @@ typedef struct {
     double at[16];
 } vd;
 
-FL_INLINE uint32_t vec_bits(float a) {
-    uint32_t u;
-    memcpy(&u, &a, 4);
-    return u;
-}
-FL_INLINE float vec_float(uint32_t u) {
-    float a;
-    memcpy(&a, &u, 4);
-    return a;
-}
 /* a b + c rounded once. The product is exact in double; the sum is rounded to odd there, so that the last rounding to
  * float cannot be a second one (Boldo and Melquiond, 2008). */
 FL_INLINE float vec_fma1(float a, float b, float c) {
@@ -45,25 +34,6 @@ FL_INLINE float vec_fma1(float a, float b, float c) {
     memcpy(&s, &u, 8);
     return (float)s;
 #endif
-}
-FL_INLINE float vec_from_f16(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, mag = h & 0x7fff;
-    if (mag >= 0x7c00) return vec_float(sign | 0x7f800000 | (mag & 0x3ff) << 13 | (mag > 0x7c00 ? 0x400000u : 0u));
-    if (mag >= 0x0400) return vec_float(sign | ((mag << 13) + 0x38000000));
-    return vec_float(sign | vec_bits((float)mag * 0x1p-24f));
-}
-/* float16, nearest even: below 2^-14 the addition of 2^-1 places the last bit, above it the integer rounding does. */
-FL_INLINE uint16_t vec_to_f16(float a) {
-    uint32_t u = vec_bits(a), sign = u >> 16 & 0x8000, mag = u & 0x7fffffff;
-    if (mag > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (mag >> 13 & 0x3ff));
-    if (mag >= 0x477ff000) return (uint16_t)(sign | 0x7c00);
-    if (mag < 0x38800000) return (uint16_t)(sign | (vec_bits(vec_float(mag) + 0.5f) - 0x3f000000));
-    return (uint16_t)(sign | (mag + 0xfff + (mag >> 13 & 1) - 0x38000000) >> 13);
-}
-FL_INLINE uint16_t vec_to_bf16(float a) {
-    uint32_t u = vec_bits(a);
-    if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)(u >> 16 | 0x40);
-    return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
 FL_INLINE vf vf_set1(float a) {
@@ -85,14 +55,14 @@ FL_INLINE vf vf_load_n_f16(const void *p, int64_t n, float fill) {
     vf r = vf_set1(fill);
     uint16_t w[16];
     memcpy(w, p, (size_t)n * 2);
-    for (int64_t i = 0; i < n; i++) r.at[i] = vec_from_f16(w[i]);
+    for (int64_t i = 0; i < n; i++) r.at[i] = fl_from_f16(w[i]);
     return r;
 }
 FL_INLINE vf vf_load_n_bf16(const void *p, int64_t n, float fill) {
     vf r = vf_set1(fill);
     uint16_t w[16];
     memcpy(w, p, (size_t)n * 2);
-    for (int64_t i = 0; i < n; i++) r.at[i] = vec_float((uint32_t)w[i] << 16);
+    for (int64_t i = 0; i < n; i++) r.at[i] = fl_from_bf16(w[i]);
     return r;
 }
 FL_INLINE vf vf_load_f16(const void *p) { return vf_load_n_f16(p, 16, 0); }
@@ -101,12 +71,12 @@ FL_INLINE void vf_store_f32(void *p, vf a) { memcpy(p, a.at, sizeof a.at); }
 FL_INLINE void vf_store_n_f32(void *p, int64_t n, vf a) { memcpy(p, a.at, (size_t)n * 4); }
 FL_INLINE void vf_store_n_f16(void *p, int64_t n, vf a) {
     uint16_t w[16];
-    FL_LANES_DO(w[i] = vec_to_f16(a.at[i]));
+    FL_LANES_DO(w[i] = fl_to_f16(a.at[i]));
     memcpy(p, w, (size_t)n * 2);
 }
 FL_INLINE void vf_store_n_bf16(void *p, int64_t n, vf a) {
     uint16_t w[16];
-    FL_LANES_DO(w[i] = vec_to_bf16(a.at[i]));
+    FL_LANES_DO(w[i] = fl_to_bf16(a.at[i]));
     memcpy(p, w, (size_t)n * 2);
 }
 FL_INLINE void vf_store_f16(void *p, vf a) { vf_store_n_f16(p, 16, a); }
@@ -145,7 +115,7 @@ FL_INLINE vf vf_blend(vm m, vf a, vf b) {
 }
 FL_INLINE vf vf_keep(vm m, vf a) {
     vf r;
-    FL_LANES_DO(r.at[i] = vec_float(vec_bits(a.at[i]) & m.at[i]));
+    FL_LANES_DO(r.at[i] = fl_float(fl_bits(a.at[i]) & m.at[i]));
     return r;
 }
 FL_INLINE vf vf_max_where(vm m, vf a, vf b) { return vf_blend(m, vf_max(a, b), b); }
@@ -178,11 +148,11 @@ FL_INLINE vm vm_load(const uint16_t *p) {
 FL_INLINE vt vt_load(const float *table) { return vf_load_f32(table); }
 FL_INLINE vf vf_lookup(vt table, vf t) {
     vf r;
-    FL_LANES_DO(r.at[i] = table.at[vec_bits(t.at[i]) & 15]);
+    FL_LANES_DO(r.at[i] = table.at[fl_bits(t.at[i]) & 15]);
     return r;
 }
 FL_INLINE vf vf_scale_by_bits(vm m, vf y, vf t) {
-    FL_LANES_DO(y.at[i] = vec_float((vec_bits(y.at[i]) + (vec_bits(t.at[i]) >> 4 << 23)) & m.at[i]));
+    FL_LANES_DO(y.at[i] = fl_float((fl_bits(y.at[i]) + (fl_bits(t.at[i]) >> 4 << 23)) & m.at[i]));
     return y;
 }
 FL_INLINE vd vd_zero(void) {
