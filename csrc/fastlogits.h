@@ -138,6 +138,14 @@ typedef struct {
 /* Returns FL_OK or FL_NO_MEMORY. */
 int fl_score(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_scores *o, int64_t begin, int64_t end);
 
+/* ---- exact sums --------------------------------------------------------------------------------- */
+
+enum { FL_EXACT_LIMBS = 68 };
+
+/* Adds n doubles to an integer of 32-bit limbs, lowest first, the last one signed, in units of 2^-1074. Returns the sum
+ * of the infinities and NaNs among them, which the limbs leave out; 0 if there are none. */
+double fl_exact_add(const double *v, int64_t n, int64_t *limbs);
+
 /* The read-once kernel alone (largest value of each contiguous row): the unit of every benchmark. Works on
  * fl_f32 contiguous rows only. */
 float fl_read_once(const fl_kernels *k, const float *x, int64_t n);

@@ -96,6 +96,9 @@ cdef extern from "fastlogits.h" nogil:
         int32_t *status
 
     int fl_score(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_scores *o, int64_t begin, int64_t end)
+    enum: FL_EXACT_LIMBS
+
+    double fl_exact_add(const double *v, int64_t n, int64_t *limbs)
     float fl_read_once(const fl_kernels *k, const float *x, int64_t n)
 
     ctypedef struct fl_step:
