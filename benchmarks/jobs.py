@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -417,4 +418,35 @@ SCORING = [
     Job(name, lambda i, wanted=wanted: partial(fl.token_logprobs, i.rows, i.targets, **wanted),
         {"NumPy": lambda i: partial(numpy_token_logprobs, i)}, _scored)
     for name, wanted in (("token_logprobs", {}), ("token_logprobs with all", SCORES))
+]  # fmt: skip
+
+
+# ---- whole texts ---------------------------------------------------------------------------------------------------
+
+
+def log_likelihoods(i: Inputs) -> NDArray[np.float64]:
+    """As many log-probs as the rows have values, [tokens]."""
+    return -np.abs(i.rows.reshape(-1).astype(np.float64))
+
+
+def numpy_perplexity(scores: NDArray[np.float64]) -> float:
+    """exp(-mean), the sum by math.fsum."""
+    return math.exp(min(-math.fsum(scores.tolist()) / len(scores), 700))
+
+
+def _texts_error(i: Inputs) -> tuple[float, int]:
+    """Of the perplexity; windows that one of the two sides lacks."""
+    scores, n = log_likelihoods(i), i.x.shape[-1]
+    found, right = (f(scores).perplexity for f in (fl.score_text, reference.score_text))
+    windows = set(fl.sliding_windows(n, 100, stride=7)) ^ set(reference.sliding_windows(n, 100, stride=7))
+    return ulp(found, right), len(windows)
+
+
+TEXTS = [
+    Job("perplexity", lambda i: partial(fl.perplexity, log_likelihoods(i)),
+        {"NumPy": lambda i: partial(numpy_perplexity, log_likelihoods(i))}, _texts_error),
+    Job("score_text", lambda i: partial(fl.score_text, log_likelihoods(i), text="a text"),
+        {"NumPy": lambda i: partial(numpy_perplexity, log_likelihoods(i))}, _texts_error),
+    Job("sliding_windows", lambda i: partial(fl.sliding_windows, i.x.shape[-1], 1024, stride=512),
+        {"NumPy": lambda i: partial(reference.sliding_windows, i.x.shape[-1], 1024, stride=512)}, _texts_error),
 ]  # fmt: skip

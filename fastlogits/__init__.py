@@ -35,6 +35,7 @@ from fastlogits.labels import label_logprobs
 from fastlogits.pipeline import candidates, filter_logits, probs, sample
 from fastlogits.sampler import Candidates, Explanation, Sampler, SampleResult
 from fastlogits.scoring import TokenLogprobs, token_logprobs
+from fastlogits.texts import TextScore, Window, perplexity, score_text, sliding_windows
 
 try:
     __version__ = version("fastlogits")
@@ -53,8 +54,10 @@ __all__ = [
     "Scaling",
     "Status",
     "TemperatureFit",
+    "TextScore",
     "TokenLogprobs",
     "TopK",
+    "Window",
     "__version__",
     "argmax",
     "brier_score",
@@ -69,11 +72,14 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "negative_log_likelihood",
+    "perplexity",
     "probs",
     "reference",
     "reliability_curve",
     "sample",
     "score_completions",
+    "score_text",
+    "sliding_windows",
     "softmax",
     "steps",
     "token_logprobs",

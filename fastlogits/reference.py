@@ -39,22 +39,27 @@ if TYPE_CHECKING:
         score_completions,
     )
     from fastlogits._reference_scoring import TokenLogprobs, token_logprobs
+    from fastlogits._reference_texts import TextScore, perplexity, score_text, sliding_windows
 
 __all__ = [
     "Candidates", "CompletionScores", "ReliabilityCurve", "Row", "SampleResult", "Scaling", "TemperatureFit",
-    "TokenLogprobs", "TopK",
+    "TextScore", "TokenLogprobs", "TopK",
     "argmax", "brier_score", "calibration_error", "candidates", "completion_prefixes", "filter_logits", "fit_scaling",
     "fit_temperature", "keyword_plan", "label_logprobs", "log_softmax", "logsumexp", "negative_log_likelihood",
-    "probs", "process", "reliability_curve", "sample", "score_completions", "softmax", "steps", "token_logprobs",
-    "top_k", "uniform",
+    "perplexity", "probs", "process", "reliability_curve", "sample", "score_completions", "score_text",
+    "sliding_windows", "softmax", "steps", "token_logprobs", "top_k", "uniform",
 ]  # fmt: skip
+
+
+_FILES = ("calibration", "scoring", "texts")
 
 
 def __getattr__(name: str) -> Any:
     """The twins of the other files, fetched when asked for: this file runs by itself, NumPy its only need."""
-    if name in __all__:
-        file = "scoring" if name in ("TokenLogprobs", "token_logprobs") else "calibration"
-        return getattr(importlib.import_module(f"fastlogits._reference_{file}"), name)
+    for file in _FILES if name in __all__ else ():
+        module = importlib.import_module(f"fastlogits._reference_{file}")
+        if hasattr(module, name):
+            return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

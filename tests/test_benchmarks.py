@@ -18,7 +18,14 @@ from measure import BEST, KINDS, Case, cases, row, ulp
 
 JOBS = {
     job.name: job
-    for job in [*jobs.ARRAYS, *jobs.ENDS, *jobs.CALIBRATION, *jobs.SCORING, *map(jobs.sampling, jobs.SAMPLERS.values())]
+    for job in [
+        *jobs.ARRAYS,
+        *jobs.ENDS,
+        *jobs.CALIBRATION,
+        *jobs.SCORING,
+        *jobs.TEXTS,
+        *map(jobs.sampling, jobs.SAMPLERS.values()),
+    ]
 }
 # Ulp of float32: a logarithm near 0, powers of an exponential, figures counted in 2^-23, sums of several rows.
 LOOSE = {"logsumexp": 8, "eight temperatures": 12, "calibration_error": 8, "reliability_curve": 8, "brier_score": 8}
