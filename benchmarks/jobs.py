@@ -450,3 +450,49 @@ TEXTS = [
     Job("sliding_windows", lambda i: partial(fl.sliding_windows, i.x.shape[-1], 1024, stride=512),
         {"NumPy": lambda i: partial(reference.sliding_windows, i.x.shape[-1], 1024, stride=512)}, _texts_error),
 ]  # fmt: skip
+
+
+# ---- distributions side by side ------------------------------------------------------------------------------------
+
+
+def others(i: Inputs) -> Singles:
+    """Rows near those of the inputs, as a quantised model's are: [batch, vocab]."""
+    noise = np.random.default_rng(6).standard_normal(i.rows.shape, np.float32)
+    return i.rows + np.float32(0.1) * noise
+
+
+def numpy_comparison(i: Inputs, q: Singles) -> Any:
+    """KL by two matrices of log-probs."""
+    log_p, log_q = (numpy_log_softmax(x, np.empty_like(x)) for x in (i.rows, q))
+    return (np.exp(log_p) * (log_p - log_q)).sum(-1)
+
+
+def _comparison(name: str, **keywords: Any) -> Job:
+    ours, twin = getattr(fl, name), getattr(reference, name)
+
+    def error(i: Inputs) -> tuple[float, int]:
+        got, right = (f(i.rows, others(i), **keywords) for f in (ours, twin))
+        return ulp(got, right), 0
+
+    def prepared(f: Callable[..., Any]) -> Callable[[Inputs], Call]:
+        return lambda i: partial(f, i, others(i))
+
+    def call(i: Inputs, q: Singles) -> Any:
+        return ours(i.rows, q, **keywords)
+
+    return Job(name, prepared(call), {"NumPy": prepared(numpy_comparison)}, error)
+
+
+def _all_error(i: Inputs) -> tuple[float, int]:
+    """Of the Jensen-Shannon divergence; rows whose agreement differs."""
+    found, right = (f(i.rows, others(i), top_n=5) for f in (partial(fl.compare_distributions, js=True),
+                                                           reference.compare_distributions))  # fmt: skip
+    return ulp(found.js, right.js), int(np.count_nonzero(found.agreement != np.float32(right.agreement)))
+
+
+COMPARISONS = [
+    *map(_comparison, ("kl_divergence", "js_divergence", "total_variation", "cross_entropy")),
+    _comparison("top_n_agreement", top_n=10),
+    Job("compare_distributions", lambda i: partial(fl.compare_distributions, i.rows, others(i), js=True, top_n=5),
+        {"NumPy": lambda i: partial(numpy_comparison, i, others(i))}, _all_error),
+]  # fmt: skip

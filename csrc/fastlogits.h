@@ -138,6 +138,23 @@ typedef struct {
 /* Returns FL_OK or FL_NO_MEMORY. */
 int fl_score(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_scores *o, int64_t begin, int64_t end);
 
+/* ---- two rows compared -------------------------------------------------------------------------- */
+
+enum { FL_KL, FL_REVERSE_KL, FL_JS, FL_TOTAL_VARIATION, FL_CROSS_ENTROPY, FL_MEASURES };
+
+/* Measures of p = softmax(a / T) beside q = softmax(b / T), row by row; a pointer that is NULL is not wanted. p counts as
+ * 0 where exp(log p) is 0 in double; such a token adds nothing to p log(p / q), and any other one with b = -inf makes it
+ * infinite. Rows that fail hold NaN. */
+typedef struct {
+    fl_per_row temperature;
+    double beta;                   /* of FL_JS: m = beta p + (1 - beta) q, beta KL(p, m) + (1 - beta) KL(q, m) */
+    double *measures[FL_MEASURES]; /* one value per row */
+    int32_t *status_a, *status_b;  /* fl_status of the rows */
+} fl_comparison;
+/* Rows of one shape, of any types; two scratches. Returns FL_OK or FL_NO_MEMORY. */
+int fl_compare(const fl_kernels *k, fl_scratch *const *s, const fl_rows *a, const fl_rows *b, const fl_comparison *c,
+               int64_t begin, int64_t end);
+
 /* ---- exact sums --------------------------------------------------------------------------------- */
 
 enum { FL_EXACT_LIMBS = 68 };

@@ -8,6 +8,15 @@
 
 enum { FL_LANES = 16, FL_BLOCK = 256 };
 
+/* log2(e), and ln 2 in the splits in use: nearest and rest, a short first part, two short parts. */
+#define FL_LOG2E 0x1.71547652b82fep+0
+#define FL_LN2 0x1.62e42fefa39efp-1
+#define FL_LN2_REST 0x1.abc9e3b39803fp-56
+#define FL_LN2_HI 0x1.62e42fefa0000p-1 /* N FL_LN2_HI is exact for |N| < 2^16 */
+#define FL_LN2_LO 0x1.cf79abc9e3b3ap-40
+#define FL_LN2_FIRST 0x1.62e42fe000000p-1 /* n times either of these two is exact for |n| < 2^22 */
+#define FL_LN2_SECOND 0x1.f473de0000000p-30
+
 /* exp(x / T) 2^-N by x itself: n = round(16 x log2(e) / T), r = x - n (T ln2 / 16), 2^(n / 16) from a table times
  * 1 + r c1 + r^2 c2 + r^3 c3 with ck = 1 / (k! T^k). Results of x < least are exactly 0. */
 typedef struct {
@@ -37,6 +46,34 @@ typedef struct {
     int32_t power; /* 1 or 4 */
     int32_t count; /* 1 to FL_TEMPERATURES */
 } fl_temperatures_args;
+
+/* Two rows a and b: d = (a - b) inverse - shift, and e = exp(a / T) 2^-Np, exp(b / T) 2^-Nq. */
+typedef struct {
+    fl_exp_args p, q;
+    float inverse, shift;
+    float scale;  /* exp(shift) 2^(Nq - Np): times the e of b it is that of a times exp(-d) */
+    int32_t near; /* b is like a: sums of g(d) */
+    int32_t both; /* the sums of the reverse direction as well */
+    int32_t guarded;
+} fl_divergence_args;
+
+typedef struct {
+    double p, q; /* masses of both rows; q only unless near */
+    double d,
+        reverse; /* sums of e_a (a - b) and e_b (a - b); of e_a g(d) and e_a exp(-d) g(-d) if near, where g(d) = exp(-d) - 1 + d */
+    double first;                     /* sum of e_a d if near */
+    float top_p, top_q, above, below; /* largest values, largest and least d */
+} fl_divergence;
+
+/* Two double rows a and b with p = softmax(a / T), q = softmax(b / T) and d = ln(p / q) = (a - b) / T - shift. Sums come in
+ * units of 2^-512. */
+typedef struct {
+    double top_p, top_q;   /* largest values */
+    double tail_p, tail_q; /* ln sum exp((x - top) / T) */
+    double inverse;        /* 1 / T */
+    double shift, beta;
+    int64_t at; /* id of the largest value of a */
+} fl_compare64_args;
 
 /* The next larger float of a finite one. */
 static inline float fl_float_after(float a) {

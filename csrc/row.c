@@ -66,7 +66,7 @@ double fl_row_value(const fl_row *row, int64_t id) {
 int fl_row_widen(fl_scratch *s, const fl_kernels *k, fl_row *row) {
     double *wide = fl_buffer(s, FL_BUF_WIDE, (size_t)row->n * sizeof(double));
     if (!wide) return -1;
-    for (int64_t i = 0; i < row->n; i++) wide[i] = fl_row_value(row, i);
+    k->row_widen[row->dtype](row->x, row->n, wide);
     return with_image(s, k, row, wide);
 }
 

@@ -25,6 +25,16 @@ from fastlogits.calibration import (
     reliability_curve,
 )
 from fastlogits.classifier import LabelClassifier
+from fastlogits.comparison import (
+    Comparison,
+    ComparisonTotals,
+    compare_distributions,
+    cross_entropy,
+    js_divergence,
+    kl_divergence,
+    top_n_agreement,
+    total_variation,
+)
 from fastlogits.completions import (
     CompletionPrefixes,
     CompletionScores,
@@ -44,6 +54,8 @@ except PackageNotFoundError:  # a source tree that was built but not installed
 
 __all__ = [
     "Candidates",
+    "Comparison",
+    "ComparisonTotals",
     "CompletionPrefixes",
     "CompletionScores",
     "Explanation",
@@ -63,11 +75,15 @@ __all__ = [
     "brier_score",
     "calibration_error",
     "candidates",
+    "compare_distributions",
     "completion_prefixes",
     "cpu",
+    "cross_entropy",
     "filter_logits",
     "fit_scaling",
     "fit_temperature",
+    "js_divergence",
+    "kl_divergence",
     "label_logprobs",
     "log_softmax",
     "logsumexp",
@@ -84,4 +100,6 @@ __all__ = [
     "steps",
     "token_logprobs",
     "top_k",
+    "top_n_agreement",
+    "total_variation",
 ]

@@ -96,6 +96,18 @@ cdef extern from "fastlogits.h" nogil:
         int32_t *status
 
     int fl_score(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_scores *o, int64_t begin, int64_t end)
+
+    enum: FL_KL, FL_REVERSE_KL, FL_JS, FL_TOTAL_VARIATION, FL_CROSS_ENTROPY, FL_MEASURES
+
+    ctypedef struct fl_comparison:
+        fl_per_row temperature
+        double beta
+        double *measures[5]
+        int32_t *status_a
+        int32_t *status_b
+
+    int fl_compare(const fl_kernels *k, fl_scratch *const *s, const fl_rows *a, const fl_rows *b,
+                   const fl_comparison *c, int64_t begin, int64_t end)
     enum: FL_EXACT_LIMBS
 
     double fl_exact_add(const double *v, int64_t n, int64_t *limbs)

@@ -91,6 +91,26 @@ class TemperaturesTask:
     ) -> None: ...
     def run(self, begin: int, end: int) -> None: ...
 
+class ComparisonTask:
+    @property
+    def status_a(self) -> NDArray[np.int32]: ...
+    @property
+    def status_b(self) -> NDArray[np.int32]: ...
+    def __init__(
+        self,
+        a: NDArray[Any],
+        b: NDArray[Any],
+        temperature: NDArray[np.float64],
+        beta: float,
+        *,
+        kl: NDArray[np.float64] | None = None,
+        reverse_kl: NDArray[np.float64] | None = None,
+        js: NDArray[np.float64] | None = None,
+        total_variation: NDArray[np.float64] | None = None,
+        cross_entropy: NDArray[np.float64] | None = None,
+    ) -> None: ...
+    def run(self, begin: int, end: int) -> None: ...
+
 class Plan:
     @property
     def steps(self) -> tuple[Any, ...]: ...

@@ -38,20 +38,29 @@ if TYPE_CHECKING:
         reliability_curve,
         score_completions,
     )
+    from fastlogits._reference_comparison import (
+        Comparison,
+        compare_distributions,
+        cross_entropy,
+        js_divergence,
+        kl_divergence,
+        top_n_agreement,
+        total_variation,
+    )
     from fastlogits._reference_scoring import TokenLogprobs, token_logprobs
     from fastlogits._reference_texts import TextScore, perplexity, score_text, sliding_windows
 
 __all__ = [
-    "Candidates", "CompletionScores", "ReliabilityCurve", "Row", "SampleResult", "Scaling", "TemperatureFit",
-    "TextScore", "TokenLogprobs", "TopK",
-    "argmax", "brier_score", "calibration_error", "candidates", "completion_prefixes", "filter_logits", "fit_scaling",
-    "fit_temperature", "keyword_plan", "label_logprobs", "log_softmax", "logsumexp", "negative_log_likelihood",
-    "perplexity", "probs", "process", "reliability_curve", "sample", "score_completions", "score_text",
-    "sliding_windows", "softmax", "steps", "token_logprobs", "top_k", "uniform",
+    "Candidates", "Comparison", "CompletionScores", "ReliabilityCurve", "Row", "SampleResult", "Scaling",
+    "TemperatureFit", "TextScore", "TokenLogprobs", "TopK", "argmax", "brier_score", "calibration_error", "candidates",
+    "compare_distributions", "completion_prefixes", "cross_entropy", "filter_logits", "fit_scaling", "fit_temperature",
+    "js_divergence", "keyword_plan", "kl_divergence", "label_logprobs", "log_softmax", "logsumexp",
+    "negative_log_likelihood", "perplexity", "probs", "process", "reliability_curve", "sample", "score_completions",
+    "score_text", "sliding_windows", "softmax", "steps", "token_logprobs", "top_k", "top_n_agreement",
+    "total_variation", "uniform",
 ]  # fmt: skip
 
-
-_FILES = ("calibration", "scoring", "texts")
+_FILES = ("calibration", "comparison", "scoring", "texts")
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 #include "scan_tpl.h"
 #include "sumexp_tpl.h"
 #include "temperatures_tpl.h"
+#include "divergence_tpl.h"
 #include "collect_tpl.h"
 #include "finish_tpl.h"
 #undef FL_TYPE

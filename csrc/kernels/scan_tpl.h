@@ -97,3 +97,11 @@ static int64_t FL_X(row_count)(const void *x, int64_t n, const uint16_t *live, f
     }
     return count;
 }
+
+static void FL_X(row_widen)(const void *x, int64_t n, double *wide) {
+    for (int64_t at = 0; at < n; at += FL_LANES) {
+        float v[FL_LANES];
+        vf_store_f32(v, FL_X(vector_at)(x, n, at / FL_LANES, 0));
+        for (int64_t l = 0; l < FL_LANES && at + l < n; l++) wide[at + l] = (double)v[l];
+    }
+}

@@ -11,6 +11,7 @@
 #include "exp_tpl.h"
 #include "groups_tpl.h"
 #include "double_tpl.h"
+#include "compare_tpl.h"
 
 #define FL_TYPE f32
 #define FL_SIZE 4

@@ -133,6 +133,11 @@ FL_INLINE __m256 vec_scale8(__m256 y, __m256 t) {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), s));
 }
 FL_INLINE vf vf_scale_by_bits(vm m, vf y, vf t) { return vf_keep(m, (vf){vec_scale8(y.a, t.a), vec_scale8(y.b, t.b)}); }
+FL_INLINE __m256 vec_raise8(__m256 y, __m256 t) {
+    __m256i s = _mm256_slli_epi32(_mm256_castps_si256(t), 19);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), s));
+}
+FL_INLINE vf vf_raise_by_bits(vf y, vf t) { return (vf){vec_raise8(y.a, t.a), vec_raise8(y.b, t.b)}; }
 
 FL_INLINE vd vd_zero(void) {
     __m256d z = _mm256_setzero_pd();

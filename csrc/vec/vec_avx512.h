@@ -107,6 +107,13 @@ FL_INLINE vf vf_scale_by_bits(vm m, vf y, vf t) {
     return _mm512_castsi512_ps(_mm512_maskz_add_epi32(m, _mm512_castps_si512(y), s));
 }
 
+/* y with the low 13 bits of t added to its bits from the 20th on: y 2^(t / 16) where y is 2^(j / 16) less those bits of
+ * j = t mod 16. */
+FL_INLINE vf vf_raise_by_bits(vf y, vf t) {
+    __m512i s = _mm512_slli_epi32(_mm512_castps_si512(t), 19);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(y), s));
+}
+
 FL_INLINE vd vd_zero(void) { return (vd){_mm512_setzero_pd(), _mm512_setzero_pd()}; }
 FL_INLINE vd vd_add_f(vd a, vf b) {
     a.lo = _mm512_add_pd(a.lo, _mm512_cvtps_pd(_mm512_castps512_ps256(b)));

@@ -171,6 +171,11 @@ FL_INLINE vf vf_scale_by_bits(vm m, vf y, vf t) {
              y.q[i] = vreinterpretq_f32_u32(vandq_u32(m.q[i], vaddq_u32(vreinterpretq_u32_f32(y.q[i]), s))));
     return y;
 }
+FL_INLINE vf vf_raise_by_bits(vf y, vf t) {
+    FL_QUADS(uint32x4_t s = vshlq_n_u32(vreinterpretq_u32_f32(t.q[i]), 19);
+             y.q[i] = vreinterpretq_f32_u32(vaddq_u32(vreinterpretq_u32_f32(y.q[i]), s)));
+    return y;
+}
 FL_INLINE vd vd_zero(void) {
     float64x2_t z = vdupq_n_f64(0);
     return (vd){{z, z, z, z, z, z, z, z}};

@@ -155,6 +155,10 @@ FL_INLINE vf vf_scale_by_bits(vm m, vf y, vf t) {
     FL_LANES_DO(y.at[i] = fl_float((fl_bits(y.at[i]) + (fl_bits(t.at[i]) >> 4 << 23)) & m.at[i]));
     return y;
 }
+FL_INLINE vf vf_raise_by_bits(vf y, vf t) {
+    FL_LANES_DO(y.at[i] = fl_float(fl_bits(y.at[i]) + (fl_bits(t.at[i]) << 19)));
+    return y;
+}
 FL_INLINE vd vd_zero(void) {
     vd r;
     FL_LANES_DO(r.at[i] = 0);
