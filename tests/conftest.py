@@ -7,9 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import rows
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from fastlogits import _core
+
+# A run finds the same examples each time; `--hypothesis-profile=search` looks for new ones.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile("reproducible")
 
 
 @pytest.fixture(params=_core.isas())

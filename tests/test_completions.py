@@ -111,7 +111,7 @@ def test_banned_token() -> None:
     assert scores.calibrated.tolist() == [-np.inf, 0.0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_completions(data: st.DataObject) -> None:
     tokens = st.lists(st.integers(0, 3), min_size=1, max_size=5)

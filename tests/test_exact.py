@@ -12,7 +12,7 @@ from operator import add
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlogits import _core
@@ -22,7 +22,6 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 LARGEST, LEAST = 1.7976931348623157e308, 5e-324
 
 
-@settings(deadline=None)
 @given(st.lists(FINITE, max_size=60), st.randoms(use_true_random=False))
 def test_fsum(values: list[float], order: random.Random) -> None:
     """To the bit, for any chunking and order of merging."""
@@ -40,7 +39,6 @@ def test_fsum(values: list[float], order: random.Random) -> None:
     assert reduce(add, parts, ExactSum()) == whole
 
 
-@settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=20), st.integers(1, 10**6))
 def test_mean_is_rounded_once(values: list[float], count: int) -> None:
     exact = sum(map(Fraction, values)) / count

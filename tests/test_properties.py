@@ -15,7 +15,7 @@ from fastlogits import reference, steps
 
 Array = np.ndarray[Any, Any]
 INF = np.inf
-QUICK = settings(max_examples=60, deadline=None)
+QUICK = settings(max_examples=60)
 
 DTYPES = st.sampled_from([np.float32, np.float64, np.float16])
 

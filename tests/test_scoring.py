@@ -228,7 +228,7 @@ def test_refusals(wanted: dict[str, Any], error: type[Exception], words: str) ->
         fl.token_logprobs(call.pop("logits"), call.pop("targets"), **call)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 700), st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([1, 4, 1000]))
 def test_ties(n: int, seed: int, top_n: int, levels: int) -> None:
     """Few distinct values: ids, ranks and their order are exact."""
@@ -240,7 +240,8 @@ def test_ties(n: int, seed: int, top_n: int, levels: int) -> None:
     found, right = (f(x, targets, top_n=top_n, rank=True) for f in (fl.token_logprobs, reference.token_logprobs))
     for name in ("ranks", "top_ids", "argmax", "greedy"):
         np.testing.assert_array_equal(getattr(found, name), getattr(right, name), name)
-    np.testing.assert_allclose(found.top_logprobs, right.top_logprobs, rtol=1e-6)
+    # A log-prob next to 0 is the small difference of two large numbers: float32 has no value below 1.4e-45.
+    np.testing.assert_allclose(found.top_logprobs, right.top_logprobs, rtol=1e-6, atol=1.5e-45)
 
 
 # ---- chunks, memory, real data --------------------------------------------------------------------------------------
@@ -328,7 +329,7 @@ def test_real_text() -> None:
     agree(fl.token_logprobs(x[some], targets[some], **ALL, candidates=[1]), agree_twin, "float32")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 600), st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.5, 1.0, 3.0]), st.floats(0, 30))
 def test_figures_of_any_row(n: int, seed: int, temperature: float, scale: float) -> None:
     rng = np.random.default_rng(seed)

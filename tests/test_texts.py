@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fastlogits as fl
@@ -42,7 +42,6 @@ def test_twin(dtype: str) -> None:
         assert fl.perplexity(values) == pytest.approx(reference.perplexity(values), rel=1e-15)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(0, 2**32 - 1), st.integers(1, 9), st.randoms(use_true_random=False))
 def test_equal_bits_for_any_chunks(n: int, seed: int, size: int, order: Any) -> None:
     every = tokens(n, seed)
@@ -121,7 +120,6 @@ def test_refusals(wanted: dict[str, Any], error: type[Exception], words: str) ->
         fl.score_text(**{"logprobs": [-1.0, -2.0], **wanted})
 
 
-@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(1, 60), st.data())
 def test_windows_count_each_row_once(rows: int, length: int, data: st.DataObject) -> None:
     stride = data.draw(st.one_of(st.none(), st.integers(1, length)))
