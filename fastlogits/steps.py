@@ -261,7 +261,9 @@ class TopK(Step):
 class TopP(Step):
     """Keeps the smallest set of likeliest tokens whose probability reaches p (nucleus sampling).
 
-    The sum runs in double over the sorted survivors, renormalised; the token that reaches p is kept.
+    The sum runs in double over the sorted survivors, renormalised; the token that reaches p is kept. Its terms are
+    exponentials of float32 accuracy: where a prefix holds p to within 1e-7, the cut may fall on either side of the
+    exact one, on every machine the same. float64 rows are cut by double exponentials.
 
     Parameters
     ----------
