@@ -31,7 +31,12 @@ def first_bytes(path: str) -> bytes:
         raise UserError(f"{path}: {error.strerror}") from None
 
 
-def read_array(path: str, key: str | None, wanted: str) -> NDArray[Any]:
+def is_npz(path: str) -> bool:
+    """Whether a file is a .npz."""
+    return first_bytes(path).startswith(NPZ)
+
+
+def read_array(path: str, key: str | None, wanted: str, hint: str = "choose with --key") -> NDArray[Any]:
     """The array of a .npy, mapped, or the one named `key` of a .npz: else `wanted`, else the only one there is."""
     magic = first_bytes(path)
     if not magic.startswith((NPY, *NPZ)):
@@ -43,7 +48,7 @@ def read_array(path: str, key: str | None, wanted: str) -> NDArray[Any]:
             mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
             return mapped
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            member: NDArray[Any] = archive[chosen_name(path, archive.files, key, wanted)]
+            member: NDArray[Any] = archive[chosen_name(path, archive.files, key, wanted, hint)]
             return member
     except MemoryError:
         raise UserError(f"{path}: the array does not fit into memory") from None
@@ -53,31 +58,48 @@ def read_array(path: str, key: str | None, wanted: str) -> NDArray[Any]:
         raise UserError(f"{path}: damaged or incomplete: {error}") from None
 
 
-def chosen_name(path: str, names: list[str], key: str | None, wanted: str) -> str:
+def chosen_name(path: str, names: list[str], key: str | None, wanted: str, hint: str) -> str:
     """Which array of a .npz to read."""
     if key is None:
         key = wanted if wanted in names or len(names) != 1 else names[0]
     if key not in names:
-        raise UserError(f"{path}: no array {key!r}; it holds {', '.join(names) or 'no array'} (choose with --key)")
+        raise UserError(f"{path}: no array {key!r}; it holds {', '.join(names) or 'no array'} ({hint})")
     return key
 
 
 def read_rows(path: str, key: str | None) -> NDArray[Any]:
-    """The logits of a file as [rows, V], leading axes flattened in C order; one row if it holds [V].
+    """The logits of a file as [rows, V], leading axes flattened in C order; one row if it holds [V]."""
+    array = read_logits(path, key)
+    return array.reshape(-1, array.shape[-1])
+
+
+def read_logits(path: str, key: str | None, hint: str = "choose with --key") -> NDArray[Any]:
+    """The logits of a file, [V] or [..., V].
 
     Raises
     ------
     UserError
         What cannot be read as numbers in rows, with the reason.
     """
-    array = read_array(path, key, "logits")
+    array = read_array(path, key, "logits", hint)
     if array.dtype == np.dtype("V2"):
         raise UserError(f"{path}: two-byte records without a type (bfloat16 saved by NumPy?); save it as float32")
     if array.dtype.kind not in "fiu":
         raise UserError(f"{path}: logits must be floating or integer numbers, got dtype {array.dtype}")
     if array.ndim == 0 or array.shape[-1] == 0:
         raise UserError(f"{path}: logits must have shape [V] or [..., V] with V >= 1, got {list(array.shape)}")
-    return array.reshape(-1, array.shape[-1])
+    return array
+
+
+def read_ids(path: str, key: str | None, hint: str) -> NDArray[Any]:
+    """The targets of a .npy or .npz, or token ids in a text file, separated by commas or spaces or as a JSON list."""
+    if first_bytes(path).startswith((NPY, *NPZ)):
+        return read_array(path, key, "targets", hint)
+    found = read_contexts(path)
+    try:
+        return np.array(found.lists if found.per_row else found.lists[0], np.int64)
+    except (ValueError, OverflowError):
+        raise UserError(f"{path}: must hold token ids of 64 bits, as many for each row") from None
 
 
 def chosen_rows(text: str | None, rows: int, path: str) -> range:

@@ -89,6 +89,47 @@ def add_steering(command: argparse.ArgumentParser) -> None:
     group.add_argument("--prompt-length", type=int, default=0, metavar="N", help="context tokens that are the prompt")
 
 
+def add_run(command: argparse.ArgumentParser) -> None:
+    """The options of long work: bad rows, chunks, where results go, and the state to go on from."""
+    group = command.add_argument_group("run")
+    group.add_argument(
+        "--nan", choices=("raise", "skip"), default="raise",
+        help="a row with NaN, +inf or no finite logit ends the run (default), or is counted and left out",
+    )  # fmt: skip
+    group.add_argument("--chunk", type=int, metavar="ROWS", help="rows read at a time (default: 64 MiB of logits)")
+    group.add_argument(
+        "--json", nargs="?", const="-", metavar="OUT", help="JSON instead of the table: into OUT, or printed without it"
+    )
+    group.add_argument(
+        "--resume", metavar="STATE", help="keep what is done in this file, and go on from it after an interruption"
+    )
+
+
+def add_targets(command: argparse.ArgumentParser) -> None:
+    """The options that name logits and their targets."""
+    command.add_argument("logits", metavar="LOGITS", help=".npy (mapped), .npz or FILE.npz:NAME with [V] or [..., V]")
+    command.add_argument(
+        "--targets", required=True, metavar="FILE|NAME",
+        help="true tokens, one per row: .npy, .npz, FILE.npz:NAME, a text file of ids, or an array beside the logits",
+    )  # fmt: skip
+    command.add_argument(
+        "--ignore-index", type=int, default=-100, metavar="ID", help="rows with this target are left out (default -100)"
+    )
+
+
+def add_long(commands: argparse._SubParsersAction[Parser]) -> None:
+    """The commands that read whole files of logits."""
+    score = commands.add_parser("score", help="perplexity, accuracy, ranks and entropies of a text against your logits")
+    add_targets(score)
+    score.add_argument("--temperature", type=float, default=1.0, metavar="T", help="> 0 (default 1)")
+    score.add_argument("--top-n", type=int, default=0, metavar="N", help="accuracy within the N likeliest; CSV: the N")
+    score.add_argument("--text", metavar="FILE", help="the text in UTF-8, for figures per word and byte")
+    score.add_argument("--words", type=int, metavar="N", help="its length in words, in place of --text")
+    score.add_argument("--bytes", type=int, metavar="N", help="its length in bytes, in place of --text")
+    score.add_argument("--csv", metavar="OUT", help="a line per row: log-prob, rank, greedy, entropies, margin, top N")
+    add_run(score)
+
+
 def parser() -> Parser:
     """The whole command line."""
     import fastlogits
@@ -112,6 +153,8 @@ def parser() -> Parser:
     add_rows(explain)
     add_steering(explain)
     add_json(explain)
+
+    add_long(commands)
 
     add_json(commands.add_parser("info", help="version, instruction sets, CPU and threads"))
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fastlogits.cli.state import replace
+
 
 def plain(value: Any) -> Any:
     """`value` in JSON's own types: dataclasses and named tuples as objects, a number that is not finite as null."""
@@ -27,6 +29,19 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
+def json_text(value: Any) -> str:
+    """`value` as indented JSON in ASCII, valid in any encoding."""
+    return json.dumps(plain(value), indent=2, allow_nan=False)
+
+
 def print_json(value: Any) -> None:
-    """Print `value` as indented JSON in ASCII, valid in any encoding."""
-    print(json.dumps(plain(value), indent=2, allow_nan=False))
+    """Print `value` as JSON."""
+    print(json_text(value))
+
+
+def put_json(value: Any, place: str) -> None:
+    """Print `value` as JSON where `place` is "-", else write it into that file."""
+    if place == "-":
+        print_json(value)
+    else:
+        replace(place, (json_text(value) + "\n").encode())

@@ -1,0 +1,239 @@
+"""``fastlogits score``: the tokens of a text against a model's logits, chunk by chunk, resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fastlogits
+from fastlogits._errors import Status
+from fastlogits._exact import ExactSum
+from fastlogits.cli import UserError, inputs, report
+from fastlogits.cli.state import Ledger, packed, unpacked
+from fastlogits.texts import TextScore
+
+if TYPE_CHECKING:
+    import argparse
+
+    from numpy.typing import NDArray
+
+COLUMNS = ("logprob", "rank", "greedy", "argmax", "entropy", "varentropy", "margin")
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Exact totals of the rows so far; merged by ``+``."""
+
+    score: TextScore = dataclasses.field(default_factory=lambda: TextScore(hits=0))
+    entropy: ExactSum = dataclasses.field(default_factory=ExactSum)
+    varentropy: ExactSum = dataclasses.field(default_factory=ExactSum)
+    ranks: int = 0
+    within: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Totals) -> Totals:
+        """The totals of both."""
+        return Totals(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))
+
+    def plain(self) -> dict[str, Any]:
+        """In JSON's types."""
+        sums = {name: packed(total) for name, total in self._sums().items()}
+        counts = {"tokens": self.score.tokens, "hits": self.score.hits}
+        return sums | counts | {"ranks": self.ranks, "within": self.within, "skipped": self.skipped}
+
+    def _sums(self) -> dict[str, ExactSum]:
+        return {"logprob": self.score.total, "entropy": self.entropy, "varentropy": self.varentropy}
+
+    @classmethod
+    def of(cls, value: dict[str, Any] | None) -> Totals:
+        """What `plain` gave; nothing yet if there is none."""
+        if value is None:
+            return cls()
+        score = TextScore(unpacked(value["logprob"]), value["tokens"], value["hits"])
+        sums = unpacked(value["entropy"]), unpacked(value["varentropy"])
+        return cls(score, *sums, value["ranks"], value["within"], value["skipped"])
+
+
+@dataclass(frozen=True)
+class Score:
+    """The report; natural logarithms, entropy in nats; what was not asked for or cannot be told is None."""
+
+    logits: str
+    targets: str
+    vocab: int
+    temperature: float
+    rows: int
+    tokens: int
+    ignored: int
+    skipped: int
+    loglikelihood: float
+    negative_log_likelihood: float
+    perplexity: float
+    bits_per_token: float
+    accuracy: float
+    is_greedy: bool
+    mean_rank: float
+    top_n: int | None
+    top_n_accuracy: float | None
+    mean_entropy: float
+    mean_varentropy: float
+    words: int | None
+    bytes: int | None
+    word_perplexity: float | None
+    byte_perplexity: float | None
+    bits_per_byte: float | None
+
+
+class Scoring:
+    """The work on one chunk after the other."""
+
+    def __init__(self, options: argparse.Namespace, scored: inputs.Scored) -> None:
+        self.options, self.scored = options, scored
+        self.top_n = min(options.top_n, scored.rows.shape[1])
+        self.totals = Totals()
+
+    def part(self, begin: int, end: int) -> tuple[dict[str, Any], bytes]:
+        """All totals with rows `begin` to `end`, and their lines of the CSV."""
+        x, ids = self.scored.rows[begin:end], self.scored.ids[begin:end]
+        try:
+            found, status = self.ask(x, ids, "status")
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{self.scored.logits.shown}: {error}") from None
+        bad = np.flatnonzero(status)
+        if bad.size and self.options.nan == "raise":
+            self.refuse(begin + int(bad[0]))
+        counts = (ids >= 0) & (status == 0)
+        ranks = found.ranks[counts]
+        self.totals += Totals(
+            fastlogits.score_text(found.logprobs, greedy=found.greedy, mask=counts),
+            ExactSum.of(found.entropy[counts]),
+            ExactSum.of(found.varentropy[counts]),
+            int(ranks.sum()),
+            int(np.count_nonzero(ranks <= self.top_n)),
+            bad.size,
+        )
+        return self.totals.plain(), lines(begin, ids, status, found).encode() if self.options.csv else b""
+
+    def ask(self, x: NDArray[Any], ids: NDArray[np.int64], on_error: str) -> Any:
+        """The library's answer about some rows."""
+        return fastlogits.token_logprobs(
+            x, ids, ignore_index=-1, temperature=self.options.temperature, top_n=self.top_n, rank=True, argmax=True,
+            entropy=True, varentropy=True, margin=True, on_error=on_error,
+        )  # fmt: skip
+
+    def refuse(self, row: int) -> None:
+        """The error of a bad row, named by its number in the file."""
+        try:
+            self.ask(self.scored.rows[row], self.scored.ids[row], "raise")
+        except ValueError as error:
+            told = f"{self.scored.logits.shown}: row {row}: {error} (--nan skip leaves such rows out)"
+            raise UserError(told) from None
+
+
+def header(top_n: int) -> str:
+    """The first line of the CSV."""
+    tops = [f"top_{k}_{what}" for k in range(1, top_n + 1) for what in ("id", "logprob")]
+    return ",".join(["row", "target", "status", *COLUMNS, *tops]) + "\r\n"
+
+
+def lines(first: int, ids: NDArray[np.int64], status: NDArray[np.int32], found: Any) -> str:
+    """A line of the CSV per row; an ignored or bad row has no figures."""
+    words = np.where(ids < 0, "ignored", [Status(code).name.lower() for code in status.tolist()]).tolist()
+    figures = (found.logprobs, found.ranks, found.greedy.astype(int), found.argmax, found.entropy, found.varentropy)
+    columns = [texts(each) for each in (*figures, found.margin)]
+    for k in range(0 if found.top_ids is None else found.top_ids.shape[1]):
+        columns += [texts(found.top_ids[:, k]), texts(found.top_logprobs[:, k])]
+    told = []
+    for row, (target, word, *values) in enumerate(zip(texts(ids), words, *columns, strict=True), start=first):
+        empty = word != "ok"
+        cells = [""] * len(values) if empty else values
+        told.append(",".join([str(row), "" if word == "ignored" else target, word, *cells]) + "\r\n")
+    return "".join(told)
+
+
+def texts(values: NDArray[Any]) -> list[str]:
+    """Each number with as few digits as tell it from its neighbours in its own type."""
+    return [str(value) for value in (values if values.dtype.kind == "f" else values.tolist())]
+
+
+def length_of(options: argparse.Namespace) -> tuple[int | None, int | None]:
+    """Words and bytes of the text."""
+    if options.text is not None:
+        if options.words is not None or options.bytes is not None:
+            raise UserError("--text holds the words and bytes already: leave --words and --bytes out")
+        try:
+            text = Path(options.text).read_bytes()
+            return len(re.split(r"\s+", text.decode())), len(text)
+        except UnicodeDecodeError:
+            raise UserError(f"{options.text}: not a text in UTF-8") from None
+        except OSError as error:
+            raise UserError(f"{options.text}: {error.strerror}") from None
+    for name in ("words", "bytes"):
+        count = getattr(options, name)
+        if count is not None and count < 1:
+            raise UserError(f"--{name} must be >= 1, got {count}")
+    return options.words, options.bytes
+
+
+def collect(options: argparse.Namespace) -> Score:
+    """Score all rows, from where the state file says if there is one."""
+    if options.top_n < 0:
+        raise UserError(f"--top-n must be >= 0, got {options.top_n}")
+    words, size = length_of(options)
+    scored = inputs.read_scored(options)
+    inputs.check_outputs(options, scored.logits, scored.targets)
+    steps = inputs.chunk_rows(options, scored.rows)
+    work = Scoring(options, scored)
+    csv = inputs.absolute(options.csv)
+    chosen = {"ignore_index": options.ignore_index, "temperature": options.temperature, "top_n": work.top_n, "csv": csv}
+    identity = {"command": "score", **scored.identity(), "options": chosen}
+    with Ledger(options.resume, identity, csv, header(work.top_n).encode()) as ledger:
+        work.totals = ledger.restore(Totals.of)
+        if work.totals.skipped and options.nan == "raise":
+            raise UserError(f"{options.resume}: {work.totals.skipped} bad rows were left out so far: give --nan skip")
+        ledger.run("scoring", len(scored.rows), steps, work.part)
+    return told(options, scored, work, words, size)
+
+
+def told(
+    options: argparse.Namespace, scored: inputs.Scored, work: Scoring, words: int | None, size: int | None
+) -> Score:
+    """The figures of the totals."""
+    totals, tokens = work.totals, work.totals.score.tokens
+    if not tokens:
+        raise UserError(f"{scored.logits.shown}: no row is left: {totals.skipped} are bad, {scored.ignored} ignored")
+    whole = TextScore(totals.score.total, tokens, totals.score.hits, words, size)
+    top = work.top_n or None
+    return Score(
+        scored.logits.shown, scored.targets.shown, scored.rows.shape[1], options.temperature, len(scored.rows), tokens,
+        scored.ignored, totals.skipped, whole.loglikelihood, 0.0 - whole.total.over(tokens), whole.perplexity,
+        whole.bits_per_token, whole.accuracy, whole.is_greedy, totals.ranks / tokens, top,
+        totals.within / tokens if top else None, totals.entropy.over(tokens), totals.varentropy.over(tokens), words,
+        size, whole.word_perplexity if words else None, whole.byte_perplexity if size else None,
+        whole.bits_per_byte if size else None,
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print or write the figures."""
+    if options.json:
+        report.put_json(collect(options), options.json)
+        return
+    from fastlogits.cli import screen
+
+    view = screen.Screen()  # before the work: an error about rich must not come behind it
+    found = collect(options)
+    left_out = f", {found.ignored:,} ignored, {found.skipped:,} bad" if found.ignored or found.skipped else ""
+    heading = f"{found.logits} against {found.targets}, T {found.temperature:g}"
+    view.print(f"{heading}: {found.tokens:,} tokens{left_out}, {found.vocab:,} logits each.")
+    view.print()
+    table = view.table(["figure", "value"])
+    for name, value in dataclasses.asdict(found).items():
+        if isinstance(value, float) and name != "temperature":
+            table.add_row(name.replace("_n_", f"-{found.top_n} ").replace("_", " "), f"{value:,.6g}")
+    view.print(table)

@@ -1,0 +1,179 @@
+"""What a long run has done so far, kept in a file so that it goes on after an interruption with nothing lost.
+
+The state is a JSON file, replaced as a whole after every chunk. A run may also append to one output file (a CSV); the
+state records its length, and whatever lies behind that length was written by a chunk that did not finish and is cut
+off. As totals are exact, the result has the same bits wherever the run was interrupted and whatever the chunks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
+
+import fastlogits
+from fastlogits._exact import ExactSum
+from fastlogits.cli import UserError, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+Read = TypeVar("Read")
+FORMAT = "fastlogits state 1"
+
+
+class Ledger:
+    """Rows done, totals and the length of the output; on disk too where `path` names a state file.
+
+    Parameters
+    ----------
+    path : str or None
+        The state file; one that is there is continued.
+    identity : dict
+        Inputs and options in JSON's types: what the totals depend on.
+    output : str or None
+        The file to append to.
+    header : bytes
+        What a new output begins with.
+
+    Raises
+    ------
+    UserError
+        A state of another run or no state at all, an output shorter than the state tells, a file that cannot be opened.
+    """
+
+    def __init__(
+        self, path: str | None, identity: dict[str, Any], output: str | None = None, header: bytes = b""
+    ) -> None:
+        self.path, self.identity = path, {"version": fastlogits.__version__, **identity}
+        self.done, self.totals, self.length = 0, None, 0
+        known = path is not None and os.path.exists(path) and self._load(path)
+        self.file = None if output is None else _opened(output, self.length if known else None)
+        if not known:
+            self._append(header)
+
+    def __enter__(self) -> Self:
+        """The ledger."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the output."""
+        if self.file:
+            self.file.close()
+
+    def restore(self, read: Callable[[Any], Read]) -> Read:
+        """The totals so far, through the function that reads them."""
+        try:
+            return read(self.totals)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{self.path}: not a state of a fastlogits run: its totals cannot be read") from None
+
+    def advance(self, rows: int, totals: Any, output: bytes = b"") -> None:
+        """Further rows are done: their output first, then the state that tells of it."""
+        self._append(output)
+        self.done, self.totals = self.done + rows, totals
+        if self.path is not None:
+            if self.file:
+                self.file.flush()
+                os.fsync(self.file.fileno())
+            told = {"done": self.done, "totals": totals, "length": self.length}
+            replace(self.path, json.dumps({"format": FORMAT, "identity": self.identity, **told}).encode())
+
+    def run(
+        self, what: str, rows: int, size: int, work: Callable[[int, int], tuple[Any, bytes]], base: int = 0
+    ) -> None:
+        """Do what is left of `rows` rows, `size` at a time; `work(begin, end)` gives all totals and further output.
+
+        `base` is what was done before the first of these rows.
+        """
+        try:
+            with progress.bar(what, rows, self.done - base) as bar:
+                while self.done - base < rows:
+                    begin = self.done - base
+                    end = min(begin + size, rows)
+                    self.advance(end - begin, *work(begin, end))
+                    bar(end - begin)
+        except KeyboardInterrupt:
+            if self.path is not None:
+                told = f"interrupted behind row {self.done - base} of {rows}; the same command goes on from {self.path}"
+                print(f"fastlogits: {told}", file=sys.stderr)
+            raise
+
+    def _append(self, output: bytes) -> None:
+        """Write behind what is there."""
+        if self.file and output:
+            self.file.write(output)
+            self.length += len(output)
+
+    def _load(self, path: str) -> bool:
+        """Take over a state of the same run."""
+        try:
+            with open(path, "rb") as file:
+                found = json.load(file)
+            if found["format"] != FORMAT:
+                raise ValueError
+            identity, self.done, self.totals = found["identity"], int(found["done"]), found["totals"]
+            self.length = int(found["length"])
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise UserError(f"{path}: not a state of a fastlogits run; name another file with --resume") from None
+        wrong = _difference(identity, json.loads(json.dumps(self.identity)))
+        if wrong:
+            raise UserError(f"{path}: the state of another run ({wrong}); name another file to start anew")
+        return True
+
+
+def _difference(was: Any, now: Any, name: str = "") -> str:
+    """The first thing in which two identities differ, in words; empty if there is none."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in [*now, *(key for key in was if key not in now)]:
+            found = _difference(was.get(key), now.get(key), f"{name} {key}".strip())
+            if found:
+                return found
+        return ""
+    return "" if was == now else f"{name} was {json.dumps(was)}, is {json.dumps(now)}"
+
+
+def _opened(path: str, length: int | None) -> IO[bytes]:
+    """A file to append to: a new one, or one cut to `length`."""
+    try:
+        file = open(path, "wb" if length is None else "r+b")  # noqa: SIM115 - the ledger closes it
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    length = length or 0
+    there = file.seek(0, os.SEEK_END)
+    if there < length:
+        file.close()
+        raise UserError(f"{path}: holds {there} bytes, but the state tells of {length}; delete the state to start anew")
+    file.seek(length)
+    file.truncate()
+    return file
+
+
+def replace(path: str, content: bytes) -> None:
+    """Write a file that is, at any moment, either the old one or the whole new one."""
+    unfinished = f"{path}.tmp"
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
+def packed(total: ExactSum) -> list[str]:
+    """An exact sum in JSON's types."""
+    return [hex(total.units), repr(total.others)]
+
+
+def unpacked(value: list[str]) -> ExactSum:
+    """The sum that `packed` wrote."""
+    units, others = value
+    return ExactSum(int(units, 16), float(others))
