@@ -134,3 +134,9 @@ def check_outputs(options: argparse.Namespace, *inputs: Named) -> None:
         if place in taken:
             raise UserError(f"--{option} {path}: the file is {taken[place]} of this run")
         taken[place] = f"--{option}"
+
+
+def check_skipped(options: argparse.Namespace, skipped: int) -> None:
+    """A run that left bad rows out goes on in the same manner only."""
+    if skipped and options.nan == "raise":
+        raise UserError(f"{options.resume}: {skipped} bad rows were left out so far: give --nan skip")

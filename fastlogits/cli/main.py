@@ -129,6 +129,17 @@ def add_long(commands: argparse._SubParsersAction[Parser]) -> None:
     score.add_argument("--csv", metavar="OUT", help="a line per row: log-prob, rank, greedy, entropies, margin, top N")
     add_run(score)
 
+    compare = commands.add_parser("compare", help="divergences of the distributions in two files of logits")
+    for name, letter in ("A", "p"), ("B", "q"):
+        compare.add_argument(name.lower(), metavar=name, help=f"logits of {letter}: .npy (mapped), .npz, FILE.npz:NAME")
+    compare.add_argument("--temperature", type=float, default=1.0, metavar="T", help="> 0, of both (default 1)")
+    compare.add_argument(
+        "--beta", type=float, default=0.5, metavar="B", help="weight of p in Jensen-Shannon, in (0, 1)"
+    )
+    compare.add_argument("--top-n", type=int, default=1, metavar="N", help="agreement of the N likeliest (default 1)")
+    compare.add_argument("--csv", metavar="OUT", help="a line per row: all measures")
+    add_run(compare)
+
 
 def parser() -> Parser:
     """The whole command line."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastlogits
-from fastlogits._errors import Status
 from fastlogits._exact import ExactSum
 from fastlogits.cli import UserError, inputs, report
 from fastlogits.cli.state import Ledger, packed, unpacked
+from fastlogits.cli.tables import lines, status_words, texts
 from fastlogits.texts import TextScore
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Scoring:
             int(np.count_nonzero(ranks <= self.top_n)),
             bad.size,
         )
-        return self.totals.plain(), lines(begin, ids, status, found).encode() if self.options.csv else b""
+        return self.totals.plain(), rows_told(begin, ids, status, found) if self.options.csv else b""
 
     def ask(self, x: NDArray[Any], ids: NDArray[np.int64], on_error: str) -> Any:
         """The library's answer about some rows."""
@@ -141,24 +141,14 @@ def header(top_n: int) -> str:
     return ",".join(["row", "target", "status", *COLUMNS, *tops]) + "\r\n"
 
 
-def lines(first: int, ids: NDArray[np.int64], status: NDArray[np.int32], found: Any) -> str:
-    """A line of the CSV per row; an ignored or bad row has no figures."""
-    words = np.where(ids < 0, "ignored", [Status(code).name.lower() for code in status.tolist()]).tolist()
-    figures = (found.logprobs, found.ranks, found.greedy.astype(int), found.argmax, found.entropy, found.varentropy)
-    columns = [texts(each) for each in (*figures, found.margin)]
+def rows_told(first: int, ids: NDArray[np.int64], status: NDArray[np.int32], found: Any) -> bytes:
+    """A line of the CSV per row; an ignored or bad row has no figures, an ignored one no target."""
+    words = ["ignored" if token < 0 else word for token, word in zip(ids, status_words(status), strict=True)]
+    targets = [str(token) if token >= 0 else "" for token in ids.tolist()]
+    figures = [found.logprobs, found.ranks, found.greedy, found.argmax, found.entropy, found.varentropy, found.margin]
     for k in range(0 if found.top_ids is None else found.top_ids.shape[1]):
-        columns += [texts(found.top_ids[:, k]), texts(found.top_logprobs[:, k])]
-    told = []
-    for row, (target, word, *values) in enumerate(zip(texts(ids), words, *columns, strict=True), start=first):
-        empty = word != "ok"
-        cells = [""] * len(values) if empty else values
-        told.append(",".join([str(row), "" if word == "ignored" else target, word, *cells]) + "\r\n")
-    return "".join(told)
-
-
-def texts(values: NDArray[Any]) -> list[str]:
-    """Each number with as few digits as tell it from its neighbours in its own type."""
-    return [str(value) for value in (values if values.dtype.kind == "f" else values.tolist())]
+        figures += [found.top_ids[:, k], found.top_logprobs[:, k]]
+    return lines(first, words, [targets, *map(texts, figures)], known=1)
 
 
 def length_of(options: argparse.Namespace) -> tuple[int | None, int | None]:
@@ -194,8 +184,7 @@ def collect(options: argparse.Namespace) -> Score:
     identity = {"command": "score", **scored.identity(), "options": chosen}
     with Ledger(options.resume, identity, csv, header(work.top_n).encode()) as ledger:
         work.totals = ledger.restore(Totals.of)
-        if work.totals.skipped and options.nan == "raise":
-            raise UserError(f"{options.resume}: {work.totals.skipped} bad rows were left out so far: give --nan skip")
+        inputs.check_skipped(options, work.totals.skipped)
         ledger.run("scoring", len(scored.rows), steps, work.part)
     return told(options, scored, work, words, size)
 
