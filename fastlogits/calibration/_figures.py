@@ -248,10 +248,7 @@ def brier_score(
     if from_logits:
         x, ids = _intake.logits(predictions, targets, ignore_index)
         seen = _temperatures.read("predictions", x, ids, 1.0 / t, 1, 2, threads)
-        # sum of p^2 = logsumexp at 2 / T less twice that at 1 / T, and sum (p - y)^2 = sum p^2 - p_y^2 + (1 - p_y)^2
-        squares, own = np.exp(seen.tails[:, 1] - 2 * seen.tails[:, 0]), np.exp(-seen.losses(0))
-        missing = -np.expm1(-seen.losses(0))
-        return _intake.mean(np.maximum(squares - own * own, 0.0) + missing * missing)
+        return brier_of(seen)
     if not _intake.are_classes(predictions, targets):
         p, y = _intake.confidences(predictions, targets, ignore_index)
         return _intake.mean((p.astype(np.float64) - y) ** 2)
@@ -259,6 +256,14 @@ def brier_score(
     off = p.astype(np.float64)
     off[np.arange(len(ids)), ids] -= 1
     return _intake.mean((off * off).sum(-1))
+
+
+def brier_of(seen: _temperatures.Reading) -> float:
+    """Brier score of a reading whose second inverse temperature is twice its first."""
+    # sum of p^2 = logsumexp at 2 / T less twice that at 1 / T, and sum (p - y)^2 = sum p^2 - p_y^2 + (1 - p_y)^2
+    squares, own = np.exp(seen.tails[:, 1] - 2 * seen.tails[:, 0]), np.exp(-seen.losses(0))
+    missing = -np.expm1(-seen.losses(0))
+    return _intake.mean(np.maximum(squares - own * own, 0.0) + missing * missing)
 
 
 def negative_log_likelihood(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from fastlogits import _params as params
 from fastlogits._errors import row_name
 from fastlogits.calibration import _bins, _intake
 
+# From (step, power) to the reading at the inverse temperatures (power + k) step, k = 0 ... 7.
+Reader = Callable[[float, int], _temperatures.Reading]
+BOUNDS = (0.01, 100.0)
 NODES = np.arange(_core.TEMPERATURES, dtype=np.float64)
 FIRST_STEP = 0.25  # the first read: 1/T = 0.25, 0.5 ... 2, with 1 at number 3
 AT_ONE = 3
@@ -63,15 +67,14 @@ class TemperatureFit:
 class _Search:
     """Reads of one matrix, and the range [low, high] of the inverse temperature that is left."""
 
-    def __init__(self, logits: Any, targets: Any, low: float, high: float, threads: int | None) -> None:
-        self.logits, self.targets, self.threads = logits, targets, threads
-        self.low, self.high = low, high
+    def __init__(self, reader: Reader, low: float, high: float) -> None:
+        self.reader, self.low, self.high = reader, low, high
         self.reads = 0
 
     def read(self, step: float, power: int) -> tuple[_temperatures.Reading, Any]:
         """One read at eight inverse temperatures and the mean loss at each, [8]."""
         self.reads += 1
-        seen = _temperatures.read("logits", self.logits, self.targets, step, power, _core.TEMPERATURES, self.threads)
+        seen = self.reader(step, power)
         return seen, np.array([seen.loss(k) for k in range(_core.TEMPERATURES)])
 
     def coarse(self, seen: _temperatures.Reading, losses: Any) -> float:
@@ -114,7 +117,7 @@ def fit_temperature(
     logits: Any,
     targets: Any,
     *,
-    bounds: tuple[float, float] = (0.01, 100.0),
+    bounds: tuple[float, float] = BOUNDS,
     ignore_index: int | None = None,
     threads: int | None = None,
 ) -> TemperatureFit:
@@ -169,13 +172,21 @@ def fit_temperature(
     True
     """
     x, ids = _checked(logits, targets, ignore_index)
-    low, high = _bounds(bounds)
-    search = _Search(x, ids, 1.0 / high, 1.0 / low, threads)
+
+    def reader(step: float, power: int) -> _temperatures.Reading:
+        return _temperatures.read("logits", x, ids, step, power, _core.TEMPERATURES, threads)
+
+    return fit(reader, _bounds(bounds), x.shape[:-1])
+
+
+def fit(reader: Reader, bounds: tuple[float, float], outer: tuple[int, ...]) -> TemperatureFit:
+    """`fit_temperature` on whatever ``reader`` reads; ``outer`` is the shape in which its rows are counted."""
+    search = _Search(reader, 1.0 / bounds[1], 1.0 / bounds[0])
     first, losses = search.read(FIRST_STEP, 1)
     unlikely = np.flatnonzero(np.isposinf(first.gaps))
     if unlikely.size:
         row = int(first.rows[unlikely[0]])
-        raise ValueError(f"{row_name('logits', row, x.shape[:-1])}: the target's logit must be finite, got -inf")
+        raise ValueError(f"{row_name('logits', row, outer)}: the target's logit must be finite, got -inf")
     beta, last, at_bound = search.settle(search.coarse(first, losses))
     return TemperatureFit(
         float(1.0 / beta),

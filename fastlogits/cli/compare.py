@@ -86,12 +86,8 @@ class Compared:
     top_n: int
     rows: int
     skipped: int
-    kl: Measure
-    reverse_kl: Measure
-    js: Measure
-    total_variation: Measure
-    cross_entropy: Measure
     agreement: float
+    measures: dict[str, Measure]
 
 
 class Comparing:
@@ -104,13 +100,10 @@ class Comparing:
 
     def part(self, begin: int, end: int) -> tuple[dict[str, Any], bytes]:
         """All totals with rows `begin` to `end`, and their lines of the CSV."""
-        try:
-            found, status = self.ask(slice(begin, end), "status")
-        except (ValueError, TypeError) as error:
-            raise UserError(error) from None
+        found, status = self.ask(slice(begin, end), "status")
         bad = np.flatnonzero(status)
         if bad.size and self.options.nan == "raise":
-            self.refuse(begin + int(bad[0]))
+            self.refuse(begin + int(bad[0]), int(status[bad[0]]))
         good = np.flatnonzero(status == 0)
         most = {name: largest(getattr(found, name), good, begin) for name in MEASURES if good.size}
         here = Totals(found.totals(), most, bad.size)
@@ -120,6 +113,13 @@ class Comparing:
         columns = [texts(values) for values in found]
         return self.totals.plain(), lines(begin, status_words(status), columns)
 
+    def check(self) -> None:
+        """Refuses options out of range before anything is written."""
+        try:
+            self.ask(slice(0, 0), "raise")
+        except (ValueError, TypeError) as error:
+            raise UserError(error) from None
+
     def ask(self, rows: slice | int, on_error: str) -> Any:
         """The library's answer about some rows."""
         wanted = dict.fromkeys(MEASURES, True)
@@ -128,14 +128,12 @@ class Comparing:
             temperature=self.options.temperature, on_error=on_error,
         )  # fmt: skip
 
-    def refuse(self, row: int) -> None:
-        """The error of a bad row, with its file and its number there."""
+    def refuse(self, row: int, status: int) -> None:
+        """The error of a bad row, with its file: that of q if p has none."""
         try:
             self.ask(row, "raise")
         except ValueError as error:
-            side = self.named[str(error).startswith("q_logits")]
-            words = str(error).partition(" ")[2]
-            raise UserError(f"{side.shown}: row {row} {words} (--nan skip leaves such rows out)") from None
+            inputs.refuse(self.named[str(error).startswith("q_logits")], row, status)
 
 
 def largest(values: NDArray[Any], good: NDArray[np.int64], first: int) -> Extreme:
@@ -153,6 +151,7 @@ def collect(options: argparse.Namespace) -> Compared:
         raise UserError(f"--top-n must be in [1, {p.array.shape[-1]}], got {options.top_n}")
     inputs.check_outputs(options, p, q)
     work = Comparing(options, p, q)
+    work.check()
     size = inputs.chunk_rows(options, work.sides[0])
     csv = inputs.absolute(options.csv)
     chosen = {"temperature": options.temperature, "beta": options.beta, "top_n": options.top_n, "csv": csv}
@@ -170,13 +169,13 @@ def told(options: argparse.Namespace, work: Comparing) -> Compared:
     totals, (p, q) = work.totals, work.named
     if totals is None or not totals.sums.rows:
         raise UserError(f"{p.shown}, {q.shown}: no row is left: all {len(work.sides[0])} are bad")
-    measures = [
-        Measure(totals.sums.mean(name), totals.sums.total(name), totals.most[name].value, totals.most[name].row)
-        for name in MEASURES
-    ]
+    measures = {
+        name: Measure(totals.sums.mean(name), totals.sums.total(name), most.value, most.row)
+        for name, most in ((name, totals.most[name]) for name in MEASURES)
+    }
     return Compared(
         p.shown, q.shown, p.array.shape[-1], options.temperature, options.beta, options.top_n, len(work.sides[0]),
-        totals.skipped, *measures, totals.sums.mean("agreement"),
+        totals.skipped, totals.sums.mean("agreement"), measures,
     )  # fmt: skip
 
 
@@ -194,8 +193,7 @@ def run(options: argparse.Namespace) -> None:
     view.print(f"{found.rows:,} rows{left_out}, {found.vocab:,} logits each.")
     view.print()
     table = view.table(["measure", "mean", "total", "largest", "in row"])
-    for name in MEASURES:
-        measure = getattr(found, name)
+    for name, measure in found.measures.items():
         figures = [f"{value:.6g}" for value in dataclasses.astuple(measure)[:3]]
         table.add_row(name.replace("_", " "), *figures, str(measure.largest_row))
     table.add_row(f"agreement of the top {found.top_n}", f"{found.agreement:.6g}", "", "", "")

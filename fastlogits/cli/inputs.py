@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from fastlogits import _temperatures
+from fastlogits._errors import refuse_row
 from fastlogits.cli import UserError, load
 
 if TYPE_CHECKING:
@@ -140,3 +141,11 @@ def check_skipped(options: argparse.Namespace, skipped: int) -> None:
     """A run that left bad rows out goes on in the same manner only."""
     if skipped and options.nan == "raise":
         raise UserError(f"{options.resume}: {skipped} bad rows were left out so far: give --nan skip")
+
+
+def refuse(logits: Named, row: int, status: int) -> NoReturn:
+    """Tells of a bad row, named by its number in the file."""
+    try:
+        refuse_row((), 0, status)
+    except ValueError as error:
+        raise UserError(f"{logits.shown}: row {row}: {error} (--nan skip leaves such rows out)") from None

@@ -119,6 +119,8 @@ def add_targets(command: argparse.ArgumentParser) -> None:
 
 def add_long(commands: argparse._SubParsersAction[Parser]) -> None:
     """The commands that read whole files of logits."""
+    from fastlogits.calibration._bins import NORMS, RULES, STRATEGIES
+
     score = commands.add_parser("score", help="perplexity, accuracy, ranks and entropies of a text against your logits")
     add_targets(score)
     score.add_argument("--temperature", type=float, default=1.0, metavar="T", help="> 0 (default 1)")
@@ -128,6 +130,17 @@ def add_long(commands: argparse._SubParsersAction[Parser]) -> None:
     score.add_argument("--bytes", type=int, metavar="N", help="its length in bytes, in place of --text")
     score.add_argument("--csv", metavar="OUT", help="a line per row: log-prob, rank, greedy, entropies, margin, top N")
     add_run(score)
+
+    calibrate = commands.add_parser("calibrate", help="is your model right as often as it says? before and after a fit")
+    add_targets(calibrate)
+    calibrate.add_argument("--bins", type=int, default=15, metavar="N", help="bins of confidence (default 15)")
+    calibrate.add_argument("--norm", choices=NORMS, default="l1", help="of the gaps (default l1, the expected error)")
+    calibrate.add_argument(
+        "--strategy", choices=STRATEGIES, default="uniform", help="equal width (default), equal mass"
+    )
+    calibrate.add_argument("--rule", choices=RULES, default="netcal", help="whose bin edges (default netcal)")
+    calibrate.add_argument("--csv", metavar="OUT", help="the reliability curves, a line per bin")
+    add_run(calibrate)
 
     compare = commands.add_parser("compare", help="divergences of the distributions in two files of logits")
     for name, letter in ("A", "p"), ("B", "q"):

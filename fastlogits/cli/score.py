@@ -100,13 +100,10 @@ class Scoring:
     def part(self, begin: int, end: int) -> tuple[dict[str, Any], bytes]:
         """All totals with rows `begin` to `end`, and their lines of the CSV."""
         x, ids = self.scored.rows[begin:end], self.scored.ids[begin:end]
-        try:
-            found, status = self.ask(x, ids, "status")
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{self.scored.logits.shown}: {error}") from None
+        found, status = self.ask(x, ids, "status")
         bad = np.flatnonzero(status)
         if bad.size and self.options.nan == "raise":
-            self.refuse(begin + int(bad[0]))
+            inputs.refuse(self.scored.logits, begin + int(bad[0]), int(status[bad[0]]))
         counts = (ids >= 0) & (status == 0)
         ranks = found.ranks[counts]
         self.totals += Totals(
@@ -119,20 +116,19 @@ class Scoring:
         )
         return self.totals.plain(), rows_told(begin, ids, status, found) if self.options.csv else b""
 
+    def check(self) -> None:
+        """Refuses options out of range before anything is written."""
+        try:
+            self.ask(self.scored.rows[:0], self.scored.ids[:0], "raise")
+        except (ValueError, TypeError) as error:
+            raise UserError(error) from None
+
     def ask(self, x: NDArray[Any], ids: NDArray[np.int64], on_error: str) -> Any:
         """The library's answer about some rows."""
         return fastlogits.token_logprobs(
             x, ids, ignore_index=-1, temperature=self.options.temperature, top_n=self.top_n, rank=True, argmax=True,
             entropy=True, varentropy=True, margin=True, on_error=on_error,
         )  # fmt: skip
-
-    def refuse(self, row: int) -> None:
-        """The error of a bad row, named by its number in the file."""
-        try:
-            self.ask(self.scored.rows[row], self.scored.ids[row], "raise")
-        except ValueError as error:
-            told = f"{self.scored.logits.shown}: row {row}: {error} (--nan skip leaves such rows out)"
-            raise UserError(told) from None
 
 
 def header(top_n: int) -> str:
@@ -179,6 +175,7 @@ def collect(options: argparse.Namespace) -> Score:
     inputs.check_outputs(options, scored.logits, scored.targets)
     steps = inputs.chunk_rows(options, scored.rows)
     work = Scoring(options, scored)
+    work.check()
     csv = inputs.absolute(options.csv)
     chosen = {"ignore_index": options.ignore_index, "temperature": options.temperature, "top_n": work.top_n, "csv": csv}
     identity = {"command": "score", **scored.identity(), "options": chosen}

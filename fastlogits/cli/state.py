@@ -90,6 +90,8 @@ class Ledger:
 
         `base` is what was done before the first of these rows.
         """
+        if self.done - base >= rows:
+            return
         try:
             with progress.bar(what, rows, self.done - base) as bar:
                 while self.done - base < rows:
