@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import process, run, run_json
 
 import fastlogits
 from fastlogits.__main__ import main
@@ -19,29 +20,6 @@ from fastlogits.cli import bundled, demo, idioms, load, report, screen, timing
 ISAS = fastlogits.cpu.available_isas()
 ROOT = Path(__file__).resolve().parent.parent
 ESCAPE = "\x1b"
-
-
-def run(capsys, *argv):
-    """Exit code 0 and the text on standard output."""
-    code = main([str(each) for each in argv])
-    out, err = capsys.readouterr()
-    assert (code, err) == (0, "")
-    return out
-
-
-def run_json(capsys, *argv):
-    def refuse(constant):
-        raise AssertionError(f"{constant} is not JSON")
-
-    return json.loads(run(capsys, *argv, "--json"), parse_constant=refuse)
-
-
-def process(*argv, code="pass", env=None, **keywords):
-    """A run in a process of its own; `code` runs before."""
-    start = f"import sys; {code}; from fastlogits.__main__ import main; sys.exit(main(sys.argv[1:]))"
-    settings = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR")}
-    keywords = {"capture_output": True, "timeout": 60, "check": False} | keywords
-    return subprocess.run([sys.executable, "-c", start, *argv], env=settings | (env or {}), **keywords)
 
 
 @pytest.fixture(autouse=True)
@@ -600,7 +578,7 @@ def test_run_as_a_module():
     assert done.stdout == f"fastlogits {fastlogits.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["demo", "sample", "explain", "info", "bench"])
+@pytest.mark.parametrize("command", ["demo", "sample", "explain", "score", "calibrate", "compare", "info", "bench"])
 def test_help(capsys, command):
     assert command in run(capsys, "--help")
     assert "--json" in run(capsys, command, "--help")

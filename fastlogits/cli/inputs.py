@@ -131,10 +131,10 @@ def check_outputs(options: argparse.Namespace, *inputs: Named) -> None:
             continue
         if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path) or path in ("", "-"):
             raise UserError(f"--{option} {path}: must name a file in a folder that exists")
-        place = os.path.realpath(path)
-        if place in taken:
-            raise UserError(f"--{option} {path}: the file is {taken[place]} of this run")
-        taken[place] = f"--{option}"
+        for place in map(os.path.realpath, (path, f"{path}.tmp", *([f"{path}.rows"] if option == "resume" else []))):
+            if place in taken:
+                raise UserError(f"--{option} {path}: would write over {taken[place]} of this run")
+            taken[place] = f"--{option}"
 
 
 def check_skipped(options: argparse.Namespace, skipped: int) -> None:

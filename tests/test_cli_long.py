@@ -1,0 +1,522 @@
+"""score, calibrate and compare: the library's figures, runs interrupted anywhere, inputs that are refused."""
+
+import csv
+import json
+import os
+import pty
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rows as data
+from commands import process, run, run_json
+
+import fastlogits as fl
+from fastlogits.__main__ import main
+from fastlogits._exact import ExactSum
+from fastlogits.cli import inputs, state
+
+ROWS, V = 37, 60
+BAD, IGNORED = 11, (4, 36)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """p.npy, q.npy (float16), targets.npy, both.npz; nan.npy is p with a bad row."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(5)
+    p = rng.normal(0, 3, (ROWS, V)).astype(np.float32)
+    q = (p + rng.normal(0, 0.3, p.shape)).astype(np.float16)
+    targets = np.array([rng.choice(V, p=fl.softmax(row.astype(float))) for row in p])
+    targets[list(IGNORED)] = -100
+    spoiled = p.copy()
+    spoiled[BAD, 7] = np.nan
+    for name, array in {"p": p, "q": q, "targets": targets, "nan": spoiled}.items():
+        np.save(f"{name}.npy", array)
+    np.savez_compressed("both.npz", a=p, gold=targets, targets=targets)
+    return p, q, targets
+
+
+def table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def numbers(lines, name):
+    return np.array([float(line[name]) for line in lines if line[name]])
+
+
+# ---- figures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunk", [[], ["--chunk", "1"], ["--chunk", "8"]], ids=str)
+def test_score_is_the_library(capsys, files, chunk):
+    p, _, targets = files
+    asked = ["--top-n", "3", "--temperature", "0.7", "--bytes", "99", "--words", "20", "--csv", "out.csv", *chunk]
+    got = run_json(capsys, "score", "p.npy", "--targets", "targets.npy", *asked)
+    kept = targets >= 0
+    found = fl.token_logprobs(
+        p, targets, top_n=3, rank=True, argmax=True, entropy=True, varentropy=True, margin=True, temperature=0.7
+    )
+    score = fl.score_text(found.logprobs, greedy=found.greedy, mask=kept, words=20, bytes=99)
+    for name in ("loglikelihood", "perplexity", "bits_per_token", "accuracy", "is_greedy", "tokens", "words", "bytes",
+                 "word_perplexity", "byte_perplexity", "bits_per_byte"):  # fmt: skip
+        assert got[name] == getattr(score, name), name
+    assert (got["rows"], got["ignored"], got["skipped"]) == (ROWS, 2, 0)
+    assert got["mean_entropy"] == ExactSum.of(found.entropy[kept]).over(ROWS - 2)
+    assert got["mean_varentropy"] == ExactSum.of(found.varentropy[kept]).over(ROWS - 2)
+    assert got["mean_rank"] == found.ranks[kept].mean()
+    assert got["top_n_accuracy"] == (found.ranks[kept] <= 3).mean()
+    lines = table("out.csv")
+    assert [int(line["row"]) for line in lines] == list(range(ROWS))
+    assert {int(line["row"]) for line in lines if line["status"] == "ignored"} == set(IGNORED)
+    names = {"logprobs": "logprob", "ranks": "rank", "greedy": "greedy", "margin": "margin", "varentropy": "varentropy"}
+    for field, name in names.items():
+        expected = getattr(found, field)[kept]
+        assert data.same_bits(numbers(lines, name).astype(expected.dtype), expected), name
+    assert data.same_bits(numbers(lines, "top_2_logprob").astype(np.float32), found.top_logprobs[kept, 1])
+    assert numbers(lines, "top_3_id").tolist() == found.top_ids[kept, 2].tolist()
+
+
+def test_score_takes_the_text(capsys, files):
+    Path("text").write_text("to bé\nor not", "utf-8")
+    got = run_json(capsys, "score", "p.npy", "--targets", "targets.npy", "--text", "text")
+    assert (got["words"], got["bytes"]) == (4, 13)
+    assert got["bits_per_byte"] == pytest.approx(-got["loglikelihood"] / 13 / np.log(2))
+
+
+@pytest.mark.parametrize(
+    ("logits", "targets"),
+    [("both.npz:a", "gold"), ("both.npz:a", "both.npz"), ("both.npz:a", "both.npz:gold"), ("p.npy", "both.npz:gold"),
+     ("p.npy", "ids.txt"), ("p.npy", "ids.json"), ("cube.npy", "targets.npy"), ("cube.npy", "cube_ids.npy")],
+)  # fmt: skip
+def test_places_of_logits_and_targets(capsys, files, logits, targets):
+    p, _, ids = files
+    Path("ids.txt").write_text(" ".join(map(str, ids)))
+    Path("ids.json").write_text(json.dumps(ids.tolist()))
+    np.save("cube.npy", p[None])
+    np.save("cube_ids.npy", ids[None])
+    got = run_json(capsys, "score", logits, "--targets", targets)
+    assert got["loglikelihood"] == run_json(capsys, "score", "p.npy", "--targets", "targets.npy")["loglikelihood"]
+
+
+def test_real_text(capsys, tmp_path):
+    folder = data.data_folder()
+    if folder is None:
+        pytest.skip("no real logits: set FASTLOGITS_DATA to the folder of smollm2_*.npz")
+    real = [str(folder / "smollm2_scores.npz"), "--targets", "targets"]
+    got = run_json(capsys, "score", *real, "--resume", tmp_path / "state", "--chunk", "50")
+    assert got["perplexity"] == pytest.approx(24.344, abs=1e-3)
+    assert got["accuracy"] == pytest.approx(0.3833, abs=5e-5)
+    fitted = run_json(capsys, "calibrate", *real)
+    assert fitted["before"]["mean_confidence"] == pytest.approx(0.3643, abs=5e-5)
+    assert fitted["after"]["negative_log_likelihood"] <= fitted["before"]["negative_log_likelihood"]
+
+
+@pytest.mark.parametrize("how", [[], ["--bins", "7", "--norm", "l2", "--strategy", "quantile", "--rule", "sklearn"]])
+@pytest.mark.parametrize("chunk", [[], ["--chunk", "5"]], ids=str)
+def test_calibrate_is_the_library(capsys, files, how, chunk):
+    p, _, targets = files
+    np.save("sure.npy", 3 * p)
+    got = run_json(capsys, "calibrate", "sure.npy", "--targets", "targets.npy", *how, *chunk, "--csv", "out.csv")
+    fit = fl.fit_temperature(3 * p, targets, ignore_index=-100)
+    assert got["temperature"] == fit.temperature > 1.5
+    chosen = {"bins": 7, "strategy": "quantile", "rule": "sklearn"} if how else {}
+    same = {"from_logits": True, "ignore_index": -100}
+    assert got["tokens"] == ROWS - 2
+    for side, t in ("before", 1.0), ("after", fit.temperature):
+        norm = "l2" if how else "l1"
+        error = fl.calibration_error(3 * p, targets, norm=norm, temperature=t, **chosen, **same)
+        assert got[side]["calibration_error"] == error
+        assert got[side]["brier_score"] == fl.brier_score(3 * p, targets, temperature=t, **same)
+        nll = fl.negative_log_likelihood(3 * p, targets, temperature=t, **same)
+        assert got[side]["negative_log_likelihood"] == nll
+        curve = fl.reliability_curve(3 * p, targets, temperature=t, **chosen, **same)
+        assert got[side]["curve"]["counts"] == curve.counts.tolist()
+        lines = [line for line in table("out.csv") if float(line["temperature"]) == t]
+        assert data.same_bits(numbers(lines, "accuracies"), curve.accuracies[curve.counts > 0])
+
+
+@pytest.mark.parametrize("chunk", [[], ["--chunk", "5"]], ids=str)
+def test_compare_is_the_library(capsys, files, chunk):
+    p, q, _ = files
+    asked = ["--top-n", "4", "--beta", "0.3", "--temperature", "1.5", "--csv", "out.csv", *chunk]
+    got = run_json(capsys, "compare", "p.npy", "q.npy", *asked)
+    every = dict.fromkeys(("reverse_kl", "js", "total_variation", "cross_entropy"), True)
+    found = fl.compare_distributions(p, q, **every, top_n=4, beta=0.3, temperature=1.5)
+    totals, lines = found.totals(), table("out.csv")
+    for name, measure in got["measures"].items():
+        values = getattr(found, name)
+        assert (measure["mean"], measure["total"]) == (totals.mean(name), totals.total(name)), name
+        assert (measure["largest"], measure["largest_row"]) == (values.max(), values.argmax()), name
+        assert data.same_bits(numbers(lines, name).astype(values.dtype), values), name
+    assert got["agreement"] == totals.mean("agreement")
+    assert len(got["measures"]) == 5
+
+
+def test_compare_where_one_bans(capsys, files):
+    p, _, _ = files
+    q = p.copy()
+    q[9, 3] = q[20, 3] = -np.inf
+    np.save("banned.npy", q)
+    got = run_json(capsys, "compare", "p.npy", "banned.npy", "--chunk", "4", "--resume", "state")
+    assert got["measures"]["kl"] == {"mean": None, "total": None, "largest": None, "largest_row": 9}
+    assert run_json(capsys, "compare", "p.npy", "banned.npy", "--resume", "state") == got
+    assert got["measures"]["reverse_kl"]["total"] > 0
+
+
+COMMANDS = {
+    "score": ["score", "nan.npy", "--targets", "targets.npy", "--top-n", "2"],
+    "calibrate": ["calibrate", "nan.npy", "--targets", "targets.npy"],
+    "compare": ["compare", "q.npy", "nan.npy"],
+}
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_text(capsys, command):
+    out = run(capsys, *COMMANDS[command], "--nan", "skip")
+    assert {"score": "perplexity", "calibrate": "brier score", "compare": "total variation"}[command] in out
+    assert "bad" in out
+    assert "nan.npy" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_skipped_rows_are_counted_and_left_out(capsys, files, command):
+    p, q, targets = files
+    got = run_json(capsys, *COMMANDS[command], "--nan", "skip", "--csv", "out.csv", "--chunk", "6")
+    good = np.arange(ROWS) != BAD
+    np.save("nan.npy", p[good])
+    np.save("q.npy", q[good])
+    np.save("targets.npy", targets[good])
+    without = run_json(capsys, *COMMANDS[command])
+    assert (got.pop("rows"), got.pop("skipped")) == (ROWS, 1)
+    assert (without.pop("rows"), without.pop("skipped")) == (ROWS - 1, 0)
+    assert command == "compare" or got == without
+    assert command != "compare" or got["measures"]["kl"]["total"] == without["measures"]["kl"]["total"]
+    if command != "calibrate":
+        line = table("out.csv")[BAD]
+        assert line["status"] == "nan"
+        assert {line[name] for name in line if name not in ("row", "target", "status")} == {""}
+
+
+# ---- interruptions -------------------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal
+from fastlogits.cli import state
+calls, how, last = 0, {how!r}, {last}
+replace, append = os.replace, state.Ledger._append
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def counted(source, target):
+    global calls
+    calls += 1
+    if calls == last and how == "before":
+        die()
+    replace(source, target)
+    if calls == last and how == "after":
+        die()
+
+def torn(ledger, output):
+    if calls + 1 == last and how == "torn" and output and ledger.file:
+        append(ledger, output[: len(output) // 2])
+        ledger.file.flush()
+        die()
+    append(ledger, output)
+
+os.replace, state.Ledger._append = counted, torn
+"""
+
+
+def results(*names):
+    return [Path(name).read_bytes() for name in names]
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_killed_and_resumed_is_uninterrupted(command):
+    asked = [*COMMANDS[command], "--nan", "skip", "--json", "out.json", "--csv", "out.csv"]
+    assert main(asked) == 0
+    expected = results("out.json", "out.csv")
+    rng = random.Random(command)
+    asked += ["--resume", "state", "--chunk", "4"]
+    for how in ("torn", "before", "after"):
+        Path("state").unlink(missing_ok=True)
+        done = process(*asked, code=f"exec({KILLED.format(how=how, last=rng.randint(2, 9))!r}, globals())")
+        assert done.returncode == -9, (how, done.stderr)
+        assert Path("state").exists()
+        assert main(asked) == 0
+        assert results("out.json", "out.csv") == expected, how
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("seed", range(4))
+def test_interrupted_again_and_again(monkeypatch, command, seed):
+    """Ctrl-C at random moments of each run, chunks of another size in each: the bits of a run that was left alone."""
+    asked = [*COMMANDS[command], "--nan", "skip", "--json", "out.json", "--csv", "out.csv"]
+    assert main(asked) == 0
+    expected, rng, left = results("out.json", "out.csv"), random.Random(seed), [0]
+    fsync, replace = os.fsync, os.replace
+
+    def stopping(call):
+        def stopped(*arguments):
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            return call(*arguments)
+
+        return stopped
+
+    monkeypatch.setattr(os, "fsync", stopping(fsync))
+    monkeypatch.setattr(os, "replace", stopping(replace))
+    codes = []
+    while not codes or codes[-1]:
+        left[0] = rng.randint(4, 14) if len(codes) < 30 else 0
+        codes.append(main([*asked, "--resume", "state", "--chunk", str(rng.randint(1, 5))]))
+    assert codes.count(130) == len(codes) - 1 >= 1
+    assert results("out.json", "out.csv") == expected
+
+
+@pytest.mark.usefixtures("files")
+def test_interruption_says_how_to_go_on(capsys, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state.Ledger, "advance", stop)
+    assert main([*COMMANDS["score"], "--nan", "skip", "--resume", "state"]) == 130
+    assert "interrupted behind row 0 of 37; the same command goes on from state" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_finished_run_is_not_done_again(capsys, monkeypatch, command):
+    asked = [*COMMANDS[command], "--nan", "skip", "--resume", "state"]
+    first = run_json(capsys, *asked)
+    monkeypatch.setattr(state.Ledger, "advance", None)
+    assert run_json(capsys, *asked) == first
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_bad_row_loses_nothing(capsys, command):
+    asked = [*COMMANDS[command], "--csv", "out.csv", "--resume", "state", "--chunk", "4"]
+    assert main(asked) == 2
+    assert "nan.npy: row 11: logits contains NaN" in capsys.readouterr().err
+    assert json.loads(Path("state").read_bytes())["done"] == 8
+    assert main([*asked, "--nan", "skip"]) == 0
+    once = results("out.csv")
+    assert main([*COMMANDS[command], "--csv", "out.csv", "--nan", "skip"]) == 0
+    assert results("out.csv") == once
+    capsys.readouterr()
+    assert main(asked) == 2
+    assert "1 bad rows were left out so far: give --nan skip" in capsys.readouterr().err
+
+
+def touched():
+    os.utime("nan.npy", ns=(0, 0))
+
+
+def grown():
+    np.save("nan.npy", np.zeros((ROWS, V + 1), np.float32))
+
+
+def retargeted():
+    np.save("targets.npy", np.zeros(ROWS, np.int64))
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("change", "more", "message"),
+    [
+        (touched, [], "logits mtime_ns was"),
+        (grown, [], "logits size was"),
+        (retargeted, [], "targets "),
+        (None, ["--temperature", "2"], "options temperature was 1.0, is 2.0"),
+        (None, ["--top-n", "3"], "options top_n was 2, is 3"),
+        (None, ["--csv", "other.csv"], "options csv was"),
+        (lambda: Path("out.csv").write_bytes(b"row"), [], "holds 3 bytes, but the state tells of"),
+        (lambda: Path("out.csv").unlink(), [], "out.csv: No such file"),
+        (lambda: Path("state").write_bytes(Path("state").read_bytes()[:-9]), [], "not a state of a fastlogits run"),
+        (lambda: Path("state").write_text("[1]"), [], "not a state of a fastlogits run"),
+        (lambda: Path("state").write_text('{"format": "other"}'), [], "not a state of a fastlogits run"),
+        (lambda: Path("state").write_bytes(b"\xff\x00"), [], "not a state of a fastlogits run"),
+    ],
+)
+def test_state_of_another_run(capsys, change, more, message):
+    asked = [*COMMANDS["score"], "--nan", "skip", "--csv", "out.csv", "--resume", "state"]
+    assert main(asked) == 0
+    if change:
+        change()
+    before = results("state")
+    capsys.readouterr()
+    assert main([*asked, *more]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+    assert results("state") == before
+
+
+@pytest.mark.usefixtures("files")
+def test_state_of_another_command(capsys):
+    run_json(capsys, "score", "p.npy", "--targets", "targets.npy", "--resume", "state")
+    assert main(["calibrate", "p.npy", "--targets", "targets.npy", "--resume", "state"]) == 2
+    assert 'command was "score", is "calibrate"' in capsys.readouterr().err
+
+
+# ---- refused -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(files):
+    """Files and options that must be refused."""
+    p, _, targets = files
+    whole = Path("p.npy").read_bytes()
+    Path("short.npy").write_bytes(whole[:-40])
+    Path("short.npz").write_bytes(Path("both.npz").read_bytes()[:-30])
+    Path("ids.txt").write_text("1 two 3")
+    Path("ragged.json").write_text("[[1, 2], [3]]")
+    np.save("none.npy", np.full(ROWS, -100))
+    np.save("big.npy", np.where(np.arange(ROWS) == 30, V, 0))
+    np.save("few.npy", targets[:-1])
+    np.save("floats.npy", targets * 1.0)
+    np.save("empty.npy", p[:0])
+    np.save("allnan.npy", p * np.nan)
+    np.save("inf.npy", np.where(np.arange(V) == 3, np.inf, p))
+    np.save("banned.npy", np.full_like(p, -np.inf))
+    np.save("narrow.npy", p[:, :-1])
+    np.save("impossible.npy", np.where(np.arange(V) == targets[:, None], -np.inf, p))
+
+
+T = ["--targets", "targets.npy"]
+REFUSED = [
+    (["score"], "required"),
+    (["score", "p.npy"], "--targets"),
+    (["score", "absent.npy", *T], "absent.npy: No such file"),
+    (["score", "short.npy", *T], "short.npy: damaged or incomplete"),
+    (["score", "short.npz", "--targets", "gold"], "short.npz: damaged or incomplete"),
+    (["score", "both.npz", "--targets", "gold"], "no array 'logits'; it holds a, gold, targets (choose with FILE.npz:"),
+    (["score", "both.npz:a", "--targets", "truth"], "no array 'truth'; it holds a, gold"),
+    (["score", "p.npy", "--targets", "absent"], "absent: No such file"),
+    (["score", "p.npy", "--targets", "ids.txt"], "ids.txt: not a list of token ids"),
+    (["score", "p.npy", "--targets", "ragged.json"], "ragged.json: must hold token ids"),
+    (["score", "p.npy", "--targets", "none.npy"], "none.npy: all 37 targets are -100, which is ignored"),
+    (["score", "p.npy", "--targets", "big.npy"], "big.npy: targets[30]: 60 must be in [0, 60)"),
+    (["score", "p.npy", *T, "--ignore-index", "-1"], "targets.npy: targets[4]: -100 must be in [0, 60)"),
+    (["score", "p.npy", "--targets", "few.npy"], "few.npy: targets must have shape (37,), one per row, got (36,)"),
+    (["score", "p.npy", "--targets", "floats.npy"], "floats.npy: targets must be integers"),
+    (["score", "empty.npy", *T], "empty.npy: holds no row"),
+    (["score", "nan.npy", *T], "nan.npy: row 11: logits contains NaN (--nan skip leaves such rows out)"),
+    (["score", "inf.npy", *T], "inf.npy: row 0: logits contains +inf"),
+    (["score", "banned.npy", *T], "banned.npy: row 0: logits contains no finite logit"),
+    (["score", "allnan.npy", *T, "--nan", "skip"], "no row is left: 35 are bad, 2 ignored"),
+    (["score", "p.npy", *T, "--temperature", "0"], "temperature must be"),
+    (["score", "p.npy", *T, "--top-n", "-1"], "--top-n must be >= 0"),
+    (["score", "p.npy", *T, "--chunk", "0"], "--chunk must be >= 1"),
+    (["score", "p.npy", *T, "--bytes", "0"], "--bytes must be >= 1"),
+    (["score", "p.npy", *T, "--text", "p.npy"], "p.npy: not a text in UTF-8"),
+    (["score", "p.npy", *T, "--text", "absent"], "absent: No such file"),
+    (["score", "p.npy", *T, "--text", "ids.txt", "--words", "3"], "leave --words and --bytes out"),
+    (["score", "p.npy", *T, "--nan", "maybe"], "invalid choice"),
+    (["score", "p.npy", *T, "--csv", "p.npy"], "--csv p.npy: would write over an input of this run"),
+    (["score", "p.npy", *T, "--resume", "./targets.npy"], "would write over an input"),
+    (["score", "p.npy", *T, "--resume", "x", "--csv", "x"], "would write over --csv of this run"),
+    (["score", "p.npy", *T, "--csv", "absent/x.csv"], "in a folder that exists"),
+    (["score", "p.npy", *T, "--csv", "."], "in a folder that exists"),
+    (["score", "p.npy", *T, "--resume", "ids.txt"], "ids.txt: not a state of a fastlogits run"),
+    (["calibrate", "p.npy", *T, "--bins", "0"], "--bins must be >= 1"),
+    (["calibrate", "p.npy", *T, "--rule", "mine"], "invalid choice"),
+    (["calibrate", "p.npy", "--targets", "none.npy"], "all 37 targets are -100"),
+    (["calibrate", "inf.npy", *T], "inf.npy: row 0: logits contains +inf"),
+    (["calibrate", "allnan.npy", *T, "--nan", "skip"], "no row is left: 35 are bad, 2 ignored"),
+    (["calibrate", "impossible.npy", *T], "logits[0]: the target's logit must be finite, got -inf"),
+    (["compare", "p.npy"], "required"),
+    (["compare", "p.npy", "narrow.npy"], "p.npy has shape [37, 60], but narrow.npy [37, 59]"),
+    (["compare", "p.npy", "nan.npy"], "nan.npy: row 11: logits contains NaN"),
+    (["compare", "nan.npy", "p.npy"], "nan.npy: row 11: logits contains NaN"),
+    (["compare", "p.npy", "short.npy"], "short.npy: damaged or incomplete"),
+    (["compare", "p.npy", "allnan.npy", "--nan", "skip"], "no row is left: all 37 are bad"),
+    (["compare", "p.npy", "q.npy", "--beta", "1"], "beta must be one number in (0, 1)"),
+    (["compare", "p.npy", "q.npy", "--top-n", "61"], "--top-n must be in [1, 60]"),
+    (["compare", "p.npy", "q.npy", "--temperature", "nan"], "temperature must be"),
+]
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize(("argv", "message"), REFUSED, ids=[" ".join(argv)[:70] for argv, _ in REFUSED])
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_error_is_one_line(capsys, argv, message, as_json):
+    before = {path: path.read_bytes() for path in Path().iterdir()}
+    assert main([*argv, "--json"] if as_json else argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert err.startswith("fastlogits")
+    assert err.count("\n") == 1
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("more", [["--temperature", "-1"], ["--chunk", "0"], ["--top-n", "-1"]], ids=" ".join)
+def test_bad_options_leave_an_old_csv_alone(more):
+    Path("out.csv").write_text("old")
+    assert main(["score", "p.npy", *T, "--csv", "out.csv", *more]) == 2
+    assert Path("out.csv").read_text() == "old"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.usefixtures("files")
+def test_full_disk_is_one_line():
+    done = process("score", "p.npy", *T, "--csv", "/dev/full", "--json")
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1
+
+
+# ---- around ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_progress_on_a_terminal_only(command):
+    argv = [*COMMANDS[command], "--nan", "skip", "--json", "--chunk", "3"]
+    leader, follower = pty.openpty()
+    done = process(*argv, env={"TERM": "xterm", "COLUMNS": "120"}, capture_output=False, stdout=-1, stderr=follower)
+    os.close(follower)
+    shown = os.read(leader, 1 << 16).decode()
+    os.close(leader)
+    assert {"score": "scoring", "calibrate": "read 1", "compare": "comparing"}[command] in shown
+    assert f"/{ROWS}" in shown
+    quiet = process(*argv)
+    assert (quiet.stderr, quiet.stdout) == (b"", done.stdout)
+    assert json.loads(quiet.stdout)["rows"] == ROWS
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_rich(command):
+    gone = "sys.modules['rich'] = None"
+    done = process(*COMMANDS[command], "--nan", "skip", "--csv", "out.csv", code=gone)
+    assert done.returncode == 2
+    assert b'pip install "fastlogits[cli]"' in done.stderr
+    assert not Path("out.csv").exists()
+    assert process(*COMMANDS[command], "--nan", "skip", "--json", code=gone).returncode == 0
+
+
+def test_chunks_hold_64_mib(files):
+    class Options:
+        chunk = None
+
+    assert inputs.chunk_rows(Options, np.lib.stride_tricks.as_strided(files[0], (9, 128_256), (0, 0))) == 130
+    assert inputs.chunk_rows(Options, np.lib.stride_tricks.as_strided(files[0], (9, 1 << 26), (0, 0))) == 1
+
+
+@pytest.mark.parametrize("values", [[], [-1.5, 2.0**-1074], [np.inf], [np.nan, 1.0], [1e308] * 40])
+def test_sums_survive_the_file(values):
+    total = ExactSum.of(np.array(values))
+    again = state.unpacked(json.loads(json.dumps(state.packed(total))))
+    assert again.units == total.units
+    assert repr(again.others) == repr(total.others)
