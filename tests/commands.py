@@ -5,7 +5,33 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+
+import fastlogits as fl
 from fastlogits.__main__ import main
+
+ROWS, V = 37, 60
+BAD, IGNORED = 11, (4, 36)
+LONG = {
+    "score": ["score", "nan.npy", "--targets", "targets.npy", "--top-n", "2"],
+    "calibrate": ["calibrate", "nan.npy", "--targets", "targets.npy"],
+    "compare": ["compare", "q.npy", "nan.npy"],
+}
+
+
+def write_files():
+    """p.npy, q.npy (float16), targets.npy, both.npz, and nan.npy, which is p with a bad row; p, q and the targets."""
+    rng = np.random.default_rng(5)
+    p = rng.normal(0, 3, (ROWS, V)).astype(np.float32)
+    q = (p + rng.normal(0, 0.3, p.shape)).astype(np.float16)
+    targets = np.array([rng.choice(V, p=fl.softmax(row.astype(float))) for row in p])
+    targets[list(IGNORED)] = -100
+    spoiled = p.copy()
+    spoiled[BAD, 7] = np.nan
+    for name, array in {"p": p, "q": q, "targets": targets, "nan": spoiled}.items():
+        np.save(f"{name}.npy", array)
+    np.savez_compressed("both.npz", a=p, gold=targets, targets=targets)
+    return p, q, targets
 
 
 def run(capsys, *argv):

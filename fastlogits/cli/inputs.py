@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK_BYTES = 1 << 26  # of logits between two records of what is done
+ENDINGS = ("", ".tmp"), ("", ".tmp", ".rows", ".lock")  # what a result and a state write
 HINT = "choose with FILE.npz:NAME"
 
 
@@ -131,7 +132,7 @@ def check_outputs(options: argparse.Namespace, *inputs: Named) -> None:
             continue
         if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path) or path in ("", "-"):
             raise UserError(f"--{option} {path}: must name a file in a folder that exists")
-        for place in map(os.path.realpath, (path, f"{path}.tmp", *([f"{path}.rows"] if option == "resume" else []))):
+        for place in (os.path.realpath(path + ending) for ending in ENDINGS[option == "resume"]):
             if place in taken:
                 raise UserError(f"--{option} {path}: would write over {taken[place]} of this run")
             taken[place] = f"--{option}"

@@ -7,6 +7,7 @@ off. As totals are exact, the result has the same bits wherever the run was inte
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
@@ -41,7 +42,8 @@ class Ledger:
     Raises
     ------
     UserError
-        A state of another run or no state at all, an output shorter than the state tells, a file that cannot be opened.
+        On entering: a state that another process holds, that of another run or no state at all, an output shorter than
+        the state tells, a file that cannot be opened.
     """
 
     def __init__(
@@ -49,21 +51,28 @@ class Ledger:
     ) -> None:
         self.path, self.identity = path, {"version": fastlogits.__version__, **identity}
         self.done, self.totals, self.length = 0, None, 0
-        known = path is not None and os.path.exists(path) and self._load(path)
-        self.file = None if output is None else _opened(output, self.length if known else None)
-        if not known:
-            self._append(header)
+        self.output, self.header = output, header
+        self.file: IO[bytes] | None = None
+        self.lock: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """The ledger."""
+        """Take the state, which no other run may hold, and open the output."""
+        try:
+            self.lock = None if self.path is None else _locked(f"{self.path}.lock")
+            known = self.path is not None and os.path.exists(self.path) and self._load(self.path)
+            self.file = None if self.output is None else _opened(self.output, self.length if known else None)
+            if not known:
+                self._append(self.header)
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the output."""
-        if self.file:
-            self.file.close()
+        """Close the output and let others at the state."""
+        self._close()
 
     def restore(self, read: Callable[[Any], Read]) -> Read:
         """The totals so far, through the function that reads them."""
@@ -105,6 +114,17 @@ class Ledger:
                 print(f"fastlogits: {told}", file=sys.stderr)
             raise
 
+    def _close(self) -> None:
+        """Close both files; a lock that is a file of its own goes."""
+        try:
+            if self.file:
+                self.file.close()
+        finally:
+            if self.lock:
+                if os.path.getsize(self.lock.name) == 0:
+                    os.unlink(self.lock.name)
+                self.lock.close()
+
     def _append(self, output: bytes) -> None:
         """Write behind what is there."""
         if self.file and output:
@@ -139,6 +159,20 @@ def _difference(was: Any, now: Any, name: str = "") -> str:
                 return found
         return ""
     return "" if was == now else f"{name} was {json.dumps(was)}, is {json.dumps(now)}"
+
+
+def _locked(path: str) -> IO[bytes]:
+    """A file that no other run holds; the lock ends with the process, however that ends."""
+    try:
+        file = open(path, "ab")  # noqa: SIM115 - the ledger closes it
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise UserError(f"{path.removesuffix('.lock')}: another run is at work on this state") from None
+    return file
 
 
 def _opened(path: str, length: int | None) -> IO[bytes]:
