@@ -39,7 +39,7 @@ class Status(IntEnum):
 
 @contextmanager
 def counting_from(first: tuple[int, ...]) -> Iterator[None]:
-    """Within it the arrays at hand are a part of larger ones that begins at ``first``; errors name places of the whole."""
+    """Within it the arrays at hand are parts of larger ones that begin at ``first``, whose places errors name."""
     token = _first.set(first)
     try:
         yield
