@@ -75,7 +75,7 @@ class Call:
     """A plain function, the arrays that it takes in chunks of rows, and its other arguments.
 
     ``wide`` have axes behind the rows, all of them in one chunk; the first of all arrays is cut as it comes, and the
-    others as it is. ``narrow`` have one value per row, or one for all rows; None is left out.
+    others as it is. ``narrow`` have one value per row, or are a float for all rows; None is left out.
     """
 
     def __init__(
@@ -83,16 +83,20 @@ class Call:
     ) -> None:
         lead = next(iter({**wide, **narrow}.values()))
         self.axes, self.outer = axes, lead.shape[:axes]
-        one = {name: x for name, x in narrow.items() if x is not None and not np.ndim(x)}
-        self.parts = {name: _array(name, x) for name, x in {**wide, **narrow}.items() if x is not None and np.ndim(x)}
+        one = {name: x for name, x in narrow.items() if isinstance(x, float)}
+        given = {name: x for name, x in {**wide, **narrow}.items() if x is not None and name not in one}
+        self.parts = {name: _array(name, x) for name, x in given.items()}
         self.function = functools.partial(function, **one, **plain)
         for name, x in self.parts.items():
             if x.shape[:axes] != self.outer or (name in narrow and x.ndim > axes):
                 raise ValueError(f"{name} must have shape {self.outer}, one per row, got {x.shape}")
 
     def probe(self) -> Any:
-        """The result for no rows: refuses bad keywords at once and shows the types and shapes of results."""
-        return self.function(**{name: np.empty((0, *x.shape[self.axes :]), x.dtype) for name, x in self.parts.items()})
+        """The result for one row of zeros: refuses bad keywords and types, and shows types and shapes of results."""
+        row = {name: np.zeros((1, *x.shape[self.axes :]), x.dtype) for name, x in self.parts.items()}
+        if "temperature" in row:
+            row["temperature"] = np.ones(1)
+        return self.function(**row)
 
     def blocks(self) -> Chunked:
         """The results of all chunks, as an array of objects in the shape of the rows, one object per chunk."""
