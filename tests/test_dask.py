@@ -276,7 +276,7 @@ def test_bad_rows(call: Any, value: float, words: str) -> None:
 
 
 def test_bad_values_beside() -> None:
-    """Targets, candidates, temperatures, flags and log-probs are named as well; the words are those of the plain call."""
+    """Targets, candidates, temperatures and log-probs are named as well, in the words of the plain call."""
     x, targets = da.from_array(matrix((4, 6)), chunks=(3, 2, V)), np.zeros((4, 6), int)
     wrong, t, more = targets.copy(), np.ones((4, 6)), np.zeros((4, 6, 2), int)
     wrong[2, 5], t[3, 1], more[1, 4, 1] = V, -1, -7
@@ -285,7 +285,7 @@ def test_bad_values_beside() -> None:
         (lambda lib, x, a: lib.token_logprobs(x, targets, temperature=a(t)).logprobs, r"got -1 \(row 3, 1\)"),
         (lambda lib, x, a: lib.token_logprobs(x, targets, candidates=a(more)).logprobs, r"candidates\[1, 4, 1\]: -7"),
         (lambda lib, x, a: lib.negative_log_likelihood(x, a(wrong), from_logits=True), r"targets\[2, 5\]: 37 must"),
-        (lambda lib, x, a: lib.perplexity(a(t)), r"logprobs\[0, 0\] must be <= 0, got 1"),
+        (lambda lib, x, a: lib.perplexity(a(-t)), r"logprobs\[3, 1\] must be <= 0, got 1"),
         (lambda lib, x, a: lib.perplexity(a(np.where(t < 0, np.nan, -1.0))), r"logprobs\[3, 1\] must be <= 0, got nan"),
     ]
     for call, words in cases:
@@ -337,7 +337,7 @@ X = da.zeros((4, V), chunks=2)
     (lambda: fd.token_logprobs(X, [0.5] * 4), TypeError, "targets must be integers, got dtype float64"),
     (lambda: fd.token_logprobs(X, [0] * 4, top_n=-1), ValueError, "top_n must be an integer >= 0, got -1"),
     (lambda: fd.token_logprobs(X, [0] * 4, candidates=[V]), ValueError, r"candidates\[0\]: 37 must be in \[0, 37\)"),
-    (lambda: fd.token_logprobs(X, [0] * 4, candidates=da.zeros(2, dtype=int)), TypeError, "candidates must not be a dask"),
+    (lambda: fd.token_logprobs(X, [0] * 4, candidates=da.zeros(2, dtype=int)), TypeError, "candidates must not be"),
     (lambda: fd.token_logprobs(X, [0] * 4, temperature=[1, 0, 1, 1]), ValueError, r"temperature .* got 0 \(row 1\)"),
     (lambda: fd.token_logprobs(X, [0] * 4, rank=1), TypeError, "rank must be True or False, got 1"),
     (lambda: fd.token_logprobs(X, [0] * 4, threads=-1), ValueError, "threads must be an integer >= 0, got -1"),
@@ -451,7 +451,7 @@ def test_cluster(client: Any) -> None:
 
 
 def test_failures_on_a_cluster(client: Any) -> None:
-    """A bad row, and a chunk that cannot be made, on a worker: the error of the plain call, then the cluster goes on."""
+    """A bad row, and a chunk that cannot be made, on a worker: the error itself; then the cluster goes on."""
     x = matrix((120,))
     x[97, 3] = np.nan
     lazy = da.from_array(x, chunks=(10, V))
@@ -503,3 +503,15 @@ except ImportError as error: print(error)"""
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True, cwd=rows.ROOT
     )
     assert done.stdout.strip() == 'fastlogits.dask needs dask: pip install "fastlogits[dask]"'
+
+
+def test_example() -> None:
+    """Started as its users start it, for workers import the main program."""
+    pytest.importorskip("distributed", reason="distributed is not installed: pip install distributed")
+    done = subprocess.run(
+        [sys.executable, "examples/dask_scoring.py", "1000"], capture_output=True, text=True, timeout=300, check=True,
+        cwd=rows.ROOT,
+    )  # fmt: skip
+    cluster, here = (line.partition(":")[2].split() for line in done.stdout.splitlines())
+    assert cluster == here
+    assert cluster[0] == "perplexity"
