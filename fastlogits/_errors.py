@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+_first: ContextVar[tuple[int, ...]] = ContextVar("first", default=())
 
 
 class Status(IntEnum):
@@ -33,11 +37,27 @@ class Status(IntEnum):
     BAD_TOKEN = 6
 
 
+@contextmanager
+def counting_from(first: tuple[int, ...]) -> Iterator[None]:
+    """Within it the arrays at hand are parts of larger ones that begin at ``first``, whose places errors name."""
+    token = _first.set(first)
+    try:
+        yield
+    finally:
+        _first.reset(token)
+
+
+def place(index: Sequence[SupportsIndex]) -> tuple[int, ...]:
+    """``index`` into the array at hand as an index into the whole; see `counting_from`."""
+    first = (*_first.get(), *(0 for _ in index))
+    return tuple(int(i) + begin for i, begin in zip(index, first, strict=False))
+
+
 def row_name(name: str, row: int, outer: Sequence[int]) -> str:
     """``logits``, ``logits[3]`` or ``logits[1, 2]``: row number ``row`` of a batch of shape ``outer``."""
     if not outer:
         return name
-    return f"{name}[{', '.join(str(int(i)) for i in np.unravel_index(row, tuple(outer)))}]"
+    return f"{name}[{', '.join(map(str, place(np.unravel_index(row, tuple(outer)))))}]"
 
 
 def refuse_row(

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from fastlogits._errors import place
+
 Scalar = int | float | bool | str | None
 PerRow = Any  # a Scalar, or nested tuples of them in the shape of the batch
 
@@ -26,7 +28,7 @@ def shown(value: object) -> str:
 
 def row_note(index: tuple[int, ...]) -> str:
     """`` (row 3)`` or `` (row 1, 2)`` behind a value, nothing for a value without rows."""
-    return f" (row {', '.join(map(str, index))})" if index else ""
+    return f" (row {', '.join(map(str, place(index)))})" if index else ""
 
 
 def nested(name: str, value: Any) -> Any:

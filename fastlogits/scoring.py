@@ -204,6 +204,7 @@ class _Call:
 
     def run(self, x: NDArray[Any], first: int) -> None:
         """Scores the rows of ``x``, the first of which is number ``first`` of all."""
+        self.code = max(self.code, _core.dtype_code(x))
         if x.size == 0:
             return
         here = slice(first, first + math.prod(x.shape[:-1]))
@@ -212,7 +213,6 @@ class _Call:
         results: dict[str, Any] = {name: array[here] for name, array in self.found.items()}
         task = _core.ScoresTask(x, t, self.ids[here], given=given, status=status, **results)
         _threads.run_blocks(task.run, status.size, self.wanted.threads)
-        self.code = max(self.code, _core.dtype_code(x))
         if self.wanted.on_error == "raise" and status.any():
             row = int(np.flatnonzero(status)[0])
             refuse_row(self.outer, first + row, int(status[row]))

@@ -44,12 +44,19 @@ class ReliabilityCurve(NamedTuple):
     high: Floats
 
 
-def _curve(confidences: Any, correct: Any, bins: int, strategy: str, rule: str, level: float) -> ReliabilityCurve:
+def curve_from(confidences: Any, correct: Any, bins: int, strategy: str, rule: str, level: float) -> ReliabilityCurve:
     """The curve of two columns; the rule "sklearn" drops empty bins."""
     confidences = _bins.clipped(confidences, rule)
     index, lower, upper = _bins.assign(confidences, bins, strategy, rule)
     counts, promised = _bins.binned_means(index, len(lower), confidences)
     _, kept = _bins.binned_means(index, len(lower), correct)
+    return curve_of(lower, upper, counts, promised, kept, rule, level)
+
+
+def curve_of(
+    lower: Floats, upper: Floats, counts: NDArray[np.int64], promised: Floats, kept: Floats, rule: str, level: float
+) -> ReliabilityCurve:
+    """The curve of bins that are counted."""
     low, high = _bins.wilson(kept, counts, level)
     curve = ReliabilityCurve(lower, upper, counts, promised, kept, low, high)
     return ReliabilityCurve._make(part[counts > 0] for part in curve) if rule == "sklearn" else curve
@@ -99,13 +106,13 @@ def reliability_curve(
     >>> curve.low.round(2), curve.high.round(2)
     (array([0.  , 0.09, 0.51]), array([0.56, 0.91, 1.  ]))
     """
-    count, how, edges = _bins.bin_count(bins), *_binning(strategy, rule)
+    count, how, edges = _bins.bin_count(bins), *binning(strategy, rule)
     level = _bins.fraction("level", level)
     columns = _intake.columns(predictions, targets, from_logits, temperature, ignore_index, threads)
-    return _curve(*columns, count, how, edges, level)
+    return curve_from(*columns, count, how, edges, level)
 
 
-def _binning(strategy: Any, rule: Any) -> tuple[str, str]:
+def binning(strategy: Any, rule: Any) -> tuple[str, str]:
     """Checked words."""
     return _bins.word("strategy", strategy, _bins.STRATEGIES), _bins.word("rule", rule, _bins.RULES)
 
@@ -182,19 +189,22 @@ def calibration_error(
     0.881
     """
     norm = _bins.word("norm", norm, _bins.NORMS)
-    count, how, edges = _bins.bin_count(bins), *_binning(strategy, rule)
+    count, how, edges = _bins.bin_count(bins), *binning(strategy, rule)
+    columns: list[Any]
     if per_class:
-        columns = _class_columns(predictions, targets, from_logits, temperature, ignore_index, threads)
+        columns = class_columns(predictions, targets, from_logits, temperature, ignore_index, threads)
     else:
         columns = [_intake.columns(predictions, targets, from_logits, temperature, ignore_index, threads)]
-    errors = []
-    for confidences, correct in columns:
-        curve = _curve(confidences, correct, count, how, edges, 0.95)
-        errors.append(_bins.norm_of(np.abs(curve.accuracies - curve.confidences), curve.counts, norm))
-    return _intake.mean(np.array(errors))
+    return error_of([curve_from(column[0], column[1], count, how, edges, 0.95) for column in columns], norm)
 
 
-def _class_columns(predictions: Any, targets: Any, from_logits: bool, t: Any, ignore: Any, threads: Any) -> list[Any]:
+def error_of(curves: list[ReliabilityCurve], norm: str) -> float:
+    """The mean of the errors of one curve per class."""
+    gaps = ((np.abs(curve.accuracies - curve.confidences), curve.counts) for curve in curves)
+    return _intake.mean(np.array([_bins.norm_of(gap, counts, norm) for gap, counts in gaps]))
+
+
+def class_columns(predictions: Any, targets: Any, from_logits: bool, t: Any, ignore: Any, threads: Any) -> list[Any]:
     """Confidence and truth of each class."""
     t = _intake.temperature_of(t, from_logits)
     if from_logits:
@@ -244,26 +254,36 @@ def brier_score(
     >>> round(fl.brier_score([[0.1, 0.9], [0.8, 0.2]], [1, 0]), 3)
     0.05
     """
+    return _intake.mean(squares(predictions, targets, from_logits, temperature, ignore_index, threads))
+
+
+def squares(
+    predictions: Any, targets: Any, from_logits: bool, temperature: Any, ignore_index: int | None, threads: Any
+) -> Floats:
+    """Squared distance of each row that takes part."""
     t = _intake.temperature_of(temperature, from_logits)
     if from_logits:
         x, ids = _intake.logits(predictions, targets, ignore_index)
         seen = _temperatures.read("predictions", x, ids, 1.0 / t, 1, 2, threads)
-        return brier_of(seen)
-    if not _intake.are_classes(predictions, targets):
+        distances = squared_distances(seen)
+    elif not _intake.are_classes(predictions, targets):
         p, y = _intake.confidences(predictions, targets, ignore_index)
-        return _intake.mean((p.astype(np.float64) - y) ** 2)
-    p, ids = _intake.probabilities(predictions, targets, ignore_index)
-    off = p.astype(np.float64)
-    off[np.arange(len(ids)), ids] -= 1
-    return _intake.mean((off * off).sum(-1))
+        distances = (p.astype(np.float64) - y) ** 2
+    else:
+        p, ids = _intake.probabilities(predictions, targets, ignore_index)
+        off = np.array(p, np.float64, order="C")  # the sum of a row depends on the strides
+        off[np.arange(len(ids)), ids] -= 1
+        distances = (off * off).sum(-1)
+    return distances
 
 
-def brier_of(seen: _temperatures.Reading) -> float:
-    """Brier score of a reading whose second inverse temperature is twice its first."""
+def squared_distances(seen: _temperatures.Reading) -> Floats:
+    """sum (p - y)^2 of each row of a reading whose second inverse temperature is twice its first."""
     # sum of p^2 = logsumexp at 2 / T less twice that at 1 / T, and sum (p - y)^2 = sum p^2 - p_y^2 + (1 - p_y)^2
-    squares, own = np.exp(seen.tails[:, 1] - 2 * seen.tails[:, 0]), np.exp(-seen.losses(0))
+    total, own = np.exp(seen.tails[:, 1] - 2 * seen.tails[:, 0]), np.exp(-seen.losses(0))
     missing = -np.expm1(-seen.losses(0))
-    return _intake.mean(np.maximum(squares - own * own, 0.0) + missing * missing)
+    distances: Floats = np.maximum(total - own * own, 0.0) + missing * missing
+    return distances
 
 
 def negative_log_likelihood(
@@ -300,10 +320,17 @@ def negative_log_likelihood(
     >>> round(fl.negative_log_likelihood([[2.0, 0.0], [0.0, 1.0]], [0, 1], from_logits=True), 4)
     0.2201
     """
+    return _intake.mean(losses(predictions, targets, from_logits, temperature, ignore_index, threads))
+
+
+def losses(
+    predictions: Any, targets: Any, from_logits: bool, temperature: Any, ignore_index: int | None, threads: Any
+) -> Floats:
+    """-ln p(target) of each row that takes part."""
     t = _intake.temperature_of(temperature, from_logits)
     if from_logits:
         x, ids = _intake.logits(predictions, targets, ignore_index)
-        return _temperatures.read("predictions", x, ids, 1.0 / t, 1, 1, threads).loss(0)
+        return _temperatures.read("predictions", x, ids, 1.0 / t, 1, 1, threads).losses(0)
     if _intake.are_classes(predictions, targets):
         p, ids = _intake.probabilities(predictions, targets, ignore_index)
         chosen = p[np.arange(len(ids)), ids].astype(np.float64)
@@ -311,4 +338,4 @@ def negative_log_likelihood(
         p, y = _intake.confidences(predictions, targets, ignore_index)
         chosen = np.where(y, p.astype(np.float64), 1.0 - p.astype(np.float64))
     with np.errstate(divide="ignore"):
-        return _intake.mean(-np.log(chosen))
+        return np.asarray(-np.log(chosen))

@@ -69,7 +69,7 @@ def floats(predictions: Any) -> Array:
     outside = ~((x >= 0) & (x <= 1))
     if outside.any():
         at = tuple(int(i) for i in np.argwhere(outside)[0])
-        where = f"predictions[{', '.join(map(str, at))}]"
+        where = row_name("predictions", int(np.ravel_multi_index(at, x.shape)), x.shape)
         raise ValueError(f"{where}: {params.shown(x[at])} must be in [0, 1] (logits need from_logits=True)")
     return x
 

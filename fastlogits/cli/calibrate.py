@@ -15,7 +15,7 @@ import numpy as np
 
 import fastlogits
 from fastlogits import _core, _inputs, _temperatures, _threads
-from fastlogits.calibration import _figures, _temperature
+from fastlogits.calibration import _figures, _intake, _temperature
 from fastlogits.cli import UserError, inputs, report
 from fastlogits.cli.state import Ledger, replace
 from fastlogits.cli.tables import texts
@@ -126,7 +126,7 @@ def figures(options: argparse.Namespace, seen: _temperatures.Reading, temperatur
     how: dict[str, Any] = {"bins": options.bins, "strategy": options.strategy, "rule": options.rule}
     return Figures(
         temperature, seen.loss(0), fastlogits.calibration_error(confidences, correct, norm=options.norm, **how),
-        _figures.brier_of(seen), math.fsum(confidences.tolist()) / len(confidences),
+        _intake.mean(_figures.squared_distances(seen)), math.fsum(confidences.tolist()) / len(confidences),
         fastlogits.reliability_curve(confidences, correct, **how),
     )  # fmt: skip
 

@@ -1,0 +1,53 @@
+"""The functions of fastlogits on dask arrays: lazily, chunk by chunk, with the bits of the plain functions.
+
+Names, keywords and figures are those of ``fastlogits``; results are lazy dask arrays, named tuples of them, or a
+`dask.delayed.Delayed` that computes to an object. ``dask.compute(found)`` computes everything that ``found`` holds from
+one read of the logits. Needs the extra: ``pip install "fastlogits[dask]"``.
+
+- Logits are dask arrays. A vocabulary axis in several chunks is rechunked to one, and then the rows are cut anew to the
+  chunk size that dask is set to (``array.chunk-size``); where it is one chunk already, all chunks stay as they are.
+- What comes beside the logits (targets, temperatures, candidates, the other model's logits) is cut as the logits are;
+  dask arrays or, but for logits, anything array-like.
+- Totals are exact and merged as a tree, hence equal to the bit for every chunking, scheduler and number of workers.
+- Errors of a chunk name the row of the whole array. One chunk of the logits is in memory per running task.
+"""
+
+try:
+    from dask import array as _array  # noqa: F401
+except ImportError as error:
+    raise ImportError('fastlogits.dask needs dask: pip install "fastlogits[dask]"') from error
+
+from fastlogits.dask._arrays import argmax, log_softmax, logsumexp, softmax, top_k
+from fastlogits.dask._calibration import brier_score, calibration_error, negative_log_likelihood, reliability_curve
+from fastlogits.dask._comparison import (
+    Comparison,
+    compare_distributions,
+    cross_entropy,
+    js_divergence,
+    kl_divergence,
+    top_n_agreement,
+    total_variation,
+)
+from fastlogits.dask._scoring import perplexity, score_text, token_logprobs
+
+__all__ = [
+    "Comparison",
+    "argmax",
+    "brier_score",
+    "calibration_error",
+    "compare_distributions",
+    "cross_entropy",
+    "js_divergence",
+    "kl_divergence",
+    "log_softmax",
+    "logsumexp",
+    "negative_log_likelihood",
+    "perplexity",
+    "reliability_curve",
+    "score_text",
+    "softmax",
+    "token_logprobs",
+    "top_k",
+    "top_n_agreement",
+    "total_variation",
+]
