@@ -278,7 +278,7 @@ def squares(
 
 
 def squared_distances(seen: _temperatures.Reading) -> Floats:
-    """sum (p - y)^2 of each row of a reading whose second inverse temperature is twice its first."""
+    """Sum (p - y)^2 of each row of a reading whose second inverse temperature is twice its first."""
     # sum of p^2 = logsumexp at 2 / T less twice that at 1 / T, and sum (p - y)^2 = sum p^2 - p_y^2 + (1 - p_y)^2
     total, own = np.exp(seen.tails[:, 1] - 2 * seen.tails[:, 0]), np.exp(-seen.losses(0))
     missing = -np.expm1(-seen.losses(0))
