@@ -36,7 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", measure.cases(metafunc.config.getoption("--grid")), ids=str, scope="module")
+        grid = metafunc.config.getoption("--grid")
+        wanted = getattr(metafunc.module, "in_short_run", None)
+        cases = [case for case in measure.cases(grid) if grid or wanted is None or wanted(case)]
+        metafunc.parametrize("case", cases, ids=str, scope="module")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -60,8 +60,28 @@ void fl_cands_join(fl_cands *c) {
     for (int64_t i = 0; i < c->n; i++) c->joint[c->pos[i]] = mass[i];
 }
 
-/* Puts the alive list back in order after an edit. -inf leaves it. */
-static int resort(fl_cands *c) {
+double fl_cands_entropy(fl_cands *c) {
+    if (c->total > 0) return c->entropy;
+    const double *mass = fl_cands_masses(c, c->n);
+    double total = fl_cands_total(c), sum = 0;
+    for (int64_t i = c->n - 1; i >= 0; i--) sum += mass[i] * (c->logit[0] - c->logit[i]);
+    return fl_log(total) + sum / total;
+}
+
+void fl_cands_compact(fl_cands *c, const int32_t *keep) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < c->n; i++) {
+        if (!keep[i]) continue;
+        c->id[n] = c->id[i];
+        c->pos[n] = c->pos[i];
+        c->logit[n] = c->logit[i];
+        n++;
+    }
+    c->n = n;
+    c->known = 0; /* masses count from the first, which may have gone */
+}
+
+int fl_cands_resort(fl_cands *c) {
     int64_t n = 0;
     for (int64_t i = 0; i < c->n; i++) {
         int32_t id = c->id[i], pos = c->pos[i];
@@ -94,7 +114,7 @@ int fl_cands_step(fl_cands *c, const fl_step_values *v) {
     if (v->kind == FL_EDIT) {
         int status = fl_cands_edit(c, v);
         c->total = 0;
-        return status ? status : resort(c);
+        return status ? status : fl_cands_resort(c);
     }
     switch (v->op) {
 #define FL_RUN_EDIT(name)
@@ -102,10 +122,12 @@ int fl_cands_step(fl_cands *c, const fl_step_values *v) {
     case FL_OP_##name: fl_list_##name(c, v); break;
 #define FL_RUN_CUT(name) FL_RUN_MAP(name)
 #define FL_RUN_PICK(name) FL_RUN_MAP(name)
-#define FL_STEP(id, name, kind) FL_RUN_##kind(name)
+#define FL_STEP(id, name, kind, needs) FL_RUN_##kind(name)
 #include "steps.def"
 #undef FL_STEP
     default: break;
     }
+    if (c->more || c->failed) return c->failed;
+    if (v->needs) c->total = 0;
     return c->n && c->logit[0] <= DBL_MAX ? FL_OK : FL_STEP_INF;
 }

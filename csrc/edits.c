@@ -123,7 +123,7 @@ void fl_edits_apply(fl_edits *e, const fl_step_values *v) {
 #define FL_APPLY_MAP(name)
 #define FL_APPLY_CUT(name)
 #define FL_APPLY_PICK(name)
-#define FL_STEP(id, name, kind) FL_APPLY_##kind(name)
+#define FL_STEP(id, name, kind, needs) FL_APPLY_##kind(name)
 #include "steps.def"
 #undef FL_STEP
     case FL_OP_temperature: e->k->list_divide(e->logit, e->n, v->value); break;

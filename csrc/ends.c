@@ -143,7 +143,7 @@ int fl_fits(fl_job *j, const fl_rows *out, double top) {
     static const double limit[] = {0x1.ffffffp127, 65520.0, 0x1.ffp127, (double)INFINITY};
     int32_t step = -1;
     for (int32_t i = 0; i < j->program.count; i++)
-        if (j->program.at[i].kind != FL_CUT) step = j->program.at[i].index;
+        if (j->program.at[i].kind == FL_EDIT || j->program.at[i].kind == FL_MAP) step = j->program.at[i].index;
     return top < limit[out->dtype] ? FL_OK : fl_fail(j, FL_STEP_INF, step, top);
 }
 

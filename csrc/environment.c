@@ -26,8 +26,8 @@ void fl_env_leave(uint64_t saved) { (void)saved; }
 
 /* Philox4x64-10 (Salmon, Moraes, Dror and Shaw, 2011): ten rounds of two 128-bit products, key raised by Weyl
  * constants each round. */
-double fl_uniform(uint64_t seed, uint64_t key, uint64_t position) {
-    uint64_t c0 = position, c1 = 0, c2 = 0, c3 = 0;
+double fl_uniform(uint64_t seed, uint64_t key, uint64_t position, uint64_t stream) {
+    uint64_t c0 = position, c1 = stream, c2 = 0, c3 = 0;
     for (int round = 0; round < 10; round++) {
         unsigned __int128 a = (unsigned __int128)0xD2E7470EE14C6C93u * c0,
                           b = (unsigned __int128)0xCA5A826395121157u * c2;

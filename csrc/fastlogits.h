@@ -170,7 +170,7 @@ float fl_read_once(const fl_kernels *k, const float *x, int64_t n);
 /* ---- the pipeline ----------------------------------------------------------------------------- */
 
 enum { /* one id per line of steps.def: FL_OP_temperature, FL_OP_top_k, ... */
-#define FL_STEP(id, name, kind) FL_OP_##name = id,
+#define FL_STEP(id, name, kind, needs) FL_OP_##name = id,
 #include "steps.def"
 #undef FL_STEP
        FL_OP_END
@@ -181,11 +181,13 @@ enum { FL_TIES_KEEP = 1, FL_JOINT = 2 }; /* bits of fl_step.flags */
 /* One step as the user wrote it. Unused fields are zero / NULL. */
 typedef struct {
     int32_t op;
-    fl_per_row value;      /* the step's parameter (temperature, k, p, theta, alpha ...) as a double */
+    fl_per_row value;  /* the step's parameter (temperature, k, p, theta, alpha ...) as a double */
+    fl_per_row second; /* those behind it, of steps that have them */
+    fl_per_row third;
     fl_per_row_i min_keep; /* truncating steps: at.NULL means 1 */
     fl_per_row_i flags;    /* FL_TIES_KEEP | FL_JOINT; at.NULL means 0 */
     fl_per_row_i window;   /* penalties: the last n tokens count, negative = all; at.NULL means all */
-    /* logit_bias: entries offsets[r] .. offsets[r + 1] - 1 belong to row r; without offsets entries 0 .. entries - 1
+    /* xtc: bias_ids are the tokens that are never removed. logit_bias: entries offsets[r] .. offsets[r + 1] - 1 belong to row r; without offsets entries 0 .. entries - 1
      * belong to every row. ids lie in [0, n) and are distinct within a row (checked by the binding). */
     const int64_t *bias_ids;
     const double *bias_values;
@@ -215,8 +217,9 @@ typedef struct {
     fl_per_row_i keys;     /* at.NULL: the row number */
 } fl_inputs;
 
-/* u in [0, 1): the top 53 bits of the first word of Philox4x64-10 with key (seed, key) and counter (position, 0, 0, 0). */
-double fl_uniform(uint64_t seed, uint64_t key, uint64_t position);
+/* u in [0, 1): the top 53 bits of the first word of Philox4x64-10 with key (seed, key) and counter (position, stream, 0,
+ * 0). Stream 0 draws the token; the random steps of a plan have 1, 2 and so on. */
+double fl_uniform(uint64_t seed, uint64_t key, uint64_t position, uint64_t stream);
 
 /* What became of a row, for explain(). */
 typedef struct {

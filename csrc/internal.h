@@ -38,6 +38,7 @@ enum {                /* what each buffer of the scratch holds */
        FL_BUF_EDITED, /* logits and masses of the edited tokens */
        FL_BUF_SUMS,   /* masses by block */
        FL_BUF_EXTRA,  /* logits of survivors told apart from the dense ones */
+       FL_BUF_BANNED, /* tokens that a step removed before anything was listed */
        FL_BUF_ROW,    /* a result row on its way to another type or stride */
        FL_BUFFERS
 };
@@ -94,7 +95,7 @@ typedef struct {
     fl_exp64_args args64;
 } fl_mass;
 
-enum { FL_KEEP_E = 1, FL_KEEP_MOMENTS = 2 }; /* what fl_mass_run keeps beside the group sums; moments without live */
+enum { FL_KEEP_E = 1, FL_KEEP_MOMENTS = 2 }; /* what fl_mass_run keeps beside the group sums */
 
 /* Returns an fl_status: FL_NAN, FL_POS_INF, FL_NO_FINITE (no live finite value), FL_NO_MEMORY. May widen the row.
  * cut: -FLT_MAX for all values. */
@@ -107,7 +108,7 @@ double fl_mass_total(const fl_mass *m);
 /* ln sum exp(x / T) of the live tokens. */
 double fl_mass_lse(const fl_mass *m);
 /* pair: mean and variance of -log p under p = softmax(x / T). The row was run with FL_KEEP_MOMENTS; may read it again. */
-void fl_mass_entropies(const fl_kernels *k, const fl_row *row, fl_mass *m, double *pair);
+void fl_mass_entropies(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m, double *pair);
 /* The largest integer <= x log2(e) / T. */
 int64_t fl_exponent_of(double x, double t);
 /* exp(x / T) 2^-exponent, for the float passes: |x| / T < 1e5 and 1e-12 <= T <= 1e12. */

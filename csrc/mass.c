@@ -212,7 +212,8 @@ static int float_buffers(fl_scratch *s, int64_t n, int keep, fl_mass *m) {
 }
 
 static uint32_t read_floats(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
-    if (m->moments.first) return k->row_moments[row->dtype](row->x, row->n, &m->args, &m->moments, m->gmax, m->gsum);
+    if (m->moments.first)
+        return k->row_moments[row->dtype](row->x, row->n, live, &m->args, &m->moments, m->gmax, m->gsum);
     return k->row_sumexp[row->dtype](row->x, row->n, live, &m->args, m->gmax, m->gsum, m->e);
 }
 
@@ -252,9 +253,10 @@ double fl_mass_total(const fl_mass *m) { return m->unit + m->others; }
 double fl_mass_lse(const fl_mass *m) { return m->top / m->temperature + fl_log1p(m->rest); }
 
 /* Sums of e d and e d^2, d = x - centre, over all but the first maximum; its group, summed one by one, is left empty. */
-static void moments_of_rest(const fl_kernels *k, const fl_row *row, fl_mass *m, double *first, double *second) {
+static void moments_of_rest(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m, double *first,
+                            double *second) {
     double values[FL_LANES], sum = 0, squares = 0;
-    int64_t g = top_group(m), count = group_without_top(m, row, NULL, values), groups = fl_groups(row->n);
+    int64_t g = top_group(m), count = group_without_top(m, row, live, values), groups = fl_groups(row->n);
     for (int64_t i = 0; i < count; i++) {
         double e = mass_of(m, values[i]), d = values[i] - (double)m->moments.centre;
         sum += e * d;
@@ -269,10 +271,11 @@ enum { LOST = 32 }; /* by how much rounding errors of the float moments may grow
 
 /* mean is that of (top - x) / T. Returns whether the moments lie near enough to what they are of: where the mass is far
  * from centre, compared with its own spread, the terms below cancel. */
-static int entropies_of_floats(const fl_kernels *k, const fl_row *row, fl_mass *m, double *mean, double *pair) {
+static int entropies_of_floats(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m, double *mean,
+                               double *pair) {
     double first, second, t = m->temperature, others = m->others, total = fl_mass_total(m);
     double gap = m->top - (double)m->moments.centre, far = gap * gap * others;
-    moments_of_rest(k, row, m, &first, &second);
+    moments_of_rest(k, row, live, m, &first, &second);
     *mean = (gap * others - first) / t / total;
     *mean = *mean > 0 ? *mean : 0;
     double square = ((far - 2 * gap * first) + second) / t / t / total, size = (far + second) / t / t / total;
@@ -281,26 +284,27 @@ static int entropies_of_floats(const fl_kernels *k, const fl_row *row, fl_mass *
     return pair[1] * LOST >= size + *mean * *mean && pair[0] * pair[0] * LOST * LOST >= size * (others / total);
 }
 
-static void entropies_of_doubles(const fl_kernels *k, const fl_row *row, const fl_mass *m, double *pair) {
+static void entropies_of_doubles(const fl_kernels *k, const fl_row *row, const uint16_t *live, const fl_mass *m,
+                                 double *pair) {
     double sums[2], total = fl_mass_total(m);
-    k->f64_moments(row->wide, row->n, &m->args64, m->top, sums);
+    k->f64_moments(row->wide, row->n, live, &m->args64, m->top, sums);
     double mean = sums[0] / total, square = sums[1] / total;
     pair[0] = fl_log1p(m->rest) - mean;
     pair[1] = square - mean * mean;
     if (pair[1] * LOST >= square) return;
-    k->f64_moments(row->wide, row->n, &m->args64, m->top + mean * m->temperature, sums);
+    k->f64_moments(row->wide, row->n, live, &m->args64, m->top + mean * m->temperature, sums);
     mean = sums[0] / total;
     pair[1] = sums[1] / total - mean * mean;
 }
 
-void fl_mass_entropies(const fl_kernels *k, const fl_row *row, fl_mass *m, double *pair) {
+void fl_mass_entropies(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m, double *pair) {
     double mean;
     if (row->wide)
-        entropies_of_doubles(k, row, m, pair);
-    else if (!entropies_of_floats(k, row, m, &mean, pair)) {
+        entropies_of_doubles(k, row, live, m, pair);
+    else if (!entropies_of_floats(k, row, live, m, &mean, pair)) {
         m->moments.centre = (float)(m->top - mean * m->temperature);
-        read_floats(k, row, NULL, m);
-        entropies_of_floats(k, row, m, &mean, pair);
+        read_floats(k, row, live, m);
+        entropies_of_floats(k, row, live, m, &mean, pair);
     }
     if (pair[1] < 0) pair[1] = 0;
 }

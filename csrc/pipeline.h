@@ -5,6 +5,14 @@
 #include "internal.h"
 
 enum { FL_EDIT, FL_MAP, FL_CUT, FL_PICK }; /* kinds of steps.def */
+enum {                                     /* what its steps need of all survivors */
+       FL_NEEDS_NOTHING = 0,
+       FL_NEEDS_MASS = 1,
+       FL_NEEDS_ENTROPY = 2 | FL_NEEDS_MASS,
+       FL_NEEDS_POWER = 4 | FL_NEEDS_MASS,
+       FL_NEEDS_SPREAD = 8,
+       FL_NEEDS_LIST = 16
+};
 enum { FL_MAX_STEPS = 64 };
 
 /* A step with the parameters of one row. */
@@ -12,7 +20,12 @@ typedef struct {
     int32_t op, kind;
     int32_t index; /* in the user's plan */
     int32_t flags; /* FL_TIES_KEEP | FL_JOINT */
-    double value;
+    int32_t needs; /* FL_NEEDS_...; nothing once resolved */
+    int32_t resolved;
+    double value, second, third;
+    double floor;    /* of a resolved step: it keeps what has logit >= floor */
+    double u;        /* random number of a random step */
+    uint64_t stream; /* where it comes from; 0: the step is not random */
     int64_t min_keep, window;
     const int64_t *bias_ids;
     const double *bias_values;
@@ -32,6 +45,8 @@ typedef struct {
 /* ---- program.c ---------------------------------------------------------------------------------- */
 
 int64_t fl_integer_at(fl_per_row_i p, int64_t r, int64_t unset);
+/* Finds the head again, after the first step behind it was replaced. */
+void fl_program_head(fl_program *p);
 void fl_program_read(fl_program *p, const fl_plan *plan, int64_t r, int64_t n, int64_t context_n);
 
 /* ---- edits.c: tokens carried beside the row ----------------------------------------------------- */
@@ -73,8 +88,12 @@ typedef struct {
     int64_t raw, n, known;
     int32_t *raw_id, *id, *pos, *order;
     double *raw_logit, *logit, *mass;
-    double total;  /* mass of all tokens that the next mass step counts, also of those not collected; 0: the list */
-    double *joint; /* masses remembered at the first joint cut, by pos, or NULL */
+    double total; /* mass of all tokens that the next mass step counts, also of those not collected; 0: the list */
+    double entropy, least; /* entropy and least logit of them, where total or partial says that they count */
+    int partial;           /* tokens below the last of the list may be missing */
+    int more;              /* the step needs some of them */
+    int failed;            /* FL_OK, or why a step could not work */
+    double *joint;         /* masses remembered at the first joint cut, by pos, or NULL */
     double joint_total;
     const fl_edits *edits; /* context of edits behind a cut */
 } fl_cands;
@@ -92,6 +111,13 @@ void fl_cands_drop_banned(fl_cands *c);
 /* Remembers masses and total at the first joint cut. */
 void fl_cands_join(fl_cands *c);
 
+/* The entropy of all survivors, in nats. */
+double fl_cands_entropy(fl_cands *c);
+/* Keeps the entries i with keep[i] != 0; keep may be c->order. */
+void fl_cands_compact(fl_cands *c, const int32_t *keep);
+/* Puts the alive list back in order after an edit. -inf leaves it. FL_OK, FL_ALL_BANNED or FL_NO_MEMORY. */
+int fl_cands_resort(fl_cands *c);
+
 /* An edit behind a cut: acts on the survivors, which are sorted again. */
 int fl_cands_edit(fl_cands *c, const fl_step_values *v);
 /* Any step on the list: FL_OK, FL_STEP_INF, FL_ALL_BANNED, FL_NO_MEMORY. */
@@ -102,10 +128,23 @@ int fl_cands_step(fl_cands *c, const fl_step_values *v);
 #define FL_PROTO_MAP(name) void fl_list_##name(fl_cands *c, const fl_step_values *v);
 #define FL_PROTO_CUT(name) FL_PROTO_MAP(name)
 #define FL_PROTO_PICK(name) FL_PROTO_MAP(name)
-#define FL_STEP(id, name, kind) FL_PROTO_##kind(name)
+#define FL_STEP(id, name, kind, needs) FL_PROTO_##kind(name)
 #include "steps.def"
 #undef FL_STEP
 void fl_edits_apply(fl_edits *e, const fl_step_values *v);
+
+/* What the floor steps ask of all survivors: total and power in units of the top's mass to that power. */
+typedef struct {
+    double top, total, entropy, power, deviation, least;
+    int64_t alive;
+} fl_shape;
+/* The logit from which on a step (min_p, epsilon_cutoff, eta_cutoff, top_a, p_less, top_n_sigma) keeps tokens. */
+double fl_floor_of_step(const fl_shape *s, const fl_step_values *v);
+/* The temperature that a dynamic one comes to. */
+double fl_dynamic_temperature(const fl_shape *s, const fl_step_values *v);
+/* keep[i] = 0 for the tokens of the list that xtc removes, and their number; 0 if less than min_keep of `alive` tokens
+ * would stay. */
+int64_t fl_xtc_removed(fl_cands *c, const fl_step_values *v, int64_t alive, int32_t *keep);
 
 /* ---- plan.c and the ends ------------------------------------------------------------------------ */
 
@@ -122,6 +161,7 @@ typedef struct {
     const uint16_t *live;
     float *gmax, *smax;
     fl_reached reached;                /* of gmax */
+    int banned;                        /* FL_BUF_BANNED holds tokens */
     double top;                        /* largest logit of all tokens behind the head */
     double *edited_mass, edited_total; /* exp(logit - top) of the edited tokens, and their sum */
     fl_cands list;
@@ -146,6 +186,20 @@ typedef struct {
     int64_t uniform;         /* > 0: so many survivors, all unedited and equal to the top value */
 } fl_dense;
 
+/* ---- shapes.c: a first step that looks at all survivors ------------------------------------------- */
+
+int fl_is_shaped(const fl_step_values *v);
+int fl_run_shaped(fl_job *j);
+
+int fl_run_all(fl_job *j);
+int fl_run_floor(fl_job *j);
+int fl_run_list(fl_job *j);
+/* The steps from `from` on, on the list, and the end. */
+int fl_run_rest(fl_job *j, int32_t from);
+/* One scan for the maxima. */
+int fl_scan_row(fl_job *j);
+int fl_set_top(fl_job *j, double live_top);
+void fl_set_base(fl_job *j, fl_mass *m);
 int fl_fail(fl_job *j, int status, int32_t step, double value);
 /* Collects the live values >= floor and the edited tokens that reach it, sorted. FL_OK or a failure. */
 int fl_collect(fl_job *j, float floor, int64_t equals);

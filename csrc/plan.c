@@ -6,7 +6,9 @@
  * behind it when it is the plan's only mass step and nothing was cut before. Edits are a barrier. */
 #include "pipeline.h"
 
-static int is_mass_step(const fl_step_values *v) { return v->op == FL_OP_top_p || v->flags & FL_JOINT; }
+static int is_mass_step(const fl_step_values *v) {
+    return v->op == FL_OP_top_p || (v->flags & FL_JOINT && v->op == FL_OP_top_k);
+}
 
 /* Plans with cuts by mass from the full row need the exponential pass. */
 static int starts_with_mass(const fl_program *p) { return p->head < p->count && is_mass_step(&p->at[p->head]); }
@@ -24,7 +26,7 @@ static int32_t last_edit(const fl_job *j) {
 }
 
 /* The largest logit behind the head, from the largest live value; fails where there is none or it overflows. */
-static int set_top(fl_job *j, double live_top) {
+int fl_set_top(fl_job *j, double live_top) {
     double edited = j->k->list_max(j->edits.logit, j->edits.n), value = live_top;
     for (int32_t i = 0; i < j->program.head; i++) {
         if (j->program.at[i].op != FL_OP_temperature) continue;
@@ -133,25 +135,27 @@ static float early_floor(fl_job *j, int32_t from, int64_t *equals) {
         const fl_step_values *v = &p->at[i];
         float own = -FLT_MAX;
         int64_t ties = INT64_MAX;
-        if (v->kind == FL_EDIT || (is_mass_step(v) && i > p->head)) break;
+        if (v->kind == FL_EDIT || (is_mass_step(v) && i > p->head) || fl_is_shaped(v)) break;
         if (v->op == FL_OP_temperature) {
             between *= v->value;
-        } else if (v->op == FL_OP_min_p) {
+        } else if (v->op == FL_OP_min_p || v->resolved) {
             /* The margin covers the operands too, which may cancel. */
-            double drop = between * fl_log(v->value), slack = (fabs(j->top) + fabs(drop)) * 0x1p-40;
+            double drop = v->resolved ? v->floor - j->top : between * fl_log(v->value);
+            double slack = (fabs(j->top) + fabs(drop)) * 0x1p-40;
             own = fl_value_below(j, j->top + drop - slack);
             if (v->min_keep > 1) {
                 float kept = fl_job_floor(j, v->min_keep);
                 own = kept < own ? kept : own;
             }
         } else {
-            int64_t rank = v->op == FL_OP_greedy ? 1 : (int64_t)v->value;
+            int64_t rank = v->op == FL_OP_greedy ? 1 : v->op == FL_OP_top_h ? 100 : (int64_t)v->value;
             rank = v->op != FL_OP_greedy && v->min_keep > rank ? v->min_keep : rank;
             own = fl_job_floor(j, rank);
             if (!(v->flags & FL_TIES_KEEP)) ties = rank;
         }
         if (own > floor || (own == floor && ties < *equals)) *equals = ties;
         floor = own > floor ? own : floor;
+        if (v->op == FL_OP_top_h) break; /* it weighs all of its 100 */
     }
     return floor;
 }
@@ -167,13 +171,19 @@ static int dense_end(const fl_job *j) {
     return !j->out->listing && !(j->row.wide && j->program.head < j->program.count);
 }
 
-static int run_list(fl_job *j) {
+int fl_run_list(fl_job *j) {
+    j->list.partial = 0;
+    return fl_run_rest(j, j->program.head);
+}
+
+int fl_run_rest(fl_job *j, int32_t from) {
     fl_cands *c = &j->list;
     if (has_joint(&j->program)) {
         c->joint = fl_buffer(j->s, FL_BUF_JOINT, (size_t)(c->raw + 1) * sizeof(double));
         if (!c->joint) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     }
-    for (int32_t i = j->program.head; i < j->program.count; i++) {
+    for (int32_t i = from; i < j->program.count; i++) {
+        c->more = c->partial = 0;
         int status = fl_cands_step(c, &j->program.at[i]);
         if (status) return fl_fail(j, status, j->program.at[i].index, 0);
     }
@@ -181,7 +191,7 @@ static int run_list(fl_job *j) {
 }
 
 /* One scan for the maxima. */
-static int scan_row(fl_job *j) {
+int fl_scan_row(fl_job *j) {
     const fl_row *row = &j->row;
     j->gmax = fl_buffer(j->s, FL_BUF_GMAX, (size_t)fl_groups(row->n) * sizeof(float));
     j->smax = fl_buffer(j->s, FL_BUF_SMAX, (size_t)fl_supers(row->n) * sizeof(float));
@@ -192,13 +202,14 @@ static int scan_row(fl_job *j) {
     j->trace.passes++;
     int fault = bad || top > FLT_MAX ? fl_row_fault(row) : FL_OK;
     if (fault) return fl_fail(j, fault, -1, 0);
-    return set_top(j, row->wide ? fl_wide_top(row, j->live, j->gmax, top) : (double)top);
+    return fl_set_top(j, row->wide ? fl_wide_top(row, j->live, j->gmax, top) : (double)top);
 }
 
 /* Only ratio cuts, each with min_keep 1, and far more survivors than a list is good for: a cut by value. */
 static int ratio_only(const fl_job *j) {
     for (int32_t i = j->program.head; i < j->program.count; i++)
-        if (j->program.at[i].op != FL_OP_min_p || j->program.at[i].min_keep > 1) return 0;
+        if ((j->program.at[i].op != FL_OP_min_p && !j->program.at[i].resolved) || j->program.at[i].min_keep > 1)
+            return 0;
     return dense_end(j) && j->program.head < j->program.count;
 }
 
@@ -210,7 +221,7 @@ float fl_exact_value(const fl_job *j, double logit) {
 }
 
 /* Masses count from the shift as the plan's temperatures, one after the other, make it. */
-static void set_base(fl_job *j, fl_mass *m) {
+void fl_set_base(fl_job *j, fl_mass *m) {
     if (!m->gsum64) return;
     m->base = fl_head_value(&j->program, m->args64.shift);
     j->trace.mode |= 256;
@@ -220,7 +231,8 @@ static void set_base(fl_job *j, fl_mass *m) {
 static int run_ratio_dense(fl_job *j) {
     fl_dense d = {.cut_id = INT64_MAX, .cut_logit = -(double)INFINITY};
     for (int32_t i = j->program.head; i < j->program.count; i++) {
-        double floor = j->top + fl_log(j->program.at[i].value);
+        const fl_step_values *v = &j->program.at[i];
+        double floor = v->resolved ? v->floor : j->top + fl_log(v->value);
         d.cut_logit = floor > d.cut_logit ? floor : d.cut_logit;
     }
     d.low = d.high = fl_exact_value(j, d.cut_logit);
@@ -230,25 +242,26 @@ static int run_ratio_dense(fl_job *j) {
         fl_mass_run(j->k, j->s, &j->row, j->live, j->program.temperature, d.high, j->out->probs != NULL, &d.mass);
     j->trace.passes += (int32_t)d.mass.passes;
     if (status) return fl_fail(j, status, -1, 0);
-    set_base(j, &d.mass);
+    fl_set_base(j, &d.mass);
     if (fl_edited_masses(j) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     return d.total > 0 && d.total < DBL_MAX ? fl_end_dense(j, &d) : -1;
 }
 
 /* Few candidates known from one scan: ranks and ratios before any mass. */
-static int run_floor(fl_job *j) {
+int fl_run_floor(fl_job *j) {
     int64_t equals = INT64_MAX;
-    int status = scan_row(j);
+    int status = j->gmax ? FL_OK : fl_scan_row(j);
     if (status) return status;
     /* A first step by mass comes here where no live token is finite: it needs all the edited ones. */
-    float floor = starts_with_mass(&j->program) ? -FLT_MAX : early_floor(j, j->program.head, &equals);
+    int all = starts_with_mass(&j->program);
+    float floor = all ? -FLT_MAX : early_floor(j, j->program.head, &equals);
     if (ratio_only(j) && fl_groups_reach(j->k, j->gmax, fl_groups(j->row.n), floor, &j->reached) > 1024) {
         status = run_ratio_dense(j);
         if (status >= 0) return status;
     }
     j->trace.mode = 1;
     status = fl_collect(j, floor, equals);
-    return status ? status : run_list(j);
+    return status ? status : fl_run_list(j);
 }
 
 /* Lists a nucleus small enough for it, min_keep tokens at least: 1 if listed, 0 if not, else -1 after a failure. */
@@ -285,7 +298,7 @@ static int run_mass_cuts(fl_job *j, fl_dense *d, double total, int alone) {
         if (status) return status;
     }
     j->list.total = total;
-    return run_list(j);
+    return fl_run_list(j);
 }
 
 /* The exponential pass; a row whose live tokens are all -inf has the edited ones alone. */
@@ -298,22 +311,22 @@ static int run_mass(fl_job *j) {
     j->trace.passes += (int32_t)d.mass.passes;
     j->trace.mode = cuts ? 2 : 0;
     if (status && status != FL_NO_FINITE) return fl_fail(j, status, -1, 0);
-    if (status == FL_NO_FINITE) return run_floor(j);
+    if (status == FL_NO_FINITE) return fl_run_floor(j);
     j->gmax = d.mass.gmax;
     j->reached.groups = -1;
-    set_base(j, &d.mass);
-    status = set_top(j, d.mass.top);
+    fl_set_base(j, &d.mass);
+    status = fl_set_top(j, d.mass.top);
     if (status) return status;
     if (!cuts) {
         if (fl_edited_masses(j) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
-        return d.total > 0 && d.total < DBL_MAX ? fl_end_dense(j, &d) : run_floor(j);
+        return d.total > 0 && d.total < DBL_MAX ? fl_end_dense(j, &d) : fl_run_floor(j);
     }
     if (fl_edited_masses(j)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     double total = fl_exp(fl_head_value(p, d.mass.top) - j->top) * (1.0 + d.mass.rest) + j->edited_total;
     return run_mass_cuts(j, &d, total, alone);
 }
 
-static int run_all(fl_job *j) {
+int fl_run_all(fl_job *j) {
     int64_t n = j->row.n;
     if (j->program.edits) {
         fl_where where = {0};
@@ -324,9 +337,17 @@ static int run_all(fl_job *j) {
     }
     if (n == 0) return fl_fail(j, FL_NO_FINITE, -1, 0);
     int cuts = j->program.head < j->program.count;
+    if (cuts && fl_is_shaped(&j->program.at[j->program.head])) return fl_run_shaped(j);
     if (cuts ? starts_with_mass(&j->program) : dense_end(j)) return run_mass(j);
-    return run_floor(j);
+    return fl_run_floor(j);
 }
+
+static double uniform_of(const fl_job *j, uint64_t stream) {
+    int64_t position = fl_integer_at(j->in->position, j->r, j->edits.context_n);
+    return fl_uniform(j->in->seed, (uint64_t)fl_integer_at(j->in->keys, j->r, j->r), (uint64_t)position, stream);
+}
+
+double fl_draw_u(const fl_job *j) { return uniform_of(j, 0); }
 
 static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
     const fl_inputs *in = j->in;
@@ -345,12 +366,9 @@ static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
         if (j->edits.context[i] < 0 || j->edits.context[i] >= x->n)
             return fl_fail(j, FL_BAD_TOKEN, -1, (double)j->edits.context[i]);
     fl_program_read(&j->program, plan, j->r, j->row.n, j->edits.context_n);
-    return run_all(j);
-}
-
-double fl_draw_u(const fl_job *j) {
-    int64_t position = fl_integer_at(j->in->position, j->r, j->edits.context_n);
-    return fl_uniform(j->in->seed, (uint64_t)fl_integer_at(j->in->keys, j->r, j->r), (uint64_t)position);
+    for (int32_t i = 0; i < j->program.count; i++)
+        if (j->program.at[i].stream) j->program.at[i].u = uniform_of(j, j->program.at[i].stream);
+    return fl_run_all(j);
 }
 
 /* A failed row in status mode: id -1, NaN figures; dense rows of NaN. */
@@ -386,6 +404,7 @@ fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, co
         j.out = out;
         j.r = r;
         j.live = NULL;
+        j.banned = 0;
         j.gmax = j.smax = NULL;
         int status = run_row(&j, plan, x);
         if (out->status) out->status[r] = status;

@@ -6,16 +6,27 @@ int64_t fl_integer_at(fl_per_row_i p, int64_t r, int64_t unset) { return p.at ? 
 
 static int kind_of(int32_t op) {
     static const int32_t kinds[] = {
-#define FL_STEP(id, name, kind) [id] = FL_##kind,
+#define FL_STEP(id, name, kind, needs) [id] = FL_##kind,
 #include "steps.def"
 #undef FL_STEP
     };
     return kinds[op];
 }
 
+static int needs_of(int32_t op) {
+    static const int32_t all[] = {
+#define FL_STEP(id, name, kind, needs) [id] = FL_NEEDS_##needs,
+#include "steps.def"
+#undef FL_STEP
+    };
+    return all[op];
+}
+
 static fl_step_values values_of(const fl_step *s, int64_t r, int32_t index) {
-    fl_step_values v = {.op = s->op, .kind = kind_of(s->op), .index = index};
+    fl_step_values v = {.op = s->op, .kind = kind_of(s->op), .needs = needs_of(s->op), .index = index};
     v.value = number_at(s->value, r, 0);
+    v.second = number_at(s->second, r, 0);
+    v.third = number_at(s->third, r, 0);
     v.min_keep = fl_integer_at(s->min_keep, r, 1);
     v.flags = (int32_t)fl_integer_at(s->flags, r, 0);
     v.window = fl_integer_at(s->window, r, -1);
@@ -39,29 +50,51 @@ static int is_off(const fl_step_values *v, int64_t n, int64_t context_n) {
     case FL_OP_temperature: return v->value == 1.0;
     case FL_OP_top_k: return v->value <= 0 || v->value >= (double)n;
     case FL_OP_top_p: return v->value >= 1.0;
-    case FL_OP_min_p: return v->value <= 0.0;
+    case FL_OP_typical_p:
+    case FL_OP_tfs: return v->value >= 1.0;
+    case FL_OP_min_p:
+    case FL_OP_smoothing:
+    case FL_OP_epsilon_cutoff:
+    case FL_OP_eta_cutoff:
+    case FL_OP_top_a:
+    case FL_OP_top_n_sigma:
+    case FL_OP_xtc: return v->value <= 0.0;
+    case FL_OP_p_less:
+    case FL_OP_top_h:
+    case FL_OP_min_k: return v->value != v->value;
+    case FL_OP_dynamic_temperature: return v->value == 1.0 && v->second == 1.0;
     case FL_OP_draw: return 1;
     default: return 0;
     }
 }
 
-void fl_program_read(fl_program *p, const fl_plan *plan, int64_t r, int64_t n, int64_t context_n) {
-    int open = 1;
-    p->count = p->head = p->edits = 0;
+void fl_program_head(fl_program *p) {
+    p->head = p->edits = 0;
     p->temperature = 1.0;
+    for (; p->head < p->count; p->head++) {
+        fl_step_values *v = &p->at[p->head];
+        if (v->op == FL_OP_temperature && v->value == 0.0) {
+            v->op = FL_OP_greedy;
+            v->kind = FL_CUT;
+        }
+        if (v->kind != FL_EDIT && v->op != FL_OP_temperature) return;
+        p->edits += v->kind == FL_EDIT;
+        p->temperature *= v->op == FL_OP_temperature ? v->value : 1.0;
+    }
+}
+
+void fl_program_read(fl_program *p, const fl_plan *plan, int64_t r, int64_t n, int64_t context_n) {
+    uint64_t random = 0;
+    p->count = 0;
     for (int32_t i = 0; i < plan->count; i++) {
         fl_step_values v = values_of(&plan->steps[i], r, i);
+        if (v.op == FL_OP_xtc) v.stream = ++random;
         if (is_off(&v, n, context_n)) continue;
         if (v.op == FL_OP_temperature && v.value == 0.0) {
             v.op = FL_OP_greedy;
             v.kind = FL_CUT;
         }
-        open &= v.kind == FL_EDIT || v.kind == FL_MAP;
-        if (open) {
-            p->head++;
-            p->edits += v.kind == FL_EDIT;
-            p->temperature *= v.kind == FL_MAP ? v.value : 1.0;
-        }
         p->at[p->count++] = v;
     }
+    fl_program_head(p);
 }

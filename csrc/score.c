@@ -61,7 +61,7 @@ static int best_tokens(const fl_kernels *k, fl_scratch *s, const fl_row *row, co
 static void entropies(const fl_kernels *k, const fl_row *row, fl_mass *m, const fl_scores *o, int64_t r) {
     double pair[2];
     if (!o->entropies && !o->varentropies) return;
-    fl_mass_entropies(k, row, m, pair);
+    fl_mass_entropies(k, row, NULL, m, pair);
     if (o->entropies) o->entropies[r] = pair[0];
     if (o->varentropies) o->varentropies[r] = pair[1];
 }

@@ -116,6 +116,8 @@ cdef extern from "fastlogits.h" nogil:
     ctypedef struct fl_step:
         int32_t op
         fl_per_row value
+        fl_per_row second
+        fl_per_row third
         fl_per_row_i min_keep
         fl_per_row_i flags
         fl_per_row_i window
@@ -140,7 +142,7 @@ cdef extern from "fastlogits.h" nogil:
         fl_per_row_i position
         fl_per_row_i keys
 
-    double fl_uniform(uint64_t seed, uint64_t key, uint64_t position)
+    double fl_uniform(uint64_t seed, uint64_t key, uint64_t position, uint64_t stream)
 
     ctypedef struct fl_trace:
         int32_t mode

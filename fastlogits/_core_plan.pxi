@@ -174,6 +174,8 @@ cdef int fill_step(_c.fl_step *to, step) except -1:
     cdef int64_t rows = 0
     to.op = STEP_IDS[step.name]
     to.value = doubles_per_row(step.value, 0)
+    to.second = doubles_per_row(step.second, 0)
+    to.third = doubles_per_row(step.third, 0)
     to.min_keep = integers_per_row(step.min_keep, 0)
     to.flags = integers_per_row(step.flags, 0)
     to.window = integers_per_row(step.window, 0)

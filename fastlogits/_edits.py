@@ -97,6 +97,14 @@ def same_bias(a: Any, b: Any) -> bool:
     return all(np.array_equal(x, y) if x is not None and y is not None else x is y for x, y in pairs)
 
 
+def token_ids(name: str, ids: Any) -> tuple[int, ...]:
+    """Checked token ids, as a tuple."""
+    array = _inputs.id_array(name, ids)
+    if array.size and array.min() < 0:
+        raise ValueError(f"{name}: token id {array.min()} must be in [0, V)")
+    return tuple(array.tolist())
+
+
 def checked_mask(mask: Any) -> NDArray[Any]:
     """``mask`` as a bool, int32 or uint32 array of at least one axis; packed words are not copied."""
     array = _inputs.plain_array("mask", mask)

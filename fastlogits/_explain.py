@@ -102,19 +102,19 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(call: Call, row: int) -> Explanation:
+def explain(call: Call, row: int, seed: int) -> Explanation:
     """Runs the plan, then each prefix of it, on one row."""
     if not -call.rows <= row < call.rows:
         raise ValueError(f"row must be in [{-call.rows}, {call.rows}), got {row}")
     row %= call.rows
     trace = np.zeros(call.rows * _core.TRACE_SIZE, np.uint8)
-    task = _run_row(call, call.plan, row, ids=np.full(call.rows, -1, np.int64), trace=trace)
+    task = _run_row(call, call.plan, row, seed, ids=np.full(call.rows, -1, np.int64), trace=trace)
     mode, passes, edited, collected, floor = task.trace(row)
     plan = call.plan
     reports = []
-    ids, logprobs, _ = _alive(call, 0, row)
+    ids, logprobs, _ = _alive(call, 0, row, seed)
     for i, step in enumerate(plan.steps):
-        left, next_logprobs, smallest = _alive(call, i + 1, row)
+        left, next_logprobs, smallest = _alive(call, i + 1, row, seed)
         kept = 1.0 if left.size == ids.size else float(np.exp(logprobs[np.isin(ids, left)]).sum())
         reports.append(StepReport(step.name, ids.size, left.size, kept, smallest))
         ids, logprobs = left, next_logprobs
@@ -131,19 +131,19 @@ def explain(call: Call, row: int) -> Explanation:
     )
 
 
-def _run_row(call: Call, plan: _core.Plan, row: int, **results: Any) -> _core.PlanTask:
+def _run_row(call: Call, plan: _core.Plan, row: int, seed: int, **results: Any) -> _core.PlanTask:
     """Runs ``plan`` on one row of the call."""
-    task = _core.PlanTask(plan, call.x, **call.inputs, **results)
+    task = _core.PlanTask(plan, call.x, seed=seed, **call.inputs, **results)
     task.run(row, row + 1)
     for at, status, step, value in task.failures:
         refuse_row(call.outer, at, status, step, value, call.n, [step.name for step in plan.steps])
     return task
 
 
-def _alive(call: Call, count: int, row: int) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
+def _alive(call: Call, count: int, row: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
     """Ids and log-probs of what the first ``count`` steps leave, and the smallest logit among them."""
     plan = _core.Plan()
     plan._fill(call.plan.steps[:count], call.plan.prepared[:count], call.plan.shape)
-    task = _run_row(call, plan, row, counts=np.zeros(call.rows, np.int64))
+    task = _run_row(call, plan, row, seed, counts=np.zeros(call.rows, np.int64))
     ids, logits, logprobs = task.listings[row]
     return ids, logprobs, float(logits[-1]) if logits.size else float("nan")

@@ -66,7 +66,7 @@ def each(name: str, value: Any, check: Callable[[Any, tuple[int, ...]], Any]) ->
 
 
 def number(
-    name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, off: float, open_low: bool = False
+    name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, off: float | None, open_low: bool = False
 ) -> PerRow:
     """Finite floats in [low, high], or (low, high] with ``open_low``; None means ``off``."""
     if high < math.inf:
@@ -76,7 +76,7 @@ def number(
     else:
         allowed = "finite"
 
-    def check(item: Any, index: tuple[int, ...]) -> float:
+    def check(item: Any, index: tuple[int, ...]) -> float | None:
         if item is None:
             return off
         if isinstance(item, bool) or not isinstance(item, int | float):
@@ -125,3 +125,14 @@ def flag(name: str, value: Any) -> PerRow:
         return item
 
     return each(name, value, check)
+
+
+def paired(name: str, a: PerRow, b: PerRow, join: Callable[[Any, Any], Any]) -> PerRow:
+    """``join`` of two checked values; where both differ from row to row, row by row."""
+    if not isinstance(a, tuple) and not isinstance(b, tuple):
+        return join(a, b)
+    if isinstance(a, tuple) and isinstance(b, tuple) and len(a) != len(b):
+        raise ValueError(f"{name} must hold one value per row, got {len(b)} for {len(a)} rows")
+    rows = max(len(each) for each in (a, b) if isinstance(each, tuple))
+    left, right = (each if isinstance(each, tuple) else (each,) * rows for each in (a, b))
+    return tuple(paired(name, x, y, join) for x, y in zip(left, right, strict=True))

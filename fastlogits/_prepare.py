@@ -23,6 +23,8 @@ class Prepared(NamedTuple):
 
     name: str
     value: Array
+    second: Array | None = None  # the second and third number of a step that has them
+    third: Array | None = None
     min_keep: Array | None = None
     flags: Array | None = None
     window: Array | None = None
@@ -31,7 +33,8 @@ class Prepared(NamedTuple):
     needs: int = 0  # the least V that the operands fit
 
 
-_VALUE_FIELDS = ("theta", "alpha", "temperature", "k", "p")
+#: The numbers of a step are those of its fields that are none of these, in order.
+_OTHER_FIELDS = ("min_keep", "ties", "joint", "window", "special_tokens")
 
 
 def _window(value: Any) -> Any:
@@ -55,19 +58,28 @@ def prepared(step: Step) -> Prepared:
     if isinstance(step, Mask):
         words = _edits.mask_words(step.mask)
         return Prepared(step.name, np.zeros(1), words=words, needs=_edits.mask_needs(step.mask))
-    value = next((getattr(step, field) for field in _VALUE_FIELDS if hasattr(step, field)), 0.0)
+    fields = [field for field in vars(step) if field not in _OTHER_FIELDS]
+    numbers = [np.asarray(getattr(step, field), np.float64) for field in fields] or [np.zeros(())]
+    integers: dict[str, Any] = dict(zip(("second", "third"), numbers[1:], strict=False))
     window = getattr(step, "window", None)
-    integers: dict[str, Any] = {
+    integers |= {
         "min_keep": np.asarray(step.min_keep, np.int64) if hasattr(step, "min_keep") else None,
-        "flags": _flags(step) if hasattr(step, "joint") else None,
+        "flags": _flags(step) if hasattr(step, "joint") or hasattr(step, "ties") else None,
         "window": None if window is None else np.asarray(_window(window), np.int64),
     }
-    return _flat(Prepared(step.name, np.asarray(value, np.float64), **integers))
+    protected = getattr(step, "special_tokens", ())
+    if protected:
+        ids = np.array(protected, np.int64)
+        integers |= {"bias": _edits.Bias(ids, np.zeros(ids.size), None), "needs": int(ids.max()) + 1}
+    return _flat(Prepared(step.name, numbers[0], **integers))
+
+
+_ARRAYS = ("value", "second", "third", "min_keep", "flags", "window")
 
 
 def _flat(step: Prepared) -> Prepared:
     """Values of size one, of any number of axes, as arrays of one element."""
-    arrays = {name: getattr(step, name) for name in ("value", "min_keep", "flags", "window")}
+    arrays = {name: getattr(step, name) for name in _ARRAYS}
     return step._replace(**{n: a.reshape(1) for n, a in arrays.items() if a is not None and a.size == 1})
 
 
@@ -90,7 +102,7 @@ def shape_of(steps: Sequence[Prepared]) -> Shape | None:
     """The outer shape that all per-row values have in common; () without any, None if they differ."""
     shapes: set[Shape] = set()
     for step in steps:
-        numbers = (step.value, step.min_keep, step.flags, step.window)
+        numbers = [getattr(step, name) for name in _ARRAYS]
         shapes.update(a.shape for a in numbers if a is not None and a.size != 1)
         if step.bias is not None and step.bias.offsets is not None:
             shapes.add((step.bias.offsets.size - 1,))
@@ -110,7 +122,11 @@ def spread(steps: Sequence[Prepared], outer: Shape) -> list[Prepared]:
 def _spread_step(step: Prepared, outer: Shape) -> Prepared:
     """One step of `spread`."""
     changed: dict[str, Any] = {}
-    for field, name in (("value", step.name), ("min_keep", "min_keep"), ("window", "penalty_window")):
+    for field, name in (
+        *((each, step.name) for each in ("value", "second", "third")),
+        ("min_keep", "min_keep"),
+        ("window", "penalty_window"),
+    ):
         array = getattr(step, field)
         if array is not None and array.size != 1:
             changed[field] = _inputs.per_row(name, array, outer)
@@ -144,6 +160,7 @@ def check_fits(steps: Sequence[Prepared], n: int) -> None:
             at = int((step.bias.ids >= n).argmax())
             offsets = step.bias.offsets
             row = "" if offsets is None else f" (row {int(np.searchsorted(offsets, at, side='right')) - 1})"
-            raise ValueError(f"logit_bias: token id {step.bias.ids[at]} must be in [0, {n}){row}")
+            name = "xtc_special_tokens" if step.name == "xtc" else step.name
+            raise ValueError(f"{name}: token id {step.bias.ids[at]} must be in [0, {n}){row}")
         if step.needs > n:
             raise ValueError(f"mask must cover at most the {n} tokens of a row, got one of {step.needs} or more")

@@ -184,21 +184,19 @@ def _sample_result(call: Call, ids: Any, results: dict[str, Any], top_n: int) ->
 
 def dense(call: Call, end: str, rng: Any, out: Any) -> Any:
     """The ends ``probs`` and ``logits``: one value per token, in the type of the logits."""
-    check_rng(rng)
     if out is None:
         target = half.new(call.x.shape, half.result_code(call.code))
     else:
         target = _inputs.out_array(out, call.x.shape, call.code, call.x)
     wanted: dict[str, Any] = {end: target}
-    call.run(**wanted)
+    call.run(seed_of(call, rng), **wanted)
     return call.answer(target if out is None else out)
 
 
 def candidates(call: Call, rng: Any) -> Any:
     """The end `Sampler.candidates`."""
-    check_rng(rng)
     counts = np.zeros(call.rows, np.int64)
-    task = call.run(counts=counts)
+    task = call.run(seed_of(call, rng), counts=counts)
     parts = [task.listings[begin] for begin in sorted(task.listings)]
     ids = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
     logits, logprobs = (call.narrowed(np.concatenate([np.empty(0), *(part[i] for part in parts)])) for i in (1, 2))
@@ -206,7 +204,10 @@ def candidates(call: Call, rng: Any) -> Any:
     return call.answer(Candidates(ids, logits, logprobs, offsets))
 
 
-def check_rng(rng: Any) -> None:
-    """Refuses what `sample` would refuse; no step of these ends spends a word yet."""
+def seed_of(call: Call, rng: Any) -> int:
+    """The seed of an end that does not draw: a word is spent only if a step of the plan is random."""
+    if any(step.random for step in call.plan.steps):
+        return _inputs.seed_word(rng)
     if not isinstance(rng, np.random.Generator | np.random.BitGenerator | np.random.SeedSequence | None):
         _inputs.seed_word(rng)
+    return 0

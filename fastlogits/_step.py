@@ -11,6 +11,7 @@ class Step:
     """What all steps have in common: a name. Use its subclasses."""
 
     name: ClassVar[str]
+    random: ClassVar[bool] = False  # whether it takes a random number beside that of the draw
 
     def _set(self, **fields: Any) -> None:
         """Replaces fields by their checked values, once, in ``__post_init__``."""

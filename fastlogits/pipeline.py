@@ -6,8 +6,9 @@ A loop is better served by a `Sampler`, prepared once.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, Unpack
 
+from fastlogits._steering import Steering, spelled_out
 from fastlogits.sampler import Sampler
 
 __all__ = ["candidates", "filter_logits", "probs", "sample"]
@@ -17,19 +18,17 @@ _PLAIN = (float, int, str, bool, type(None))
 _kept = functools.lru_cache(maxsize=64, typed=True)(Sampler)
 
 
-def _sampler(**keywords: Any) -> Sampler:
+def _sampler(keywords: Steering) -> Sampler:
     """A Sampler of these keywords, made earlier where that is safe."""
     plain = all(type(value) in _PLAIN for value in keywords.values())
     return _kept(**keywords) if plain else Sampler(**keywords)
 
 
+@spelled_out
 def sample(
-    logits: Any, *, temperature: Any = 1.0, top_k: Any = None, top_p: Any = None, min_p: Any = None, min_keep: Any = 1,
-    ties: Any = "id", joint: Any = False, repetition_penalty: Any = None, frequency_penalty: Any = None,
-    presence_penalty: Any = None, penalty_window: Any = None, logit_bias: Any = None, mask: Any = None,
-    context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None, keys: Any = None,
-    logprobs: int | None = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
-    preset: str | None = None,
+    logits: Any, *, context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None,
+    keys: Any = None, logprobs: int | None = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
+    **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """Draw one token per row.
 
@@ -37,12 +36,10 @@ def sample(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    temperature, top_k, top_p, min_p, min_keep, ties, joint, preset
-        As in `Sampler`, in that order of work; all off by default.
-    repetition_penalty, frequency_penalty, presence_penalty, penalty_window, logit_bias, mask
-        Edits, which come before; as in `Sampler`.
     context, prompt_length, rng, position, keys, threads, on_error
         Inputs of the call; as in `Sampler.sample`.
+    **steering
+        The keywords of `Sampler`, in its order of work; all off by default.
     logprobs : int >= 0, optional
         Return a `SampleResult` with the log-probs of the drawn tokens and of the ``logprobs`` likeliest ones.
     out : int64 array [...], optional
@@ -77,25 +74,17 @@ def sample(
     >>> all(i in (1, 3) for i in ids)
     True
     """
-    sampler = _sampler(
-        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, min_keep=min_keep, ties=ties, joint=joint,
-        repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
-        penalty_window=penalty_window, logit_bias=logit_bias, mask=mask, preset=preset,
-    )  # fmt: skip
-    return sampler.sample(
+    return _sampler(steering).sample(
         logits, context=context, prompt_length=prompt_length, rng=rng, position=position, keys=keys,
-        logprobs=logprobs, out=out,
-        threads=threads, on_error=on_error,
+        logprobs=logprobs, out=out, threads=threads, on_error=on_error,
     )  # fmt: skip
 
 
+@spelled_out
 def probs(
-    logits: Any, *, temperature: Any = 1.0, top_k: Any = None, top_p: Any = None, min_p: Any = None, min_keep: Any = 1,
-    ties: Any = "id", joint: Any = False, repetition_penalty: Any = None, frequency_penalty: Any = None,
-    presence_penalty: Any = None, penalty_window: Any = None, logit_bias: Any = None, mask: Any = None,
-    context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None, keys: Any = None,
-    out: Any = None, threads: int | None = None, on_error: str = "raise",
-    preset: str | None = None,
+    logits: Any, *, context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None,
+    keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
+    **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """Probabilities of the survivors, renormalised; 0 where removed.
 
@@ -103,12 +92,10 @@ def probs(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    temperature, top_k, top_p, min_p, min_keep, ties, joint, preset
-        As in `Sampler`, in that order of work; all off by default.
-    repetition_penalty, frequency_penalty, presence_penalty, penalty_window, logit_bias, mask
-        Edits, which come before; as in `Sampler`.
     context, prompt_length, rng, position, keys, threads, on_error
         Inputs of the call; as in `Sampler.sample`.
+    **steering
+        The keywords of `Sampler`, in its order of work; all off by default.
     out : array of the shape and type of logits, optional
         Receives the result; may be ``logits`` itself.
 
@@ -131,25 +118,17 @@ def probs(
     >>> fl.probs([1.0, 3.0, 3.0], top_k=2)
     array([0. , 0.5, 0.5])
     """
-    sampler = _sampler(
-        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, min_keep=min_keep, ties=ties, joint=joint,
-        repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
-        penalty_window=penalty_window, logit_bias=logit_bias, mask=mask, preset=preset,
-    )  # fmt: skip
-    return sampler.probs(
-        logits, context=context, prompt_length=prompt_length, rng=rng, position=position, keys=keys,
-        out=out,
+    return _sampler(steering).probs(
+        logits, context=context, prompt_length=prompt_length, rng=rng, position=position, keys=keys, out=out,
         threads=threads, on_error=on_error,
     )  # fmt: skip
 
 
+@spelled_out
 def filter_logits(
-    logits: Any, *, temperature: Any = 1.0, top_k: Any = None, top_p: Any = None, min_p: Any = None, min_keep: Any = 1,
-    ties: Any = "id", joint: Any = False, repetition_penalty: Any = None, frequency_penalty: Any = None,
-    presence_penalty: Any = None, penalty_window: Any = None, logit_bias: Any = None, mask: Any = None,
-    context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None, keys: Any = None,
-    out: Any = None, threads: int | None = None, on_error: str = "raise",
-    preset: str | None = None,
+    logits: Any, *, context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None,
+    keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
+    **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """Processed logits, -inf where removed; each rounded once, at the end.
 
@@ -157,12 +136,10 @@ def filter_logits(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    temperature, top_k, top_p, min_p, min_keep, ties, joint, preset
-        As in `Sampler`, in that order of work; all off by default.
-    repetition_penalty, frequency_penalty, presence_penalty, penalty_window, logit_bias, mask
-        Edits, which come before; as in `Sampler`.
     context, prompt_length, rng, position, keys, threads, on_error
         Inputs of the call; as in `Sampler.sample`.
+    **steering
+        The keywords of `Sampler`, in its order of work; all off by default.
     out : array of the shape and type of logits, optional
         Receives the result; may be ``logits`` itself.
 
@@ -185,25 +162,17 @@ def filter_logits(
     >>> fl.filter_logits([1.0, 3.0, 2.0], temperature=0.5, top_k=2)
     array([-inf,   6.,   4.])
     """
-    sampler = _sampler(
-        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, min_keep=min_keep, ties=ties, joint=joint,
-        repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
-        penalty_window=penalty_window, logit_bias=logit_bias, mask=mask, preset=preset,
-    )  # fmt: skip
-    return sampler.filter_logits(
-        logits, context=context, prompt_length=prompt_length, rng=rng, position=position, keys=keys,
-        out=out,
+    return _sampler(steering).filter_logits(
+        logits, context=context, prompt_length=prompt_length, rng=rng, position=position, keys=keys, out=out,
         threads=threads, on_error=on_error,
     )  # fmt: skip
 
 
+@spelled_out
 def candidates(
-    logits: Any, *, temperature: Any = 1.0, top_k: Any = None, top_p: Any = None, min_p: Any = None, min_keep: Any = 1,
-    ties: Any = "id", joint: Any = False, repetition_penalty: Any = None, frequency_penalty: Any = None,
-    presence_penalty: Any = None, penalty_window: Any = None, logit_bias: Any = None, mask: Any = None,
-    context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None, keys: Any = None,
-    threads: int | None = None, on_error: str = "raise",
-    preset: str | None = None,
+    logits: Any, *, context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None,
+    keys: Any = None, threads: int | None = None, on_error: str = "raise",
+    **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """The survivors of each row, sorted by (logit descending, id ascending).
 
@@ -211,12 +180,10 @@ def candidates(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written.
-    temperature, top_k, top_p, min_p, min_keep, ties, joint, preset
-        As in `Sampler`, in that order of work; all off by default.
-    repetition_penalty, frequency_penalty, presence_penalty, penalty_window, logit_bias, mask
-        Edits, which come before; as in `Sampler`.
     context, prompt_length, rng, position, keys, threads, on_error
         Inputs of the call; as in `Sampler.sample`.
+    **steering
+        The keywords of `Sampler`, in its order of work; all off by default.
 
     Returns
     -------
@@ -237,13 +204,7 @@ def candidates(
     >>> fl.candidates([1.0, 3.0, 2.0], min_p=0.3).ids
     array([1, 2])
     """
-    sampler = _sampler(
-        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, min_keep=min_keep, ties=ties, joint=joint,
-        repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
-        penalty_window=penalty_window, logit_bias=logit_bias, mask=mask, preset=preset,
-    )  # fmt: skip
-    return sampler.candidates(
+    return _sampler(steering).candidates(
         logits, context=context, prompt_length=prompt_length, rng=rng, position=position, keys=keys,
-
         threads=threads, on_error=on_error,
     )  # fmt: skip

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, Unpack
 
 from fastlogits import _core, _inputs, _prepare, _run
 from fastlogits import steps as s
 from fastlogits._errors import refuse_row
 from fastlogits._explain import Explanation, explain
 from fastlogits._results import Candidates, SampleResult
+from fastlogits._steering import KEYWORDS, Steering, keyword_steps, refuse_unknown, spelled_out
 
 __all__ = ["Candidates", "Explanation", "SampleResult", "Sampler"]
 
@@ -19,8 +20,10 @@ class Sampler(_core.Plan):
     """A pipeline: edits, temperature, cuts and a draw, prepared once, immutable, picklable.
 
     ``Sampler(*steps)`` runs steps of `fastlogits.steps` in the order written. ``Sampler(**keywords)`` runs those asked
-    for in the order repetition_penalty, frequency_penalty, presence_penalty, logit_bias, mask, temperature, top_k,
-    top_p, min_p. Each number is one for all rows or one per row (broadcast against the shape of the batch).
+    for in the order repetition_penalty, frequency_penalty, presence_penalty, logit_bias, mask, temperature (with
+    dynatemp_range), smoothing_factor, top_h, top_k, top_p, min_p, typical_p, epsilon_cutoff, eta_cutoff, top_n_sigma,
+    top_a, tfs, p_less, min_k, xtc_probability. Each number is one for all rows or one per row (broadcast against the
+    shape of the batch). `fastlogits.steps` says what each of them does, and where it comes from.
 
     Parameters
     ----------
@@ -34,10 +37,34 @@ class Sampler(_core.Plan):
         Keeps the smallest set of likeliest tokens that reaches this probability; None and 1 are off.
     min_p : float in [0, 1], optional
         Keeps tokens at least this many times as likely as the likeliest; None and 0 are off.
+    dynatemp_range : float >= 0, optional
+        The temperature lies between max(0, T - range) and T + range, by the entropy to the power of
+        ``dynatemp_exponent`` (> 0, default 1.0).
+    smoothing_factor : float >= 0, optional
+        Quadratic sampling; ``smoothing_curve`` (in [1, 3], default 1.0) adds the cube. 0 is off.
+    typical_p : float in [0, 1], optional
+        Keeps the tokens whose surprise is nearest to the entropy; None and 1 are off.
+    epsilon_cutoff, eta_cutoff : float in [0, 1], optional
+        Keep tokens of at least this probability, and of at least min(eta, sqrt(eta) exp(-entropy)); 0 is off.
+    top_n_sigma : float >= 0, optional
+        Keeps logits at most so many standard deviations below the largest; 0 is off.
+    top_a : float in [0, 1], optional
+        Keeps tokens of at least top_a times the square of the largest probability; 0 is off.
+    tfs : float in [0, 1], optional
+        Tail free sampling; None and 1 are off.
+    top_h : float in [0, 1], optional
+        Keeps the likeliest of 100 tokens up to this share of their entropy; None is off.
+    p_less : float > 1, optional
+        The order of the threshold of p-less sampling, 2 in the paper; None is off.
+    min_k : float >= 0, optional
+        The tau of min-k sampling; None is off.
+    xtc_probability : float in [0, 1], optional
+        How often the top choices are removed, those of at least ``xtc_threshold`` (default 0.1) but the last of them;
+        ``xtc_special_tokens`` (token ids) never are.
     min_keep : int >= 1, default 1
         What every cut leaves at least.
     ties : "id" or "keep", default "id"
-        Whether top_k keeps exactly k or also whatever equals the k-th value.
+        Whether top_k and typical_p keep exactly what they count or also whatever equals the last of it.
     joint : bool, default False
         top_p compares masses over what stood before top_k, without renormalising.
     repetition_penalty : float > 0, optional
@@ -79,34 +106,16 @@ class Sampler(_core.Plan):
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        *steps: s.Step,
-        temperature: Any = 1.0,
-        top_k: Any = None,
-        top_p: Any = None,
-        min_p: Any = None,
-        min_keep: Any = 1,
-        ties: Any = "id",
-        joint: Any = False,
-        repetition_penalty: Any = None,
-        frequency_penalty: Any = None,
-        presence_penalty: Any = None,
-        penalty_window: Any = None,
-        logit_bias: Any = None,
-        mask: Any = None,
-        preset: str | None = None,
-    ) -> None:
+    def __init__(self, *steps: s.Step, **keywords: Unpack[Steering]) -> None:
+        given: dict[str, Any] = dict(keywords)
+        refuse_unknown(type(self).__name__, given)
+        preset = given.pop("preset", None)
         if preset is not None:
             coming = ", ".join(repr(name) for name in _PRESETS)
             raise ValueError(f"preset must be None, got {preset!r}; presets to come: {coming}")
-        keywords = (
-            temperature, top_k, top_p, min_p, min_keep, ties, joint, repetition_penalty, frequency_penalty,
-            presence_penalty, penalty_window, logit_bias, mask,
-        )  # fmt: skip
         if not steps:
-            steps = _keyword_steps(*keywords)
-        elif any(map(_given, keywords, (1.0, None, None, None, 1, "id", False, *[None] * 6))):
+            steps = keyword_steps(given)
+        elif any(_given(value, KEYWORDS[name]) for name, value in given.items()):
             raise TypeError("a Sampler takes steps or keywords, not both")
         _prepare.check_order(steps)
         prepared = [_prepare.prepared(step) for step in steps]
@@ -273,8 +282,8 @@ class Sampler(_core.Plan):
         >>> [(step.name, step.given, step.survived) for step in e.steps]
         [('temperature', 4, 4), ('top_k', 4, 2)]
         """
-        _run.check_rng(rng)
-        return explain(_run.Call(self, logits, context, prompt_length, position, keys, 1, "raise"), row)
+        call = _run.Call(self, logits, context, prompt_length, position, keys, 1, "raise")
+        return explain(call, row, _run.seed_of(call, rng))
 
     def _sample(self, *arguments: Any) -> Any:
         return _run.sample(self, *arguments)
@@ -298,38 +307,9 @@ class Sampler(_core.Plan):
         return type(self), self.steps
 
 
-def _keyword_steps(
-    temperature: Any, top_k: Any, top_p: Any, min_p: Any, min_keep: Any, ties: Any, joint: Any,
-    repetition_penalty: Any, frequency_penalty: Any, presence_penalty: Any, penalty_window: Any, logit_bias: Any,
-    mask: Any,
-) -> tuple[s.Step, ...]:  # fmt: skip
-    """The steps of the keyword form; keywords at their off value make no step."""
-    window, keep = penalty_window, min_keep
-    # Made even if nothing uses them, so that a bad value of a shared keyword never passes unseen.
-    s.TopK(None, keep, ties, joint)
-    s.RepetitionPenalty(1.0, window)
-    made: list[tuple[s.Step | None, Any]] = [
-        (None if repetition_penalty is None else s.RepetitionPenalty(repetition_penalty, window), 1.0),
-        (None if frequency_penalty is None else s.FrequencyPenalty(frequency_penalty, window), 0.0),
-        (None if presence_penalty is None else s.PresencePenalty(presence_penalty, window), 0.0),
-        (None if logit_bias is None else s.LogitBias(logit_bias), None),
-        (None if mask is None else s.Mask(mask), None),
-        (None if temperature is None else s.Temperature(temperature), 1.0),
-        (None if top_k is None else s.TopK(top_k, keep, ties, joint), 0),
-        (None if top_p is None else s.TopP(top_p, keep, joint), 1.0),
-        (None if min_p is None else s.MinP(min_p, keep), 0.0),
-    ]
-    return tuple(step for step, off in made if step is not None and not _is_off(step, off))
-
-
 def _given(value: Any, default: Any) -> bool:
     """Whether a keyword has another value than its default."""
     return value is not default and not (isinstance(value, type(default)) and value == default)
 
 
-def _is_off(step: s.Step, off: Any) -> bool:
-    """Whether a step's parameter is the number that turns it off."""
-    if off is None:
-        return False
-    value = next(iter(vars(step).values()))
-    return not isinstance(value, tuple) and (value == off or (isinstance(step, s.TopK) and value < 1))
+Sampler.__init__ = spelled_out(Sampler.__init__)  # type: ignore[method-assign]

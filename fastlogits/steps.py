@@ -14,13 +14,28 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastlogits import _params as params
 from fastlogits._edits import bias_arrays, checked_bias, checked_mask, same_bias, same_mask
 from fastlogits._step import Step
+from fastlogits._step_shapes import (
+    DynamicTemperature,
+    EpsilonCutoff,
+    EtaCutoff,
+    MinK,
+    PLess,
+    Smoothing,
+    Tfs,
+    TopA,
+    TopH,
+    TopNSigma,
+    TypicalP,
+    Xtc,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
-    "Draw", "FrequencyPenalty", "Greedy", "LogitBias", "Mask", "MinP", "PresencePenalty", "RepetitionPenalty", "Step",
-    "Temperature", "TopK", "TopP",
+    "Draw", "DynamicTemperature", "EpsilonCutoff", "EtaCutoff", "FrequencyPenalty", "Greedy", "LogitBias", "Mask",
+    "MinK", "MinP", "PLess", "PresencePenalty", "RepetitionPenalty", "Smoothing", "Step", "Temperature", "Tfs", "TopA",
+    "TopH", "TopK", "TopNSigma", "TopP", "TypicalP", "Xtc",
 ]  # fmt: skip
 
 # As NumPy shortens long arrays.

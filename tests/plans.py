@@ -7,7 +7,7 @@ earnest: tied rows meet biases of eighths and temperatures of powers of two, oth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -103,8 +103,37 @@ def random_step(rng: np.random.Generator, kind: str, n: int, tied: bool) -> Any:
         packed = np.zeros(-(-n // 32) * 4, np.uint8)
         packed[: -(-n // 8)] = np.packbits(allowed, bitorder="little")
         return steps.Mask(packed.view("<i4").astype(np.int32))
+    if kind in SHAPED:
+        return shaped_step(rng, kind, keep)
     return steps.Greedy()
 
+
+def shaped_step(rng: np.random.Generator, kind: str, keep: int) -> Any:
+    """One step that looks at the shape of the distribution, with random parameters."""
+    r = rng.random(3)
+    small = float(np.exp(rng.uniform(-10, 0)))
+    special = tuple(range(int(rng.integers(0, 2))))
+    made: dict[str, Any] = {
+        "dynamic_temperature": lambda: steps.DynamicTemperature(0.2 + r[0], 0.7 + r[1], 0.5 + r[2]),
+        "smoothing": lambda: steps.Smoothing(r[0] / 2, 1 + 2 * r[1]),
+        "epsilon_cutoff": lambda: steps.EpsilonCutoff(small, keep),
+        "eta_cutoff": lambda: steps.EtaCutoff(small, keep),
+        "top_a": lambda: steps.TopA(r[0], keep),
+        "p_less": lambda: steps.PLess(1.2 + 2 * r[0], keep),
+        "top_n_sigma": lambda: steps.TopNSigma(3 * r[0], keep),
+        "typical_p": lambda: steps.TypicalP(r[0], keep, str(rng.choice(["id", "keep"]))),
+        "tfs": lambda: steps.Tfs(r[0], keep),
+        "top_h": lambda: steps.TopH(r[0], keep),
+        "min_k": lambda: steps.MinK(30 * r[0], keep),
+        "xtc": lambda: steps.Xtc(float(np.sqrt(r[0])), r[1] * 0.3, special, keep),
+    }
+    return made[kind]()
+
+
+SHAPED = (
+    "dynamic_temperature", "smoothing", "epsilon_cutoff", "eta_cutoff", "top_a", "p_less", "top_n_sigma", "typical_p",
+    "tfs", "top_h", "min_k", "xtc",
+)  # fmt: skip
 
 KINDS = (
     *("temperature", "temperature", "top_k", "top_k", "top_p", "top_p", "min_p", "min_p"),
@@ -119,6 +148,9 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
     name, row = random_row(rng, n, real)
     tied = name in ("ties", "coarse", "equal")
     kinds = list(rng.choice(KINDS, int(rng.integers(1, 9))))
+    if rng.random() < 0.5:
+        for kind in rng.choice(SHAPED, int(rng.integers(1, 4))):
+            kinds.insert(int(rng.integers(0, len(kinds) + 1)), kind)
     if rng.random() < 0.03:
         kinds.append("greedy")
     plan = tuple(random_step(rng, str(kind), n, tied) for kind in kinds)
@@ -139,6 +171,29 @@ def run(case: Case) -> NDArray[np.float64] | None:
         return reference.process(row, case.plan)
     except ValueError:
         return None
+
+
+#: How far a sum of float32 exponentials may move the threshold of a step.
+UNSURE = 1e-6
+UNBOUNDED = ("dynamic_temperature", "smoothing", "p_less", "top_n_sigma", "min_k")
+
+
+def unsure(case: Case) -> bool:
+    """Whether a shaped step of the plan keeps other tokens when its parameter moves by `UNSURE`."""
+    for i, step in enumerate(case.plan):
+        if step.name not in SHAPED:
+            continue
+        field = "threshold" if step.name == "xtc" else next(iter(vars(step)))
+        kept = []
+        for factor in (1 - UNSURE, 1, 1 + UNSURE):
+            moved = min(getattr(step, field) * factor, np.inf if step.name in UNBOUNDED else 1.0)
+            row = reference.Row(case.row, case.context, case.prompt_length)
+            row.logits = reference.process(row, case.plan[:i])
+            row.logits = reference.process(row, (replace(step, **{field: moved}),))
+            kept.append(row.logits > -np.inf)
+        if not (np.array_equal(kept[0], kept[1]) and np.array_equal(kept[1], kept[2])):
+            return True
+    return False
 
 
 def margin(case: Case) -> float:

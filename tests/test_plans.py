@@ -36,16 +36,20 @@ def compare(case: plans.Case, tally: Tally) -> None:
     """Survivors, order, log-probs, probabilities and drawn tokens of one case; AssertionError where they differ."""
     sampler = fastlogits.Sampler(*case.plan)
     right = plans.run(case)
+    random = any(step.random for step in case.plan)
+    seed = 0 if random else case.seed  # random steps of the reference have seed and key 0
     tally.cases += 1
     if right is None:
         tally.empty += 1
         with pytest.raises(ValueError, match=r"logits|token"):
-            sampler.candidates(case.row, **case.inputs())
+            sampler.candidates(case.row, **case.inputs(), rng=0)
         return
     order = reference.Row(right).order()
-    got = sampler.candidates(case.row, **case.inputs())
+    got = sampler.candidates(case.row, **case.inputs(), rng=0)
     if not np.array_equal(got.ids, order):
-        assert plans.margin(case) < MASS, f"{case}: {got.ids[:8]}.. [{got.ids.size}], not {order[:8]}.. [{order.size}]"
+        assert plans.margin(case) < MASS or plans.unsure(case), (
+            f"{case}: {got.ids[:8]}.. [{got.ids.size}], not {order[:8]}.. [{order.size}]"
+        )
         tally.nucleus += 1
         return
     single = case.row.dtype != np.float64
@@ -54,7 +58,7 @@ def compare(case: plans.Case, tally: Tally) -> None:
     away = np.abs(got.logprobs - scores[order]).max()
     tally.worst = max(tally.worst, away if np.abs(scores[order]).max() < 10 else 0.0)
     np.testing.assert_allclose(got.logprobs, scores[order], rtol=1e-6, atol=2e-6, err_msg=repr(case))
-    probs = np.asarray(sampler.probs(case.row, **case.inputs()), np.float64)
+    probs = np.asarray(sampler.probs(case.row, **case.inputs(), rng=0), np.float64)
     least = 1e-4 if case.row.dtype == np.float16 else 1e-37
     exact = np.exp(scores)
     sure = exact > least
@@ -62,10 +66,12 @@ def compare(case: plans.Case, tally: Tally) -> None:
     np.testing.assert_allclose(probs[sure], exact[sure], rtol=rtol, err_msg=repr(case))
     assert not probs[np.isneginf(right)].any(), case
     if right.max() <= float(np.finfo(case.row.dtype).max):  # beyond the type: an error, tested elsewhere
-        kept = sampler.filter_logits(case.row, **case.inputs())
+        kept = sampler.filter_logits(case.row, **case.inputs(), rng=0)
         np.testing.assert_array_equal(np.isneginf(kept), np.isneginf(right), err_msg=repr(case))
-        tally.rounding = max(tally.rounding, rows.ulps(kept[order], right[order], case.row.dtype.name).max())
-    drawn = sampler.sample(case.row, **case.inputs(), rng=case.seed, logprobs=4)
+        # A dynamic temperature is as exact as the entropy, and powers round as they are written.
+        plain = not any(step.name in ("dynamic_temperature", "smoothing") for step in case.plan)
+        tally.rounding = max(tally.rounding, plain * rows.ulps(kept[order], right[order], case.row.dtype.name).max())
+    drawn = sampler.sample(case.row, **case.inputs(), rng=seed, logprobs=4)
     padded = [*order[:4].tolist(), *[-1] * 4][:4]
     assert drawn.top_ids.tolist() == padded, case
     assert drawn.ranks == 1 + np.count_nonzero(right > right[drawn.ids]), case
@@ -74,9 +80,9 @@ def compare(case: plans.Case, tally: Tally) -> None:
     np.testing.assert_allclose(drawn.raw_logprobs, raw, rtol=1e-6, atol=2e-6, err_msg=repr(case))
     tops = np.where(drawn.top_ids < 0, -np.inf, scores[drawn.top_ids])
     np.testing.assert_allclose(drawn.top_logprobs, tops, rtol=1e-6, atol=2e-6, err_msg=repr(case))
-    for position in range(3):
-        token = sampler.sample(case.row, **case.inputs(), rng=case.seed, position=position)
-        u = reference.uniform(case.seed, 0, position)
+    for position in [len(case.context)] if random else range(3):
+        token = sampler.sample(case.row, **case.inputs(), rng=seed, position=position)
+        u = reference.uniform(seed, 0, position)
         tally.draws += 1
         if token != reference.steps.draw(reference.Row(right), u):
             low, high = plans.interval(right, token)

@@ -78,11 +78,13 @@ FL_INLINE void FL_N(f64_add)(double *sum, double *lost, double v) {
 }
 
 /* sums[0] and sums[1]: of e z and e z^2 for z = (x - centre) / T; values without an exponential have no part. */
-static void FL_N(f64_moments)(const double *x, int64_t n, const fl_exp64_args *a, double centre, double *sums) {
+static void FL_N(f64_moments)(const double *x, int64_t n, const uint16_t *live, const fl_exp64_args *a, double centre,
+                              double *sums) {
     double first[FL_LANES] = {0}, second[FL_LANES] = {0}, lost[FL_LANES] = {0}, lost2[FL_LANES] = {0};
     for (int64_t at = 0; at < n; at += FL_LANES) {
         double v[FL_LANES], e[FL_LANES];
-        for (int l = 0; l < FL_LANES; l++) v[l] = at + l < n ? x[at + l] : -(double)INFINITY;
+        uint32_t here = live ? live[at / FL_LANES] : 0xffff;
+        for (int l = 0; l < FL_LANES; l++) v[l] = at + l < n && here >> l & 1 ? x[at + l] : -(double)INFINITY;
         FL_N(f64_exp16)(v, a, e);
         for (int l = 0; l < FL_LANES; l++) {
             double z = e[l] > 0 ? (v[l] - centre) * a->inverse : 0, y = e[l] * z;

@@ -76,9 +76,10 @@ static uint32_t FL_X(row_sumexp)(const void *x, int64_t n, const uint16_t *live,
     return FL_X(sumexp_body)(x, n, NULL, a, gmax, gsum, NULL, NULL);
 }
 
-/* row_sumexp of all values with the group sums of their moments beside it. */
-static uint32_t FL_X(row_moments)(const void *x, int64_t n, const fl_exp_args *a, const fl_moments_args *moments,
-                                  float *gmax, float *gsum) {
+/* row_sumexp with the group sums of the moments beside it. */
+static uint32_t FL_X(row_moments)(const void *x, int64_t n, const uint16_t *live, const fl_exp_args *a,
+                                  const fl_moments_args *moments, float *gmax, float *gsum) {
+    if (live) return FL_X(sumexp_body)(x, n, live, a, gmax, gsum, NULL, moments);
     return FL_X(sumexp_body)(x, n, NULL, a, gmax, gsum, NULL, moments);
 }
 

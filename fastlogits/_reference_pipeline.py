@@ -1,0 +1,187 @@
+"""Twins of the four ends: the steps of a plan one after the other; see `fastlogits.reference`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlogits._reference_steps import Floats, Ids, Row, steps, uniform
+from fastlogits.reference import Candidates, SampleResult, log_softmax, softmax
+
+# Step -> {field: keyword}; a step is asked for by the keyword of its first field.
+_ORDER: dict[str, dict[str, str]] = {
+    "repetition_penalty": {"theta": "repetition_penalty", "window": "penalty_window"},
+    "frequency_penalty": {"alpha": "frequency_penalty", "window": "penalty_window"},
+    "presence_penalty": {"alpha": "presence_penalty", "window": "penalty_window"},
+    "logit_bias": {"bias": "logit_bias"},
+    "mask": {"mask": "mask"},
+    "temperature": {"temperature": "temperature"},
+    "smoothing": {"factor": "smoothing_factor", "curve": "smoothing_curve"},
+    "top_h": {"h": "top_h", "min_keep": "min_keep"},
+    "top_k": {"k": "top_k", "min_keep": "min_keep", "ties": "ties", "joint": "joint"},
+    "top_p": {"p": "top_p", "min_keep": "min_keep", "joint": "joint"},
+    "min_p": {"p": "min_p", "min_keep": "min_keep"},
+    "typical_p": {"p": "typical_p", "min_keep": "min_keep", "ties": "ties"},
+    "epsilon_cutoff": {"epsilon": "epsilon_cutoff", "min_keep": "min_keep"},
+    "eta_cutoff": {"epsilon": "eta_cutoff", "min_keep": "min_keep"},
+    "top_n_sigma": {"n": "top_n_sigma", "min_keep": "min_keep"},
+    "top_a": {"a": "top_a", "min_keep": "min_keep"},
+    "tfs": {"z": "tfs", "min_keep": "min_keep"},
+    "p_less": {"order": "p_less", "min_keep": "min_keep"},
+    "min_k": {"tau": "min_k", "min_keep": "min_keep"},
+    "xtc": {
+        "probability": "xtc_probability", "threshold": "xtc_threshold", "special_tokens": "xtc_special_tokens",
+        "min_keep": "min_keep",
+    },
+}  # fmt: skip
+
+
+def keyword_plan(**keywords: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The plan of the keyword form: (name, fields) of the steps asked for, in the order of `_ORDER`.
+
+    With `dynatemp_range` d the temperature T is one between max(0, T - d) and T + d (llama.cpp's rule).
+    """
+    keywords = dict(keywords)
+    spread, exponent = keywords.pop("dynatemp_range", None), keywords.pop("dynatemp_exponent", 1.0)
+    if unknown := set(keywords) - {each for fields in _ORDER.values() for each in fields.values()}:
+        raise TypeError(f"unknown keywords: {', '.join(sorted(unknown))}")
+    if spread:
+        keywords["temperature"] = keywords.get("temperature", 1.0)
+    plan = [(name, _fields(fields, keywords)) for name, fields in _ORDER.items() if _asked(fields, keywords)]
+    return [_dynamic(step, spread, exponent) if step[0] == "temperature" and spread else step for step in plan]
+
+
+def _asked(fields: Mapping[str, str], keywords: Mapping[str, Any]) -> bool:
+    """Whether the keyword of a step's first field is given."""
+    return keywords.get(next(iter(fields.values()))) is not None
+
+
+def _fields(fields: Mapping[str, str], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """A step's fields from their keywords."""
+    return {field: keywords[keyword] for field, keyword in fields.items() if keyword in keywords}
+
+
+def _dynamic(step: tuple[str, dict[str, Any]], spread: float, exponent: float) -> tuple[str, dict[str, Any]]:
+    """The dynamic temperature around a plain one."""
+    t = step[1]["temperature"]
+    return "dynamic_temperature", {"low": max(0.0, t - spread), "high": t + spread, "exponent": exponent}
+
+
+def _named(step: Any) -> tuple[str, dict[str, Any]]:
+    """Name and fields of a step: a dataclass of `fastlogits.steps`, or already (name, fields)."""
+    if isinstance(step, tuple):
+        return step
+    return step.name, {field.name: getattr(step, field.name) for field in dataclasses.fields(step)}
+
+
+def _per_row(value: Any, shape: tuple[int, ...], inner: int = 0) -> Any:
+    """One entry per row of a batch of `shape`: a value whose axes, less the `inner` last, broadcast against it."""
+    axes = np.asarray(value)
+    own = axes.shape[axes.ndim - inner :]
+    return np.broadcast_to(axes, shape + own).reshape(-1, *own) if axes.ndim > inner else [value] * math.prod(shape)
+
+
+def _of_row(field: str, value: Any, shape: tuple[int, ...], r: int) -> Any:
+    """What row r sees of a step's field; biases differ from row to row when they stand in a list."""
+    if field == "bias":
+        return value[r] if isinstance(value, list) else value
+    return _per_row(value, shape, inner=int(field in ("mask", "special_tokens")))[r]
+
+
+def process(row: Row, plan: Sequence[Any], shape: tuple[int, ...] = (1,), r: int = 0) -> Floats:
+    """Processed logits [V] of row r of a batch: each step of the plan on what the last one left; ValueError if none."""
+    for name, fields in map(_named, plan):
+        mine = {field: _of_row(field, value, shape, r) for field, value in fields.items()}
+        if name != "draw":
+            row.logits = getattr(steps, name)(row, **mine)
+        if not np.isfinite(row.logits.max()):
+            raise ValueError(f"{name} leaves no token, or made a +inf or NaN")
+    return row.logits
+
+
+def _contexts(context: Any, rows: int) -> list[Ids]:
+    """One array of ids per row: from None, one sequence for all rows, one per row, or one per row nested as those."""
+    each = [] if context is None else list(context)
+    if not any(hasattr(part, "__len__") for part in each):
+        each = [each] * rows
+    while any(hasattr(i, "__len__") for ids in each for i in ids):
+        each = [ids for part in each for ids in part]
+    return [np.asarray(ids, np.int64) for _, ids in zip(range(rows), each, strict=True)]
+
+
+def _processed(logits: ArrayLike, plan: Sequence[Any] | None, inputs: Mapping[str, Any]) -> tuple[Floats, Floats]:
+    """The rows [R, V] as they came and as the plan leaves them."""
+    steering = dict(inputs)
+    context, start = steering.pop("context", None), steering.pop("prompt_length", 0)
+    rng, position, keys = (steering.pop(name, None) for name in ("rng", "position", "keys"))
+    shape, raw = np.shape(logits)[:-1] or (1,), np.asarray(logits, np.float64)
+    raw = raw.reshape(math.prod(shape), raw.shape[-1])
+    plan = keyword_plan(**steering) if plan is None else plan
+    seen = _contexts(context, len(raw))
+    rows = map(Row, raw, seen, _per_row(start, shape), _random(rng, position, keys, seen, shape))
+    return raw, np.array([process(row, plan, shape, r) for r, row in enumerate(rows)]).reshape(raw.shape)
+
+
+def _random(
+    rng: Any, position: Any, keys: Any, seen: Sequence[Ids], shape: tuple[int, ...]
+) -> list[tuple[int, int, int]]:
+    """(seed, key, position) of each row."""
+    seed = _seed(rng)
+    where = list(map(len, seen)) if position is None else _per_row(position, shape)
+    named = range(len(seen)) if keys is None else _per_row(keys, shape)
+    return [(seed, int(key), int(at)) for key, at in zip(named, where, strict=True)]
+
+
+def filter_logits(logits: ArrayLike, *, plan: Sequence[Any] | None = None, **inputs: Any) -> Floats:
+    """Processed logits [..., V], -inf where removed."""
+    return _processed(logits, plan, inputs)[1].reshape(np.shape(logits))
+
+
+def probs(logits: ArrayLike, *, plan: Sequence[Any] | None = None, **inputs: Any) -> Floats:
+    """Probabilities [..., V] of the survivors, renormalised; 0 where removed."""
+    return softmax(filter_logits(logits, plan=plan, **inputs))
+
+
+def candidates(logits: ArrayLike, *, plan: Sequence[Any] | None = None, **inputs: Any) -> Candidates:
+    """The survivors of each row by (logit descending, id ascending), with their processed logits and log-probs."""
+    _, rows = _processed(logits, plan, inputs)
+    orders = [Row(x).order() for x in rows]
+    offsets = np.cumsum([0, *map(len, orders)], dtype=np.int64)
+    flat = [np.concatenate([a[o] for a, o in zip(each, orders, strict=True)]) for each in (rows, log_softmax(rows))]
+    return Candidates(np.concatenate(orders), flat[0], flat[1], offsets)
+
+
+def _seed(rng: Any) -> int:
+    """An int as it is (through SeedSequence from 2^64 on), one word of a Generator, or the system's entropy."""
+    if isinstance(rng, np.random.Generator):
+        return int(rng.bit_generator.random_raw())
+    small = isinstance(rng, int | np.integer) and rng < 2**64
+    return int(rng) if small else int(np.random.SeedSequence(rng).generate_state(1, np.uint64)[0])
+
+
+def sample(
+    logits: ArrayLike, *, plan: Sequence[Any] | None = None, rng: Any = None, position: Any = None, keys: Any = None,
+    logprobs: int | None = None, **inputs: Any,
+) -> Any:  # fmt: skip
+    """Token ids [...] drawn by `steps.draw` with u = `uniform`; with `logprobs=n` a SampleResult."""
+    seed, shape = _seed(rng), np.shape(logits)[:-1]
+    raw, rows = _processed(logits, plan, inputs | {"rng": seed, "position": position, "keys": keys})
+    random = _random(seed, position, keys, _contexts(inputs.get("context"), len(raw)), shape or (1,))
+    us = [uniform(*each) for each in random]
+    ids = np.array([steps.draw(Row(x), u) for x, u in zip(rows, us, strict=True)], np.int64)
+    return ids.reshape(shape)[()] if logprobs is None else _result(ids, raw, rows, logprobs, shape)
+
+
+def _result(ids: Ids, raw: Floats, rows: Floats, n: int, shape: tuple[int, ...]) -> SampleResult:
+    """What the drawn ids look like: processed and raw log-prob, rank, and the n first survivors, padded with -1."""
+    at, scores = (np.arange(len(ids)), ids), log_softmax(rows)
+    ranks = 1 + np.count_nonzero(rows > rows[at][:, None], axis=1)
+    top = np.array([[*Row(x).order()[:n], *[-1] * n][:n] for x in rows], np.int64).reshape(len(ids), n)
+    top_scores = np.where(top < 0, -np.inf, np.take_along_axis(scores, np.maximum(top, 0), 1))
+    flat = [a.reshape(shape)[()] for a in (ids, scores[at], log_softmax(raw)[at], ranks)]
+    return SampleResult._make([*flat, top.reshape(*shape, n), top_scores.reshape(*shape, n)])

@@ -1,0 +1,304 @@
+"""Twins of the steps in the plainest form: one row and one step at a time; see `fastlogits.reference`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ids = NDArray[np.int64]
+
+
+def uniform(seed: int, key: int, position: int, stream: int = 0) -> float:
+    """The u in [0, 1) of (seed, key, position): Philox4x64-10 (Salmon et al., 2011) at counter (position, stream).
+
+    The top 53 bits of its first word; stream 0 draws the token, the random steps of a plan have 1, 2 and so on.
+    NumPy's generator counts up before it answers, hence the counter one lower.
+    """
+    before = (position % 2**64 + (stream << 64) - 1) % 2**256
+    counter = np.array([before >> shift & 2**64 - 1 for shift in (0, 64, 128, 192)], np.uint64)
+    words = np.random.Philox(key=np.array([seed, key % 2**64], np.uint64), counter=counter)
+    return float(int(words.random_raw()) >> 11) * 2.0**-53
+
+
+@dataclasses.dataclass
+class Row:
+    """One row on its way: logits [V], the ids seen so far, and the masses remembered at the first joint cut.
+
+    `random` is (seed, key, position); `asked` counts the random steps that have run.
+    """
+
+    logits: Floats
+    context: Ids
+    prompt_length: int = 0
+    random: tuple[int, int, int] = (0, 0, 0)
+    mass: Floats | None = None
+    asked: int = 0
+
+    def __init__(
+        self,
+        logits: ArrayLike,
+        context: ArrayLike = (),
+        prompt_length: int = 0,
+        random: tuple[int, int, int] | None = None,
+    ) -> None:
+        self.logits, self.prompt_length = np.asarray(logits, np.float64), prompt_length
+        self.context = np.asarray(context, np.int64)
+        self.random = (0, 0, len(self.context)) if random is None else random
+
+    def next_uniform(self) -> float:
+        """The u of the next random step of the plan."""
+        self.asked += 1
+        return uniform(*self.random, stream=self.asked)
+
+    def top_logit(self) -> float:
+        """The largest logit."""
+        return float(self.logits.max())
+
+    def counts(self, start: int, window: int | None) -> Ids:
+        """How often each token occurs in the last `window` ids of context[start:]; [V]."""
+        seen = self.context[start:]
+        seen = seen if window is None or window < 0 else seen[max(0, len(seen) - int(window)) :]
+        return np.bincount(seen, minlength=len(self.logits))
+
+    def order(self) -> Ids:
+        """Ids of the survivors by (logit descending, id ascending)."""
+        order = np.argsort(-self.logits, kind="stable")
+        return order[: np.count_nonzero(self.logits > -np.inf)]
+
+    def masses(self) -> Floats:
+        """exp(l - max), 0 where removed; [V]."""
+        masses: Floats = np.exp(self.logits - self.logits.max())
+        return masses
+
+    def joint_masses(self) -> Floats:
+        """The masses as they stood at the first joint cut: those of now if this is the first; [V]."""
+        self.mass = self.masses() if self.mass is None else self.mass
+        return self.mass
+
+    def shares(self) -> Floats:
+        """Probabilities, 0 where removed; [V]."""
+        masses = self.masses()
+        shares: Floats = masses / masses.sum()
+        return shares
+
+    def entropy(self) -> float:
+        """-sum p ln p over the survivors, in nats."""
+        shares = self.shares()
+        alive = shares[shares > 0]
+        return float(-(alive * np.log(alive)).sum())
+
+    def reaching(self, floor: float, min_keep: int) -> Floats:
+        """Logits of what has l >= floor, and of the `min_keep` first."""
+        return self.only(self.order()[: max(1, int(min_keep), np.count_nonzero(self.logits >= floor))])
+
+    def only(self, kept: Ids) -> Floats:
+        """The logits of the ids `kept`, -inf elsewhere."""
+        logits = np.full(len(self.logits), -np.inf)
+        logits[kept] = self.logits[kept]
+        return logits
+
+
+class steps:  # noqa: N801 - named as the module fastlogits.steps
+    """One function per step of `fastlogits.steps`, by the step's name: (row, the step's fields) -> new logits [V]."""
+
+    @staticmethod
+    def repetition_penalty(row: Row, theta: float, window: int | None = None) -> Floats:
+        """Divide l > 0 by theta, multiply l <= 0 by it, once per distinct context token (Keskar et al., 2019)."""
+        x, seen = row.logits, row.counts(0, window) > 0
+        return np.where(seen, np.where(x > 0, x / theta, x * theta), x)
+
+    @staticmethod
+    def frequency_penalty(row: Row, alpha: float, window: int | None = None) -> Floats:
+        """Logit - count * alpha, counting context[prompt_length:] (OpenAI's parameter of that name)."""
+        return row.logits - row.counts(row.prompt_length, window) * alpha
+
+    @staticmethod
+    def presence_penalty(row: Row, alpha: float, window: int | None = None) -> Floats:
+        """Logit - alpha where context[prompt_length:] holds the token (OpenAI's parameter of that name)."""
+        return row.logits - (row.counts(row.prompt_length, window) > 0) * alpha
+
+    @staticmethod
+    def logit_bias(row: Row, bias: Any) -> Floats:
+        """Logit + b_t of token t for {t: b_t} or (ids, values); b = -inf bans the token."""
+        ids, values = (list(bias), list(bias.values())) if isinstance(bias, Mapping) else bias
+        logits = row.logits.copy()
+        logits[np.asarray(ids, np.int64)] += np.asarray(values, np.float64)
+        return logits
+
+    @staticmethod
+    def mask(row: Row, mask: ArrayLike) -> Floats:
+        """-inf where not allowed: bool [<= V], or int32 words, bit i % 32 of word i // 32; beyond its end: banned."""
+        bits = np.asarray(mask)
+        if bits.dtype != np.bool_:
+            bits = np.unpackbits(bits.astype("<i4").view(np.uint8), bitorder="little")
+        allowed = np.flatnonzero(bits[: len(row.logits)])
+        return row.only(allowed)
+
+    @staticmethod
+    def temperature(row: Row, temperature: float) -> Floats:
+        """Logits / T; T = 0 keeps the first maximum alone, undivided."""
+        return row.logits / temperature if temperature > 0 else steps.greedy(row)
+
+    @staticmethod
+    def top_k(row: Row, k: int | None, min_keep: int = 1, ties: str = "id", joint: bool = False) -> Floats:
+        """The max(k, min_keep) first in order, with ties="keep" also what equals the last; off: None, 0, -1, >= V."""
+        if k is None or k < 1 or k >= len(row.logits):
+            return row.logits
+        if joint:
+            row.joint_masses()
+        kept = row.order()[: max(int(k), int(min_keep))]
+        return row.only(np.flatnonzero(row.logits >= row.logits[kept[-1]]) if ties == "keep" else kept)
+
+    @staticmethod
+    def top_p(row: Row, p: float | None, min_keep: int = 1, joint: bool = False) -> Floats:
+        """The smallest prefix in order with mass >= p * total (Holtzman et al., 2020); off: None, 1.
+
+        `joint`: masses and total as they stood at the plan's first joint cut that is not off (the rule of SGLang and
+        FlashInfer).
+        """
+        if p is None or p == 1:
+            return row.logits
+        order = row.order()
+        masses = row.joint_masses() if joint else row.masses()
+        running, total = np.cumsum(masses[order]), np.cumsum(masses)[-1]
+        return row.only(order[: max(1, int(min_keep), 1 + np.count_nonzero(running < p * total))])
+
+    @staticmethod
+    def min_p(row: Row, p: float | None, min_keep: int = 1) -> Floats:
+        """What has l >= max + ln p, and the `min_keep` first (Nguyen et al., 2024); off: None, 0."""
+        if p is None or p == 0:
+            return row.logits
+        order, limit = row.order(), row.logits.max() + np.log(p)
+        return row.only(order[: max(int(min_keep), np.count_nonzero(row.logits >= limit))])
+
+    @staticmethod
+    def dynamic_temperature(row: Row, low: float, high: float, exponent: float = 1.0) -> Floats:
+        """Logits / (low + (high - low) (H / ln n)^exponent), H and n of the survivors; one survivor stays as it is."""
+        n = len(row.order())
+        if n < 2 or low == high == 1:
+            return row.logits
+        return steps.temperature(row, low + (high - low) * (row.entropy() / np.log(n)) ** exponent)
+
+    @staticmethod
+    def smoothing(row: Row, factor: float, curve: float = 1.0) -> Floats:
+        """Max - k d^2 + s d^3 with d = l - max, k = f (3 - c) / 2, s = f (c - 1) / 2; off: f = 0."""
+        if factor == 0:
+            return row.logits
+        alive, top = row.logits > -np.inf, row.logits.max()
+        d = np.where(alive, row.logits - top, 0.0)
+        smooth = top - factor * (3 - curve) / 2 * d**2 + factor * (curve - 1) / 2 * d**3
+        return np.where(alive, smooth, -np.inf)
+
+    @staticmethod
+    def epsilon_cutoff(row: Row, epsilon: float | None, min_keep: int = 1) -> Floats:
+        """What has p >= epsilon (Hewitt et al., 2022); off: None, 0."""
+        if epsilon is None or epsilon == 0:
+            return row.logits
+        return row.reaching(row.top_logit() + np.log(epsilon / row.shares().max()), min_keep)
+
+    @staticmethod
+    def eta_cutoff(row: Row, epsilon: float | None, min_keep: int = 1) -> Floats:
+        """What has p >= min(epsilon, sqrt(epsilon) exp(-H)) (Hewitt et al., 2022); off: None, 0."""
+        if epsilon is None or epsilon == 0:
+            return row.logits
+        return steps.epsilon_cutoff(row, min(epsilon, np.sqrt(epsilon) * np.exp(-row.entropy())), min_keep)
+
+    @staticmethod
+    def top_a(row: Row, a: float | None, min_keep: int = 1) -> Floats:
+        """What has p >= a max(p)^2; off: None, 0."""
+        if a is None or a == 0:
+            return row.logits
+        return row.reaching(row.top_logit() + np.log(a * row.shares().max()), min_keep)
+
+    @staticmethod
+    def p_less(row: Row, order: float | None, min_keep: int = 1) -> Floats:
+        """What has p >= (sum p^k)^(1 / (k - 1)), k the order (arXiv 2509.23234); off: None."""
+        if order is None:
+            return row.logits
+        shares = row.shares()
+        least = (shares**order).sum() ** (1 / (order - 1))  # <= max(p) but for rounding
+        return steps.epsilon_cutoff(row, min(float(least), float(shares.max())), min_keep)
+
+    @staticmethod
+    def top_n_sigma(row: Row, n: float | None, min_keep: int = 1) -> Floats:
+        """What has l >= max - n sigma, sigma the population deviation of the survivors' logits; off: None, 0."""
+        if n is None or n == 0:
+            return row.logits
+        return row.reaching(row.top_logit() - n * row.logits[row.order()].std(), min_keep)
+
+    @staticmethod
+    def typical_p(row: Row, p: float | None, min_keep: int = 1, ties: str = "id") -> Floats:
+        """The smallest set with mass >= p of the tokens sorted by |-ln p - H|, then as ever (Meister et al., 2022)."""
+        if p is None or p == 1:
+            return row.logits
+        order, shares = row.order(), row.shares()
+        away = np.abs(np.log(shares.max()) + row.logits[order] - row.top_logit() + row.entropy())
+        first = np.argsort(away, kind="stable")
+        keep = max(1, int(min_keep), 1 + np.count_nonzero(np.cumsum(shares[order[first]]) < p))
+        last = away[first[:keep][-1]]
+        return row.only(order[away <= last] if ties == "keep" else order[first[:keep]])
+
+    @staticmethod
+    def tfs(row: Row, z: float | None, min_keep: int = 1) -> Floats:
+        """The i first, i >= min_keep the first index where |p_i - 2 p_(i+1) + p_(i+2)| sum to > z of all such sums."""
+        order = row.order()
+        if z is None or z == 1 or len(order) <= 2:
+            return row.logits
+        bends = np.abs(np.diff(row.shares()[order], n=2))
+        total = bends.sum()
+        bends = bends / total if total > 1e-6 else np.full(len(bends), 1 / len(bends))
+        over = np.flatnonzero((np.cumsum(bends) > z) & (np.arange(len(bends)) >= max(1, int(min_keep))))
+        return row.only(order[: over[0]] if len(over) else order)
+
+    @staticmethod
+    def top_h(row: Row, h: float | None, min_keep: int = 1) -> Floats:
+        """Of the 100 first, renormalised, the prefix whose sum of -q ln q stays <= h times all of it; off: None."""
+        if h is None:
+            return row.logits
+        order = row.order()[:100]
+        masses = row.masses()[order]
+        q = masses / masses.sum()
+        terms = -q * np.log(np.where(q > 0, q, 1.0))
+        return row.only(order[: max(1, int(min_keep), np.count_nonzero(np.cumsum(terms) <= h * terms.sum()))])
+
+    @staticmethod
+    def min_k(row: Row, tau: float | None, min_keep: int = 1) -> Floats:
+        """The k first, k = max(argmax_i (l_(i-1) - l_i) / i, floor(tau / (max - min))); off: None."""
+        order = row.order()
+        if tau is None or len(order) < 2 or row.logits[order[0]] == row.logits[order[-1]]:
+            return row.logits
+        falls = -np.diff(row.logits[order])
+        cliff = 1 + int(np.argmax(falls / np.arange(1, len(order))))
+        most = np.floor(tau / (row.logits[order[0]] - row.logits[order[-1]]))
+        return row.only(order[: int(max(cliff, min(most, len(order)), min_keep))])
+
+    @staticmethod
+    def xtc(
+        row: Row, probability: float, threshold: float = 0.1, special_tokens: ArrayLike = (), min_keep: int = 1
+    ) -> Floats:
+        """With u < probability remove what has p >= threshold but its least likely and the special tokens."""
+        shares, order = row.shares(), row.order()
+        reach = np.count_nonzero(shares >= threshold)
+        out = order[: max(0, reach - 1)]
+        out = out[~np.isin(out, np.asarray(special_tokens, np.int64))]
+        if not row.next_uniform() < probability or len(order) - len(out) < min_keep:
+            return row.logits
+        return row.only(np.setdiff1d(order, out))
+
+    @staticmethod
+    def greedy(row: Row) -> Floats:
+        """The first maximum alone."""
+        return row.only(row.order()[:1])
+
+    @staticmethod
+    def draw(row: Row, u: float) -> int:
+        """Inverse CDF over the survivors in id order: the first whose running mass exceeds u * total."""
+        masses = row.masses()
+        running = np.cumsum(masses)
+        last = int(np.flatnonzero(masses)[-1])
+        return min(int(np.searchsorted(running, u * running[-1], side="right")), last)

@@ -1,0 +1,141 @@
+"""Steering keywords: one line each, from which the keyword form of `Sampler` and of the four ends is made."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypedDict, TypeVar
+
+from fastlogits import _params as params
+from fastlogits import steps as s
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Steering(TypedDict, total=False):
+    """Every steering keyword; see `Sampler`."""
+
+    temperature: Any
+    dynatemp_range: Any
+    dynatemp_exponent: Any
+    smoothing_factor: Any
+    smoothing_curve: Any
+    top_h: Any
+    top_k: Any
+    top_p: Any
+    min_p: Any
+    typical_p: Any
+    epsilon_cutoff: Any
+    eta_cutoff: Any
+    top_n_sigma: Any
+    top_a: Any
+    tfs: Any
+    p_less: Any
+    min_k: Any
+    xtc_probability: Any
+    xtc_threshold: Any
+    xtc_special_tokens: Any
+    min_keep: Any
+    ties: Any
+    joint: Any
+    repetition_penalty: Any
+    frequency_penalty: Any
+    presence_penalty: Any
+    penalty_window: Any
+    logit_bias: Any
+    mask: Any
+    preset: str | None
+
+
+#: What a keyword is when it is not given; None for all others.
+_DEFAULTS: dict[str, Any] = {
+    "temperature": 1.0, "dynatemp_exponent": 1.0, "smoothing_curve": 1.0, "xtc_threshold": 0.1,
+    "xtc_special_tokens": (), "min_keep": 1, "ties": "id", "joint": False,
+}  # fmt: skip
+KEYWORDS: dict[str, Any] = {name: _DEFAULTS.get(name) for name in Steering.__annotations__}
+
+
+class _Line(NamedTuple):
+    """A step of the keyword form: its class, the keywords of its fields, and the first one's off value."""
+
+    made: Callable[..., s.Step]
+    keywords: tuple[str, ...]
+    off: Any = None
+
+
+#: In the order of work.
+_LINES = (
+    _Line(s.RepetitionPenalty, ("repetition_penalty", "penalty_window"), 1.0),
+    _Line(s.FrequencyPenalty, ("frequency_penalty", "penalty_window"), 0.0),
+    _Line(s.PresencePenalty, ("presence_penalty", "penalty_window"), 0.0),
+    _Line(s.LogitBias, ("logit_bias",)),
+    _Line(s.Mask, ("mask",)),
+    _Line(s.Temperature, ("temperature",), 1.0),
+    _Line(s.Smoothing, ("smoothing_factor", "smoothing_curve"), 0.0),
+    _Line(s.TopH, ("top_h", "min_keep")),
+    _Line(s.TopK, ("top_k", "min_keep", "ties", "joint"), 0),
+    _Line(s.TopP, ("top_p", "min_keep", "joint"), 1.0),
+    _Line(s.MinP, ("min_p", "min_keep"), 0.0),
+    _Line(s.TypicalP, ("typical_p", "min_keep", "ties"), 1.0),
+    _Line(s.EpsilonCutoff, ("epsilon_cutoff", "min_keep"), 0.0),
+    _Line(s.EtaCutoff, ("eta_cutoff", "min_keep"), 0.0),
+    _Line(s.TopNSigma, ("top_n_sigma", "min_keep"), 0.0),
+    _Line(s.TopA, ("top_a", "min_keep"), 0.0),
+    _Line(s.Tfs, ("tfs", "min_keep"), 1.0),
+    _Line(s.PLess, ("p_less", "min_keep")),
+    _Line(s.MinK, ("min_k", "min_keep")),
+    _Line(s.Xtc, ("xtc_probability", "xtc_threshold", "xtc_special_tokens", "min_keep"), 0.0),
+)
+
+
+def keyword_steps(keywords: dict[str, Any]) -> tuple[s.Step, ...]:
+    """The steps of the keyword form; keywords at their off value make no step."""
+    given = KEYWORDS | keywords
+    # Made even if nothing uses them, so that a bad value of a shared keyword never passes unseen.
+    for line in _LINES:
+        if len(line.keywords) > 1:
+            line.made(line.off, *(given[name] for name in line.keywords[1:]))
+    made = []
+    for line in _LINES:
+        values = [given[name] for name in line.keywords]
+        if line.made is s.Temperature and given["dynatemp_range"] is not None:
+            made.append(_dynamic_temperature(values[0], given["dynatemp_range"], given["dynatemp_exponent"]))
+        elif values[0] is not None and not _is_off(step := line.made(*values), line.off):
+            made.append(step)
+    return tuple(made)
+
+
+def _dynamic_temperature(temperature: Any, spread: Any, exponent: Any) -> s.Step:
+    """llama.cpp's form: between max(0, T - range) and T + range."""
+    middle = s.Temperature(1.0 if temperature is None else temperature).temperature
+    around = params.number("dynatemp_range", spread, 0.0, off=0.0)
+    low = params.paired("dynatemp_range", middle, around, lambda t, d: max(0.0, t - d))
+    high = params.paired("dynatemp_range", middle, around, lambda t, d: t + d)
+    if low == high:
+        return s.Temperature(middle)
+    return s.DynamicTemperature(low, high, exponent)
+
+
+def _is_off(step: s.Step, off: Any) -> bool:
+    """Whether a step's parameter is the number that turns it off."""
+    if off is None:
+        return False
+    value = next(iter(vars(step).values()))
+    return not isinstance(value, tuple) and (value == off or (isinstance(step, s.TopK) and value < 1))
+
+
+def refuse_unknown(name: str, keywords: dict[str, Any]) -> None:
+    """TypeError as Python words it."""
+    for keyword in keywords:
+        if keyword not in KEYWORDS:
+            raise TypeError(f"{name}() got an unexpected keyword argument {keyword!r}")
+
+
+def spelled_out(function: F) -> F:
+    """``function`` with its steering keywords one by one in its signature, for help() and editors."""
+    signature = inspect.signature(function)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    keyword_only = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in KEYWORDS.items()]
+    at = next((i for i, p in enumerate(own) if p.kind is p.KEYWORD_ONLY), len(own))
+    function.__signature__ = signature.replace(parameters=[*own[:at], *keyword_only, *own[at:]])  # type: ignore[attr-defined]
+    return function

@@ -1,0 +1,206 @@
+"""Steps that look at the shape of the distribution: the vectors of other systems, their domains, what they refuse."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import plans
+import pytest
+import rows
+
+import fastlogits as fl
+from fastlogits import reference, steps
+
+
+def logs(*probs: float) -> Any:
+    with np.errstate(divide="ignore"):
+        return np.log(np.array(probs, np.float32))
+
+
+def kept(step: Any, row: Any) -> list[int]:
+    return fl.Sampler(step).candidates(row, rng=0).ids.tolist()
+
+
+def close(step: Any, probs: Any, expected: Any) -> None:
+    for got in (fl.Sampler(step).probs(logs(*probs), rng=0), reference.probs(logs(*probs), plan=[step], rng=0)):
+        np.testing.assert_allclose(got, expected, atol=2e-6)
+
+
+TENTHS = (0.1, 0.2, 0.3, 0.4)
+FALLING = (0.4, 0.3, 0.2, 0.1)
+#: (step, probabilities, what is left of them): expected values of llama.cpp's, transformers' and mlx-lm's own tests.
+VECTORS = [
+    (steps.TypicalP(0.5), (0.97, 0.01, 0.01, 0.01), (1, 0, 0, 0)),
+    (steps.TypicalP(0.5), (0.4, 0.2, 0.2, 0.2), (0, 1 / 3, 1 / 3, 1 / 3)),
+    (steps.TypicalP(0.5, 3, "keep"), (0.2,) * 5, (0.2,) * 5),
+    (steps.EpsilonCutoff(0.1), (0.87, 0.099, 0.001, 0.03), (1, 0, 0, 0)),
+    (steps.EpsilonCutoff(0.1), (0.4, 0.299, 0.101, 0.2), (0.4, 0.299, 0.101, 0.2)),
+    (steps.EtaCutoff(0.0625), (0.0, 0.1, 0.8, 0.1), (0, 0.1, 0.8, 0.1)),
+    (steps.EtaCutoff(0.0625), (0.01, 0.04, 0.9, 0.05), (0, 0, 1, 0)),
+    (steps.TopNSigma(1.0), TENTHS, (0, 0, 0.428571, 0.571429)),
+    (steps.TopNSigma(0.0), TENTHS, TENTHS),
+    (steps.TopNSigma(3.0), TENTHS, TENTHS),
+    (steps.TopH(0.3), (0.97, 0.01, 0.01, 0.01), (1, 0, 0, 0)),
+    (steps.TopH(0.7), FALLING, (4 / 7, 3 / 7, 0, 0)),
+    (steps.TopH(1.0), (0.25,) * 4, (0.25,) * 4),
+    (steps.TopH(0.4), (0.75, 0.25, 0.0, 0.0), (1, 0, 0, 0)),
+    (steps.PLess(2.0), (0.1, 0.15, 0.2, 0.25, 0.3), (0, 0, 0, 0.45454545, 0.54545455)),
+    (steps.Xtc(1.0, 0.2), (0.4, 0.3, 0.15, 0.15), (0, 0.5, 0.25, 0.25)),
+    (steps.Xtc(1.0, 0.1), (0.4, 0.3, 0.15, 0.15001), (0, 0, 1, 0)),
+    (steps.Xtc(1.0, 0.2, [0]), (0.4, 0.3, 0.15, 0.15), (0.4, 0.3, 0.15, 0.15)),
+    (steps.Xtc(1.0, 0.09), FALLING, (0, 0, 0, 1)),
+    (steps.Xtc(1.0, 0.19), FALLING, (0, 0, 2 / 3, 1 / 3)),
+    (steps.Xtc(1.0, 0.29), FALLING, (0, 0.5, 1 / 3, 1 / 6)),
+    (steps.Xtc(1.0, 0.39), FALLING, FALLING),
+    (steps.Xtc(0.0, 0.1), FALLING, FALLING),
+]
+
+
+@pytest.mark.parametrize(("step", "probs", "expected"), VECTORS, ids=lambda v: repr(v)[:40])
+def test_vectors(isa: str, step: Any, probs: Any, expected: Any) -> None:
+    close(step, probs, expected)
+
+
+def test_top_a_vector() -> None:
+    """Aphrodite's: of logits {2, 1, 0, -2} at a = 0.5 two stay."""
+    assert kept(steps.TopA(0.5), np.array([2, 1, 0, -2], np.float32)) == [0, 1]
+
+
+def test_xtc_spares_special_tokens() -> None:
+    """mlx-lm's: with token 0 special the second choice goes alone."""
+    close(steps.Xtc(1.0, 0.2, [0]), (0.4, 0.3, 0.25, 0.05), (0.4 / 0.7, 0, 0.25 / 0.7, 0.05 / 0.7))
+
+
+def test_xtc_fires_as_often_as_it_says() -> None:
+    sampler = fl.Sampler(steps.Xtc(0.3, 0.2))
+    row = logs(0.4, 0.3, 0.2, 0.1)
+    fired = sum(0 not in sampler.candidates(row, rng=5, position=i).ids for i in range(4000))
+    assert abs(fired / 4000 - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 4000)
+
+
+def test_a_generator_pays_for_random_steps_only() -> None:
+    """An end that does not draw spends one word if a step of the plan is random, none otherwise."""
+    row = logs(0.4, 0.3, 0.2, 0.1)
+    for step, words in ((steps.Xtc(0.5), 1), (steps.TypicalP(0.5), 0)):
+        rng, twin = np.random.default_rng(3), np.random.default_rng(3)
+        for end in ("probs", "filter_logits", "candidates"):
+            getattr(fl.Sampler(step), end)(row, rng=rng)
+        twin.bit_generator.random_raw(3 * words)
+        assert rng.bit_generator.state == twin.bit_generator.state
+
+
+@pytest.mark.parametrize("kind", plans.SHAPED)
+def test_on_real_and_flat_rows(isa: str, kind: str) -> None:
+    """Each step first in the plan, on long rows, where it must find its tokens without sorting all of them."""
+    rng = np.random.default_rng(11)
+    flat = rng.normal(size=30_000).astype(np.float32)
+    for row in [*rows.real_rows()[:3], flat, np.zeros(5000, np.float32)]:
+        step = plans.shaped_step(rng, kind, 1)
+        case = plans.Case("long", row, (step,), [], 0, 0)
+        right = plans.run(case)
+        got = fl.Sampler(step).candidates(row, rng=0)
+        order = reference.Row(right).order()
+        assert np.array_equal(got.ids, order) or plans.unsure(case), (step, got.ids.size, order.size)
+
+
+@pytest.mark.parametrize("kind", plans.SHAPED)
+def test_behind_edits(kind: str) -> None:
+    """Edited and masked tokens count in totals, entropies and deviations as all others do."""
+    rng = np.random.default_rng(5)
+    for n in (40, 700, 6000):
+        row = (3 * rng.normal(size=n)).astype(np.float32)
+        bias = steps.LogitBias((np.arange(10), np.linspace(-9, 15, 10)))
+        plan = (bias, steps.Mask(rng.random(n) < 0.5), steps.Temperature(0.7), plans.shaped_step(rng, kind, 1))
+        case = plans.Case("edited", row, plan, [], 0, 0)
+        order = reference.Row(plans.run(case)).order()
+        assert np.array_equal(fl.Sampler(*plan).candidates(row, rng=0).ids, order) or plans.unsure(case)
+
+
+def test_two_random_steps() -> None:
+    """Each takes a number of its own, the second of the first one's survivors."""
+    for seed in range(40):
+        row = np.random.default_rng(seed).normal(size=30)
+        plan = (steps.Xtc(0.5, 0.05), steps.Xtc(0.5, 0.05))
+        right = reference.Row(reference.filter_logits(row, plan=plan, rng=seed)).order()
+        assert fl.Sampler(*plan).candidates(row, rng=seed).ids.tolist() == right.tolist()
+
+
+def test_keywords() -> None:
+    """The keyword form stands in the default order."""
+    sampler = fl.Sampler(
+        xtc_probability=0.5, typical_p=0.9, top_h=0.8, tfs=0.9, eta_cutoff=1e-3, dynatemp_range=0.3, temperature=0.8,
+        smoothing_factor=0.2, min_k=3.0, p_less=2.0, top_a=0.1, top_n_sigma=2.0, epsilon_cutoff=1e-4, top_k=50,
+    )  # fmt: skip
+    assert [step.name for step in sampler.steps] == [
+        "dynamic_temperature", "smoothing", "top_h", "top_k", "typical_p", "epsilon_cutoff", "eta_cutoff",
+        "top_n_sigma", "top_a", "tfs", "p_less", "min_k", "xtc",
+    ]  # fmt: skip
+    assert sampler.steps[0] == steps.DynamicTemperature(0.5, 1.1)
+    assert pickle.loads(pickle.dumps(sampler)) == sampler
+    off = fl.Sampler(typical_p=1, tfs=1, eta_cutoff=0, epsilon_cutoff=0, top_a=0, top_n_sigma=0, xtc_probability=0)
+    assert off.steps == ()
+
+
+def test_keywords_per_row() -> None:
+    """One temperature range per row."""
+    row = np.array([[1.0, 2.0, 4.0]] * 2)
+    both = fl.filter_logits(row, temperature=[0.8, 1.2], dynatemp_range=[0.3, 0.0])
+    for i, (t, d) in enumerate(((0.8, 0.3), (1.2, 0.0))):
+        np.testing.assert_array_equal(both[i], fl.filter_logits(row[i], temperature=t, dynatemp_range=d))
+
+
+REFUSED = [
+    ({"typical_p": 95}, "typical_p must be in [0, 1], got 95"),
+    ({"typical_p": [0.5, 2]}, "typical_p must be in [0, 1], got 2 (row 1)"),
+    ({"epsilon_cutoff": -0.1}, "epsilon_cutoff must be in [0, 1], got -0.1"),
+    ({"eta_cutoff": 3}, "eta_cutoff must be in [0, 1], got 3"),
+    ({"top_a": 2}, "top_a must be in [0, 1], got 2"),
+    ({"top_n_sigma": -1}, "top_n_sigma must be finite and >= 0, got -1"),
+    ({"tfs": 1.5}, "tfs must be in [0, 1], got 1.5"),
+    ({"top_h": -0.5}, "top_h must be in [0, 1], got -0.5"),
+    ({"p_less": 1.0}, "p_less must be finite and > 1, got 1"),
+    ({"min_k": -2}, "min_k must be finite and >= 0, got -2"),
+    ({"smoothing_factor": -1}, "smoothing_factor must be finite and >= 0, got -1"),
+    ({"smoothing_curve": 4}, "smoothing_curve must be in [1, 3], got 4"),
+    ({"dynatemp_range": -1}, "dynatemp_range must be finite and >= 0, got -1"),
+    ({"dynatemp_range": 0.5, "dynatemp_exponent": 0}, "exponent must be finite and > 0, got 0"),
+    ({"xtc_probability": 2}, "xtc_probability must be in [0, 1], got 2"),
+    ({"xtc_threshold": -1}, "xtc_threshold must be in [0, 1], got -1"),
+    ({"xtc_probability": 0.5, "xtc_special_tokens": [-1]}, "xtc_special_tokens: token id -1 must be in [0, V)"),
+    ({"xtc_probability": 0.5, "xtc_special_tokens": [9]}, "xtc_special_tokens: token id 9 must be in [0, 3)"),
+]
+
+
+@pytest.mark.parametrize(("keywords", "words"), REFUSED, ids=lambda v: str(v)[:40])
+def test_refused(keywords: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=r".*") as error:
+        fl.probs(np.array([1.0, 2.0, 3.0]), **keywords)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("kind", plans.SHAPED)
+def test_bad_rows(kind: str) -> None:
+    """NaN and +inf are errors that name the row, whatever the step reads; a single finite logit is enough."""
+    step = plans.shaped_step(np.random.default_rng(1), kind, 1)
+    x = np.random.default_rng(2).normal(size=(3, 50)).astype(np.float32)
+    x[2, 7] = np.nan
+    with pytest.raises(ValueError, match=r"logits\[2\] contains NaN"):
+        fl.Sampler(step).candidates(x, rng=0)
+    x[2, 7] = np.inf
+    with pytest.raises(ValueError, match=r"logits\[2\] contains \+inf"):
+        fl.Sampler(step).candidates(x, rng=0)
+    x[2] = -np.inf
+    with pytest.raises(ValueError, match=r"logits\[2\] contains no finite logit"):
+        fl.Sampler(step).candidates(x, rng=0)
+    x[2, 7] = np.finfo(np.float32).min
+    assert fl.Sampler(step).candidates(x[2], rng=0).ids.tolist() == [7]
+
+
+def test_masked_by_the_least_float() -> None:
+    """transformers masks with finfo.min; the deviation then is that of the reference, about 1e38."""
+    row = np.random.default_rng(2).normal(size=5000).astype(np.float32)
+    row[::3] = np.finfo(np.float32).min
+    order = reference.Row(reference.filter_logits(row, plan=[steps.TopNSigma(0.5)])).order()
+    assert kept(steps.TopNSigma(0.5), row) == order.tolist()
