@@ -1,0 +1,219 @@
+"""The heat strip: a text whose tokens carry the colours of their figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastlogits._colours import LEVELS, QUANTITIES, Quantity, ink
+from fastlogits.plots import _axes
+from fastlogits.report._scored import ScoredText, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.axes import Axes
+
+# Points: text, the band it stands in, a band below it, the gap between lines, the margin, a line of the legend.
+_SIZE, _BAND, _THIN, _GAP, _MARGIN, _LEGEND = 9.0, 14.0, 4.5, 5.0, 8.0, 26.0
+_SWATCH = 46.0
+
+
+class _Cell(NamedTuple):
+    """A token, or a part of one that is longer than a line: where it stands and what is written."""
+
+    token: int
+    line: int
+    left: float
+    width: float
+    text: str
+
+
+def heat_strip(
+    text: ScoredText, *, show: Sequence[str] | None = None, width: float = 7.5, ax: Axes | None = None
+) -> Axes:
+    """Draws a scored text token by token, wrapped into lines, coloured by log-prob, entropy and rank.
+
+    The first quantity colours the tokens, the others the thin bands below them; the legend tells which and how much.
+    The ramps go from light to dark, so they read without colours too. Tokens that were not scored have no colour.
+
+    Parameters
+    ----------
+    text : ScoredText
+        Pieces and figures. Characters that ``rcParams["font.family"]`` lacks are boxes, of which matplotlib warns;
+        name a font of the script there. A page holds some thousand tokens; an HTML report holds more.
+    show : sequence of "logprobs", "entropy" and "ranks", optional
+        Which, in this order; by default all that the text has.
+    width : float, default 7.5
+        Inches of a new figure, whose height follows.
+    ax : Axes, optional
+        Where to draw, from the top left corner, at the size that these Axes have now; a new figure by default.
+
+    Returns
+    -------
+    Axes
+        Without ticks and frame.
+
+    Raises
+    ------
+    ValueError
+        A quantity that the text lacks, or Axes that are too small for the text.
+    TypeError
+        What is no ScoredText.
+    ImportError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> from fastlogits import plots
+    >>> from fastlogits.report import ScoredText
+    >>> text = ScoredText(["To", " be", ","], [-5.1, -0.3, -1.2], ranks=[40, 1, 2])
+    >>> ax = plots.heat_strip(text)
+    >>> [each.get_text() for each in ax.texts[:3]]
+    ['To', 'be', ',']
+    >>> import matplotlib.pyplot as plt
+    >>> plt.close(ax.figure)
+    """
+    if not isinstance(text, ScoredText):
+        raise TypeError(f"text must be a ScoredText, got {type(text).__name__}")
+    shown = _shown(text, show)
+    mpl = _axes.matplotlib()
+    if not 1 <= width <= 100:
+        raise ValueError(f"width must be in [1, 100], got {width}")
+    if ax is None:
+        room = width * 72
+    else:
+        box = _axes.axes(ax, (0, 0)).get_window_extent()
+        room, has = box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
+    if room < 3 * _MARGIN + 100:
+        raise ValueError(f"ax must be at least {(3 * _MARGIN + 100) / 72:.1f} inches wide, got {room / 72:.1f}")
+    cells = list(_cells(text.pieces, room - 2 * _MARGIN, _measure()))
+    pitch = _BAND + _THIN * (len(shown) - 1) + _GAP
+    needed = 2 * _MARGIN + pitch * (cells[-1].line + 1) + _LEGEND * len(shown)
+    if ax is None:
+        figure = mpl.pyplot.figure(figsize=(width, needed / 72))
+        ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    elif needed > has:
+        raise ValueError(f"ax must be at least {needed / 72:.1f} inches high for this text, got {has / 72:.1f}")
+    ax.set_axis_off()
+    _draw(ax, text, cells, shown, pitch)
+    _legend(ax, shown, needed - _MARGIN - _LEGEND * len(shown), room - 2 * _MARGIN)
+    return ax
+
+
+def _shown(text: ScoredText, show: Sequence[str] | None) -> list[Quantity]:
+    """The quantities asked for, each of which the text has."""
+    there = text.figures()
+    names = list(there) if show is None else [show] if isinstance(show, str) else list(show)
+    if not names:
+        raise ValueError("show must hold one quantity at least, got none")
+    for name in names:
+        if name not in there:
+            raise ValueError(f"show must be of {', '.join(map(repr, there))}, which the text has, got {name!r}")
+    return [QUANTITIES[name] for name in dict.fromkeys(names)]
+
+
+def _measure() -> Callable[[str], float]:
+    """A function that gives the advance of a string, spaces at its ends included, in points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    extent = partial(text_to_path.get_text_width_height_descent, prop=FontProperties(size=_SIZE), ismath=False)
+    fence, known = extent("||")[0], dict[str, float]()
+
+    def advance(string: str) -> float:
+        if string not in known:
+            known[string] = extent(f"|{string}|")[0] - fence
+        return known[string]
+
+    return advance
+
+
+def _cells(pieces: Sequence[str], room: float, advance: Callable[[str], float]) -> Iterator[_Cell]:
+    """The tokens, one beside the other, in lines as wide as ``room``; a line feed ends its line."""
+    line, left = 0, 0.0
+    for token, piece in enumerate(pieces):
+        rest = visible(piece)
+        while rest:
+            if left and left + advance(rest) > room:
+                line, left = line + 1, 0.0
+            count = len(rest)
+            while count > 1 and advance(rest[:count]) > room:
+                count -= max(1, count // 16)
+            width = min(advance(rest[:count]), room)
+            yield _Cell(token, line, left, width, rest[:count])
+            rest, left = rest[count:], left + width
+        if piece.endswith("\n"):
+            line, left = line + 1, 0.0
+
+
+def _points(ax: Any) -> Any:
+    """Coordinates in points to the right of and below the top left corner of the Axes, at any resolution."""
+    from matplotlib.transforms import Affine2D, ScaledTranslation
+
+    corner = ScaledTranslation(0, 1, ax.transAxes)
+    return Affine2D().scale(1 / 72, -1 / 72) + ax.get_figure(root=True).dpi_scale_trans + corner
+
+
+def _draw(ax: Any, text: ScoredText, cells: list[_Cell], shown: list[Quantity], pitch: float) -> None:
+    """Bands, then words."""
+    from matplotlib.collections import PolyCollection
+
+    points, outside = _points(ax), ax.xaxis.label.get_color()
+    advance, figures, top = _measure(), text.figures(), _MARGIN
+    main = _colours_of(shown[0], figures[shown[0].field])
+    inks = [outside if colour == "none" else ink(colour) for colour in main]
+    for quantity in shown:
+        height = _BAND if quantity is shown[0] else _THIN
+        colours = _colours_of(quantity, figures[quantity.field])
+        corners = [
+            _box(_MARGIN + cell.left, top + cell.line * pitch, cell.width, height) for cell in cells
+        ]
+        faces = [colours[cell.token] for cell in cells]
+        ax.add_collection(
+            PolyCollection(corners, facecolors=faces, edgecolors="none", transform=points, clip_on=False),
+            autolim=False,
+        )
+        top += height
+    for cell in cells:
+        words = cell.text.strip(" ")
+        left = _MARGIN + cell.left + advance(" ") * (len(cell.text) - len(cell.text.lstrip(" ")))
+        base = _MARGIN + cell.line * pitch + 0.74 * _BAND
+        if words:
+            ax.text(left, base, words, fontsize=_SIZE, color=inks[cell.token], transform=points, parse_math=False)
+
+
+def _colours_of(quantity: Quantity, values: Any) -> list[str]:
+    """The colour of each token; "none" where the figure is not known."""
+    return [quantity.ramp[level] if level >= 0 else "none" for level in quantity.levels(values)]
+
+
+def _box(left: float, top: float, width: float, height: float) -> Any:
+    """The corners of a rectangle; a hair of the background parts it from its neighbour."""
+    right, low = left + width - 0.6, top + height - 0.6
+    return np.array([(left, top), (right, top), (right, low), (left, low)])
+
+
+def _legend(ax: Any, shown: list[Quantity], top: float, room: float) -> None:
+    """Nine swatches per quantity, with what each stands for."""
+    from matplotlib.collections import PolyCollection
+
+    points, colour = _points(ax), ax.xaxis.label.get_color()
+    indent = min(92.0, room - LEVELS * 12)
+    step = min(_SWATCH, (room - indent) / LEVELS)
+    small = min(6.0, step / 6.5)
+    for i, quantity in enumerate(shown):
+        y = top + i * _LEGEND + 6
+        name = f"{quantity.title} ({quantity.unit})" if quantity.unit else quantity.title
+        ax.text(_MARGIN, y + 9, name, fontsize=8, color=colour, transform=points)
+        boxes = [_box(_MARGIN + indent + k * step, y, step, 10) for k in range(LEVELS)]
+        ax.add_collection(
+            PolyCollection(boxes, facecolors=list(quantity.ramp), edgecolors="none", transform=points, clip_on=False),
+            autolim=False,
+        )
+        for k, words in enumerate(quantity.bounds()):
+            middle = _MARGIN + indent + (k + 0.5) * step
+            ax.text(middle, y + 17, words, fontsize=small, color=colour, ha="center", transform=points)

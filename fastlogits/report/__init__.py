@@ -1,0 +1,1 @@
+from fastlogits.report._scored import ScoredText
