@@ -1,4 +1,4 @@
-"""Colours of pictures and reports, and how quantities of tokens become one of nine levels.
+"""Colours of pictures, and how quantities of tokens become one of nine levels.
 
 Each ramp falls evenly in lightness from near white to dark (OKLab L 0.97 to 0.33 at one hue), so that it reads the same
 to colour-blind people and in grey. The text on a level is black or white, whichever contrasts more; one of the two
@@ -8,6 +8,7 @@ always reaches 4.58 to 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,7 @@ class Quantity:
         edges = self.edges
         if self.field == "ranks":
             starts = [1, *map(int, edges)]
-            spans = [
-                f"{low:,}" if low == high - 1 else f"{low:,}–{high - 1:,}"
-                for low, high in zip(starts, starts[1:], strict=False)
-            ]
+            spans = [f"{low:,}" if low == high - 1 else f"{low:,}–{high - 1:,}" for low, high in pairwise(starts)]
             return [*spans, f"> {starts[-1] - 1:,}"]
         marks = [f"{self.sign * edge:g}".replace("-", "−") for edge in edges]
         spans = [f"{low} to {high}" for low, high in zip(["0", *marks], marks, strict=False)]

@@ -1,4 +1,4 @@
-"""Reliability curves as pictures and reports take them: one, or several by name."""
+"""Reliability curves as pictures take them: one, or several by name."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def named(curves: Any, argument: str = "curves") -> dict[str, ReliabilityCurve]:
 
 def shares(curve: ReliabilityCurve) -> NDArray[np.float64]:
     """The share of the events that each bin holds."""
-    counts = np.asarray(curve.counts, np.float64)
-    return counts / counts.sum()
+    counts: NDArray[np.float64] = np.asarray(curve.counts, np.float64)
+    return np.divide(counts, counts.sum())
 
 
 def ece(curve: ReliabilityCurve) -> float:

@@ -11,6 +11,8 @@ from fastlogits import _core
 from fastlogits._errors import refuse_row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from fastlogits._run import Call
@@ -104,17 +106,15 @@ class Explanation:
 
 def explain(call: Call, row: int, seed: int) -> Explanation:
     """Runs the plan, then each prefix of it, on one row."""
-    if not -call.rows <= row < call.rows:
-        raise ValueError(f"row must be in [{-call.rows}, {call.rows}), got {row}")
-    row %= call.rows
+    row = checked_row(call, row)
     trace = np.zeros(call.rows * _core.TRACE_SIZE, np.uint8)
     task = _run_row(call, call.plan, row, seed, ids=np.full(call.rows, -1, np.int64), trace=trace)
     mode, passes, edited, collected, floor = task.trace(row)
     plan = call.plan
     reports = []
-    ids, logprobs, _ = _alive(call, 0, row, seed)
-    for i, step in enumerate(plan.steps):
-        left, next_logprobs, smallest = _alive(call, i + 1, row, seed)
+    found = stages(call, row, seed)
+    ids, logprobs, _ = next(found)
+    for step, (left, next_logprobs, smallest) in zip(plan.steps, found, strict=True):
         kept = 1.0 if left.size == ids.size else float(np.exp(logprobs[np.isin(ids, left)]).sum())
         reports.append(StepReport(step.name, ids.size, left.size, kept, smallest))
         ids, logprobs = left, next_logprobs
@@ -129,6 +129,19 @@ def explain(call: Call, row: int, seed: int) -> Explanation:
         floor=floor if mode & ~_FALLBACK else float("nan"),
         steps=tuple(reports),
     )
+
+
+def checked_row(call: Call, row: int) -> int:
+    """The row counted from the first."""
+    if not -call.rows <= row < call.rows:
+        raise ValueError(f"row must be in [{-call.rows}, {call.rows}), got {row}")
+    return row % call.rows
+
+
+def stages(call: Call, row: int, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], float]]:
+    """What is alive in the row as it came, then behind each step: ids, their log-probs, the smallest logit."""
+    for count in range(len(call.plan.steps) + 1):
+        yield _alive(call, count, row, seed)
 
 
 def _run_row(call: Call, plan: _core.Plan, row: int, seed: int, **results: Any) -> _core.PlanTask:

@@ -17,7 +17,7 @@ MISSING = 'pictures need matplotlib: pip install "fastlogits[plot]"'
 def matplotlib() -> Any:
     """The package with its pyplot, or an ImportError that names the extra."""
     try:
-        import matplotlib.pyplot  # noqa: ICN001
+        import matplotlib.pyplot
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from fastlogits.calibration import ReliabilityCurve
 
+_SIDE, _BELOW = 4.2, 0.32  # inches of the square; how far the histogram reaches below, as a part of it
 _MARKERS = "osD^vP"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)), (0, (8, 3)), (0, (3, 1)))
 
@@ -35,7 +36,7 @@ def reliability_diagram(
     histogram : bool, default True
         Whether to show below, on Axes of its own (``ax.child_axes[0]``), the share of the events in each bin.
     ax : Axes, optional
-        Where to draw; a new figure by default.
+        Where to draw; a new figure by default. The histogram hangs below these Axes and takes 0.32 of their height.
 
     Returns
     -------
@@ -66,16 +67,26 @@ def reliability_diagram(
     found = _curves.named(curves)
     if len(found) > len(SERIES):
         raise ValueError(f"curves must hold at most {len(SERIES)}, got {len(found)}")
-    place: Any = _axes.axes(ax, (5.0, 6.2 if histogram else 5.0))
+    place: Any = _own(histogram) if ax is None else _axes.axes(ax, (0, 0))
     grey = {"color": place.xaxis.label.get_color(), "alpha": 0.55}
     place.plot([0, 1], [0, 1], linewidth=1, linestyle=":", label="calibrated", **grey)
     for i, (name, curve) in enumerate(found.items()):
         _points(place, i, _curves.label(name, curve), curve)
-    place.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", ylabel="accuracy")
+    place.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", ylabel="accuracy (share that came true)")
     place.legend(loc="upper left", frameon=False)
     lowest = _histogram(place, found) if histogram else place
-    lowest.set_xlabel("confidence")
-    return place  # type: ignore[no-any-return]
+    lowest.set_xlabel("confidence (probability)")
+    return cast("Axes", place)
+
+
+def _own(histogram: bool) -> Any:
+    """Axes of a new figure, with room around them for the words at the present size of the font, and for a histogram."""
+    pyplot = _axes.matplotlib().pyplot
+    em = pyplot.rcParams["font.size"] / 72
+    left, right, low = 5.0 * em, 1.5 * em, 4.0 * em + (_BELOW * _SIDE if histogram else 0)
+    width, height = left + _SIDE + right, low + _SIDE + right
+    figure = pyplot.figure(figsize=(width, height))
+    return figure.add_axes((left / width, low / height, _SIDE / width, _SIDE / height))
 
 
 def _points(place: Any, i: int, label: str, curve: ReliabilityCurve) -> None:
@@ -84,15 +95,16 @@ def _points(place: Any, i: int, label: str, curve: ReliabilityCurve) -> None:
     x, y = curve.confidences[kept], curve.accuracies[kept]
     # the interval may end a rounding error inside the point
     bars = np.maximum([y - curve.low[kept], curve.high[kept] - y], 0)
+    # the first ones are drawn thicker, so that they stay to be seen under others that coincide
     place.errorbar(
         x, y, yerr=bars, label=label, color=SERIES[i], marker=_MARKERS[i], linestyle=_DASHES[i],
-        markersize=5, linewidth=1.5, elinewidth=1, capsize=2.5,
+        markersize=7 - 0.7 * i, linewidth=2.6 - 0.3 * i, elinewidth=2.2 - 0.3 * i, capsize=4 - 0.4 * i,
     )  # fmt: skip
 
 
 def _histogram(place: Any, found: Mapping[str, ReliabilityCurve]) -> Any:
     """Shares of the events, bin by bin, below the diagram; a bin without width is a stem."""
-    below = place.inset_axes([0, -0.3, 1, 0.24], sharex=place)
+    below = place.inset_axes([0, -_BELOW, 1, _BELOW - 0.06], sharex=place)
     for i, curve in enumerate(found.values()):
         share, wide = _curves.shares(curve), curve.upper > curve.lower
         style = {"color": SERIES[i], "linestyle": _DASHES[i], "linewidth": 1.5}
@@ -106,6 +118,6 @@ def _histogram(place: Any, found: Mapping[str, ReliabilityCurve]) -> Any:
         below.vlines(curve.lower[~wide], 0, share[~wide], **style)
         below.plot(curve.lower[~wide], share[~wide], color=SERIES[i], marker=_MARKERS[i], linestyle="", markersize=4)
     below.set_ylim(bottom=0)
-    below.set_ylabel("share")
+    below.set_ylabel("share of events")
     place.tick_params(labelbottom=False)
     return below

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _inputs
+from fastlogits import _explain, _run
+from fastlogits._scored import visible
 from fastlogits.plots import _axes
-from fastlogits.report._scored import visible
 from fastlogits.sampler import Sampler
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_BAR = 0.6  # of a column, for the largest probability of all
+# Of a column: the bar of the largest probability of a token, and the longest bar, which only all others may reach.
+_BAR, _WIDEST = 0.6, 0.66
 _LONGEST = 18
+_UNIT = "probability, on one scale in all columns"
 _BEFORE, _AFTER = "#8a8a8a", "#2f86c5"  # at least 3 to 1 on white and on black
 
 
 class _Column(NamedTuple):
-    """The distribution [V] behind a step, and what stands above it."""
+    """The distribution [V] behind a step, which tokens are alive there, and what stands above it."""
 
     heading: str
     probs: NDArray[np.float64]
+    alive: NDArray[np.bool_]
 
 
 def step_distributions(
@@ -85,36 +88,36 @@ def step_distributions(
     if isinstance(tokens, bool) or not isinstance(tokens, int | np.integer) or not 1 <= tokens <= 100:
         raise ValueError(f"tokens must be an integer in [1, 100], got {tokens!r}")
     _axes.matplotlib()
-    columns = _columns(sampler, logits, row, {"context": context, "prompt_length": prompt_length})
+    columns = _columns(_run.Call(sampler, logits, context, prompt_length, None, None, 1, "raise"), row)
     shown = _chosen(columns, int(tokens))
-    place: Any = _axes.axes(ax, (1.6 + 1.25 * len(columns), 1.1 + 0.24 * (len(shown) + 1)))
+    place: Any = _axes.axes(ax, (1.6 + 1.25 * len(columns), 1.3 + 0.24 * (len(shown) + 1)))
     largest = max(float(column.probs.max()) for column in columns)
     for at, column in enumerate(columns):
-        _bars(place, at, column, columns[max(at - 1, 0)].probs, shown, largest)
+        _bars(place, at, column, columns[max(at - 1, 0)], shown, largest)
     others = columns[0].probs.size - len(shown)
-    labels = [_label(pieces, int(token)) for token in shown] + ([f"{others:,} other" + "s" * (others > 1)] * (others > 0))
+    labels = [_label(pieces, int(token)) for token in shown]
+    if others:
+        labels.append(f"{others:,} other" + "s" * (others > 1))
     place.set_yticks(range(len(labels)), labels, parse_math=False)
-    place.set(xlim=(-0.04, len(columns)), ylim=(len(labels) - 0.4, -0.6), xticks=[])
+    place.set(xlim=(-0.04, len(columns)), ylim=(len(labels) - 0.4, -0.6), xticks=[], xlabel=_UNIT)
     place.tick_params(axis="y", length=0)
     place.spines[["top", "right", "bottom", "left"]].set_visible(False)
-    return place  # type: ignore[no-any-return]
+    return cast("Axes", place)
 
 
-def _columns(sampler: Sampler, logits: Any, row: int, inputs: dict[str, Any]) -> list[_Column]:
+def _columns(call: _run.Call, row: int) -> list[_Column]:
     """The distribution of the row, then that behind each step."""
-    reports = sampler.explain(logits, row=row, **inputs).steps
-    x = _inputs.logits_array("logits", logits)
-    steps, found = sampler.steps, []
-    for count in range(len(steps) + 1):
-        if count and steps[count - 1].name == "draw":
-            continue
-        p = Sampler(*steps[:count]).probs(x, **inputs).reshape(-1, x.shape[-1])[row].astype(np.float64)
-        if not count:
-            found.append(_Column(f"as it came\n{np.count_nonzero(p):,} tokens", p))
-            continue
-        report = reports[count - 1]
-        kept = "" if report.survived == report.given else f"\n{report.kept:.1%} kept"
-        found.append(_Column(f"{report.name.replace('_', ' ')}\n{report.survived:,} left{kept}", p))
+    names = ["as it came", *(step.name for step in call.plan.steps)]
+    found: list[_Column] = []
+    for name, (ids, logprobs, _) in zip(names, _explain.stages(call, _explain.checked_row(call, row)), strict=True):
+        probs, alive = np.zeros(call.n), np.zeros(call.n, np.bool_)
+        probs[ids], alive[ids] = np.exp(logprobs), True
+        if not found:
+            found.append(_Column(f"{name}\n{ids.size:,} tokens", probs, alive))
+        elif name != "draw":
+            before = found[-1]
+            kept = "" if np.count_nonzero(before.alive) == ids.size else f"\n{before.probs[ids].sum():.1%} kept"
+            found.append(_Column(f"{name}\n{ids.size:,} left{kept}", probs, alive))
     return found
 
 
@@ -125,34 +128,33 @@ def _chosen(columns: list[_Column], count: int) -> NDArray[np.int64]:
     return ids[np.argsort(-columns[0].probs[ids], kind="stable")]
 
 
-def _bars(
-    place: Any, at: int, column: _Column, before: NDArray[np.float64], shown: NDArray[np.int64], largest: float
-) -> None:
+def _bars(place: Any, at: int, column: _Column, before: _Column, shown: NDArray[np.int64], largest: float) -> None:
     """One column: bars, figures behind them, crosses for what the step removed."""
     text = place.xaxis.label.get_color()
     place.text(at, -0.75, column.heading, ha="left", va="bottom", fontsize=8, color=text, parse_math=False)
-    place.plot([at, at], [-0.5, len(shown) + 0.5], color=text, alpha=0.4, linewidth=0.8)
-    held = column.probs[shown]
-    rest, rest_before = (max(0.0, 1.0 - float(p[shown].sum())) for p in (column.probs, before))
-    if column.probs.size > len(shown):
-        held, previous = np.append(held, rest), np.append(before[shown], rest_before)
-        if not np.count_nonzero(column.probs) > np.count_nonzero(column.probs[shown]):
-            held[-1] = 0.0  # not what rounding left over
-    else:
-        previous = before[shown]
-    widths = held / largest * _BAR
-    place.barh(range(len(held)), np.minimum(widths, 0.98), 0.72, left=at, color=_AFTER if at else _BEFORE)
-    for j, (p, width) in enumerate(zip(held, widths, strict=True)):
-        if p > 0:
-            left, words = at + min(width, 0.66) + 0.03, _figure(p)
-            place.text(left, j, words, va="center", fontsize=7, color=text)
-        elif previous[j] > 0:
-            place.plot(at + 0.06, j, marker="x", color=text, markersize=4)
+    held, alive = _lines(column, shown)
+    removed = _lines(before, shown)[1] & ~alive
+    place.plot([at, at], [-0.5, len(held) - 0.5], color=text, alpha=0.4, linewidth=0.8)
+    widths = np.minimum(held / largest * _BAR, _WIDEST)
+    place.barh(range(len(held)), widths, 0.72, left=at, color=_AFTER if at else _BEFORE)
+    for j in np.flatnonzero(alive):
+        place.text(at + widths[j] + 0.03, j, _figure(held[j]), va="center", fontsize=7, color=text)
+    crosses = np.flatnonzero(removed)
+    place.plot(np.full(len(crosses), at + 0.06), crosses, marker="x", color=text, linestyle="", markersize=4)
+
+
+def _lines(column: _Column, shown: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """What the tokens shown hold, and all others together where there are any; and whether any of these is alive."""
+    held, alive = column.probs[shown], column.alive[shown]
+    if len(shown) == column.probs.size:
+        return held, alive
+    rest = np.delete(column.probs, shown).sum()
+    return np.append(held, rest), np.append(alive, np.count_nonzero(column.alive) > np.count_nonzero(alive))
 
 
 def _figure(p: float) -> str:
     """Three digits behind the point, fewer for what is small."""
-    return f"{p:.3f}" if p >= 0.0005 else f"{p:.0e}".replace("e-0", "e-")
+    return f"{p:.3f}" if p >= 0.0005 or not p else f"{p:.0e}".replace("e-0", "e-")
 
 
 def _label(pieces: Any, token: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,17 +10,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastlogits._colours import LEVELS, QUANTITIES, Quantity, ink
+from fastlogits._scored import ScoredText, visible
 from fastlogits.plots import _axes
-from fastlogits.report._scored import ScoredText, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matplotlib.axes import Axes
 
-# Points: text, the band it stands in, a band below it, the gap between lines, the margin, a line of the legend.
-_SIZE, _BAND, _THIN, _GAP, _MARGIN, _LEGEND = 9.0, 14.0, 4.5, 5.0, 8.0, 26.0
-_SWATCH = 46.0
+# Points: text, the band it stands in, a band below it, the gap between lines, the margin, the room behind a token.
+_SIZE, _BAND, _THIN, _GAP, _MARGIN, _PAD = 9.0, 14.0, 4.5, 5.0, 8.0, 2.0
+_NARROWEST = 3 * 72.0
+# The legend: the widest swatch, and the narrowest that stands beside its title with its words on one line.
+_SWATCH, _ROOMY, _INDENT = 46.0, 40.0, 92.0
 
 
 class _Cell(NamedTuple):
@@ -44,10 +47,10 @@ def heat_strip(
     ----------
     text : ScoredText
         Pieces and figures. Characters that ``rcParams["font.family"]`` lacks are boxes, of which matplotlib warns;
-        name a font of the script there. A page holds some thousand tokens; an HTML report holds more.
+        name a font of the script there.
     show : sequence of "logprobs", "entropy" and "ranks", optional
         Which, in this order; by default all that the text has.
-    width : float, default 7.5
+    width : float in [3, 100], default 7.5
         Inches of a new figure, whose height follows.
     ax : Axes, optional
         Where to draw, from the top left corner, at the size that these Axes have now; a new figure by default.
@@ -69,7 +72,7 @@ def heat_strip(
     Examples
     --------
     >>> from fastlogits import plots
-    >>> from fastlogits.report import ScoredText
+    >>> from fastlogits.plots import ScoredText
     >>> text = ScoredText(["To", " be", ","], [-5.1, -0.3, -1.2], ranks=[40, 1, 2])
     >>> ax = plots.heat_strip(text)
     >>> [each.get_text() for each in ax.texts[:3]]
@@ -81,18 +84,18 @@ def heat_strip(
         raise TypeError(f"text must be a ScoredText, got {type(text).__name__}")
     shown = _shown(text, show)
     mpl = _axes.matplotlib()
-    if not 1 <= width <= 100:
-        raise ValueError(f"width must be in [1, 100], got {width}")
+    if not 3 <= width <= 100:
+        raise ValueError(f"width must be in [3, 100], got {width}")
     if ax is None:
         room = width * 72
     else:
         box = _axes.axes(ax, (0, 0)).get_window_extent()
         room, has = box.width * 72 / ax.figure.dpi, box.height * 72 / ax.figure.dpi
-    if room < 3 * _MARGIN + 100:
-        raise ValueError(f"ax must be at least {(3 * _MARGIN + 100) / 72:.1f} inches wide, got {room / 72:.1f}")
+    if room < _NARROWEST:
+        raise ValueError(f"ax must be at least {_NARROWEST / 72:g} inches wide, got {room / 72:.2g}")
     cells = list(_cells(text.pieces, room - 2 * _MARGIN, _measure()))
     pitch = _BAND + _THIN * (len(shown) - 1) + _GAP
-    needed = 2 * _MARGIN + pitch * (cells[-1].line + 1) + _LEGEND * len(shown)
+    needed = 2 * _MARGIN + pitch * (cells[-1].line + 1) + _legend_pitch(room - 2 * _MARGIN) * len(shown)
     if ax is None:
         figure = mpl.pyplot.figure(figsize=(width, needed / 72))
         ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -100,7 +103,7 @@ def heat_strip(
         raise ValueError(f"ax must be at least {needed / 72:.1f} inches high for this text, got {has / 72:.1f}")
     ax.set_axis_off()
     _draw(ax, text, cells, shown, pitch)
-    _legend(ax, shown, needed - _MARGIN - _LEGEND * len(shown), room - 2 * _MARGIN)
+    _legend(ax, shown, _MARGIN + pitch * (cells[-1].line + 1), room - 2 * _MARGIN)
     return ax
 
 
@@ -138,12 +141,12 @@ def _cells(pieces: Sequence[str], room: float, advance: Callable[[str], float]) 
     for token, piece in enumerate(pieces):
         rest = visible(piece)
         while rest:
-            if left and left + advance(rest) > room:
+            if left and left + advance(rest) + _PAD > room:
                 line, left = line + 1, 0.0
             count = len(rest)
-            while count > 1 and advance(rest[:count]) > room:
+            while count > 1 and advance(rest[:count]) + _PAD > room:
                 count -= max(1, count // 16)
-            width = min(advance(rest[:count]), room)
+            width = min(advance(rest[:count]) + _PAD, room)
             yield _Cell(token, line, left, width, rest[:count])
             rest, left = rest[count:], left + width
         if piece.endswith("\n"):
@@ -169,9 +172,7 @@ def _draw(ax: Any, text: ScoredText, cells: list[_Cell], shown: list[Quantity], 
     for quantity in shown:
         height = _BAND if quantity is shown[0] else _THIN
         colours = _colours_of(quantity, figures[quantity.field])
-        corners = [
-            _box(_MARGIN + cell.left, top + cell.line * pitch, cell.width, height) for cell in cells
-        ]
+        corners = [_box(_MARGIN + cell.left, top + cell.line * pitch, cell.width, height) for cell in cells]
         faces = [colours[cell.token] for cell in cells]
         ax.add_collection(
             PolyCollection(corners, facecolors=faces, edgecolors="none", transform=points, clip_on=False),
@@ -197,23 +198,33 @@ def _box(left: float, top: float, width: float, height: float) -> Any:
     return np.array([(left, top), (right, top), (right, low), (left, low)])
 
 
+def _is_roomy(room: float) -> bool:
+    """Whether the legend's titles stand beside their swatches, not above them."""
+    return (room - _INDENT) / LEVELS >= _ROOMY
+
+
+def _legend_pitch(room: float) -> float:
+    """The height of one quantity in the legend."""
+    return 26.0 if _is_roomy(room) else 42.0
+
+
 def _legend(ax: Any, shown: list[Quantity], top: float, room: float) -> None:
     """Nine swatches per quantity, with what each stands for."""
     from matplotlib.collections import PolyCollection
 
-    points, colour = _points(ax), ax.xaxis.label.get_color()
-    indent = min(92.0, room - LEVELS * 12)
+    points, colour, roomy = _points(ax), ax.xaxis.label.get_color(), _is_roomy(room)
+    indent, drop = (_INDENT, 0.0) if roomy else (0.0, 12.0)
     step = min(_SWATCH, (room - indent) / LEVELS)
-    small = min(6.0, step / 6.5)
     for i, quantity in enumerate(shown):
-        y = top + i * _LEGEND + 6
+        y = top + i * _legend_pitch(room) + 6
         name = f"{quantity.title} ({quantity.unit})" if quantity.unit else quantity.title
         ax.text(_MARGIN, y + 9, name, fontsize=8, color=colour, transform=points)
-        boxes = [_box(_MARGIN + indent + k * step, y, step, 10) for k in range(LEVELS)]
+        boxes = [_box(_MARGIN + indent + k * step, y + drop, step, 10) for k in range(LEVELS)]
         ax.add_collection(
             PolyCollection(boxes, facecolors=list(quantity.ramp), edgecolors="none", transform=points, clip_on=False),
             autolim=False,
         )
         for k, words in enumerate(quantity.bounds()):
-            middle = _MARGIN + indent + (k + 0.5) * step
-            ax.text(middle, y + 17, words, fontsize=small, color=colour, ha="center", transform=points)
+            told = words if roomy else re.sub(r" to |–| (?=−?\d)", lambda part: part[0].rstrip() + "\n", words)
+            ax.text(_MARGIN + indent + (k + 0.5) * step, y + drop + 12, told, fontsize=6 if roomy else 5.5,
+                    color=colour, ha="center", va="top", transform=points)  # fmt: skip

@@ -19,7 +19,7 @@ _HIDDEN = frozenset("\u061c\u200b\u200e\u200f\u2028\u2029\u2060\ufeff") | set(
 
 
 def visible(piece: str) -> str:
-    r"""The piece as it is shown: ``↵`` and ``→`` for line feeds and tabs, other characters without a glyph as escapes."""
+    r"""The piece as it is shown: ``↵``, ``→`` for line feeds and tabs, escapes for other characters without a glyph."""
     if not piece:
         return "∅"
     return "".join(map(_glyph, piece))
@@ -34,7 +34,7 @@ def _glyph(char: str) -> str:
 
 
 class ScoredText:
-    r"""One text and what a scoring run says of its tokens: the input of `fastlogits.report` and of `plots.heat_strip`.
+    r"""One text and what a scoring run says of its tokens: the input of `plots.heat_strip`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class ScoredText:
 
     Examples
     --------
-    >>> from fastlogits.report import ScoredText
+    >>> from fastlogits.plots import ScoredText
     >>> text = ScoredText([" to", " be"], [-2.5, -0.5], ranks=[9, 1])
     >>> round(text.score().perplexity, 3)
     4.482
@@ -132,11 +132,11 @@ class ScoredText:
 
         Examples
         --------
-        >>> from types import SimpleNamespace
-        >>> from fastlogits.report import ScoredText
-        >>> found = SimpleNamespace(logprobs=[-2.5, -0.5], entropy=None, ranks=[9, 1], greedy=None)
+        >>> import fastlogits as fl
+        >>> from fastlogits.plots import ScoredText
+        >>> found = fl.token_logprobs([[0.0, 1.0, 2.0], [0.0, 9.0, 1.0]], [0, 1], rank=True)
         >>> ScoredText.of([" to", " be"], found).ranks
-        array([9, 1])
+        array([3, 1])
         """
         figures = {field: getattr(scores, field) for field in ("entropy", "ranks", "greedy")}
         return cls(pieces, scores.logprobs, best=best, name=name, **figures)

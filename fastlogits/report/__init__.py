@@ -1,1 +1,0 @@
-from fastlogits.report._scored import ScoredText
