@@ -31,7 +31,8 @@ def named(curves: Any, argument: str = "curves") -> dict[str, ReliabilityCurve]:
 def shares(curve: ReliabilityCurve) -> NDArray[np.float64]:
     """The share of the events that each bin holds."""
     counts: NDArray[np.float64] = np.asarray(curve.counts, np.float64)
-    return np.divide(counts, counts.sum())
+    shares: NDArray[np.float64] = np.divide(counts, counts.sum())
+    return shares
 
 
 def ece(curve: ReliabilityCurve) -> float:

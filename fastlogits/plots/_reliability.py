@@ -80,7 +80,7 @@ def reliability_diagram(
 
 
 def _own(histogram: bool) -> Any:
-    """Axes of a new figure, with room around them for the words at the present size of the font, and for a histogram."""
+    """Axes of a new figure, with room for the words at the present size of the font, and for a histogram."""
     pyplot = _axes.matplotlib().pyplot
     em = pyplot.rcParams["font.size"] / 72
     left, right, low = 5.0 * em, 1.5 * em, 4.0 * em + (_BELOW * _SIDE if histogram else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -39,6 +40,9 @@ def step_distributions(
     pieces: Any = None,
     context: Any = None,
     prompt_length: Any = 0,
+    rng: Any = None,
+    position: Any = None,
+    keys: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the distribution of a row before and after each step of a Sampler, one column of bars per step.
@@ -50,8 +54,8 @@ def step_distributions(
     ----------
     sampler : Sampler
         Its steps; a draw changes no distribution and has no column.
-    logits, context, prompt_length
-        As in `Sampler.sample`.
+    logits, context, prompt_length, rng, position, keys
+        As in `Sampler.sample`; the last three matter to random steps only.
     row : int, default 0
         Which row of a batch, in C order.
     tokens : int in [1, 100], default 12
@@ -85,10 +89,11 @@ def step_distributions(
     """
     if not isinstance(sampler, Sampler):
         raise TypeError(f"sampler must be a Sampler, got {type(sampler).__name__}")
-    if isinstance(tokens, bool) or not isinstance(tokens, int | np.integer) or not 1 <= tokens <= 100:
+    count: Any = tokens
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= 100:
         raise ValueError(f"tokens must be an integer in [1, 100], got {tokens!r}")
     _axes.matplotlib()
-    columns = _columns(_run.Call(sampler, logits, context, prompt_length, None, None, 1, "raise"), row)
+    columns = _columns(_run.Call(sampler, logits, context, prompt_length, position, keys, 1, "raise"), row, rng)
     shown = _chosen(columns, int(tokens))
     place: Any = _axes.axes(ax, (1.6 + 1.25 * len(columns), 1.3 + 0.24 * (len(shown) + 1)))
     largest = max(float(column.probs.max()) for column in columns)
@@ -105,11 +110,12 @@ def step_distributions(
     return cast("Axes", place)
 
 
-def _columns(call: _run.Call, row: int) -> list[_Column]:
+def _columns(call: _run.Call, row: int, rng: Any) -> list[_Column]:
     """The distribution of the row, then that behind each step."""
     names = ["as it came", *(step.name for step in call.plan.steps)]
     found: list[_Column] = []
-    for name, (ids, logprobs, _) in zip(names, _explain.stages(call, _explain.checked_row(call, row)), strict=True):
+    stages = _explain.stages(call, _explain.checked_row(call, row), _run.seed_of(call, rng))
+    for name, (ids, logprobs, _) in zip(names, stages, strict=True):
         probs, alive = np.zeros(call.n), np.zeros(call.n, np.bool_)
         probs[ids], alive[ids] = np.exp(logprobs), True
         if not found:
