@@ -126,8 +126,8 @@ def chunk_rows(options: argparse.Namespace, rows: NDArray[Any]) -> int:
 def check_outputs(options: argparse.Namespace, *inputs: Named) -> None:
     """Refuses, before the work, files that cannot be written and those that would replace an input or each other."""
     taken = {os.path.realpath(each.path): "an input" for each in inputs}
-    for option in ("json", "csv", "resume"):
-        path = getattr(options, option)
+    for option in ("json", "csv", "resume", "report"):
+        path = getattr(options, option, None)
         if path is None or (option == "json" and path == "-"):
             continue
         if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path) or path in ("", "-"):

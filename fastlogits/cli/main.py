@@ -129,6 +129,8 @@ def add_long(commands: argparse._SubParsersAction[Parser]) -> None:
     score.add_argument("--words", type=int, metavar="N", help="its length in words, in place of --text")
     score.add_argument("--bytes", type=int, metavar="N", help="its length in bytes, in place of --text")
     score.add_argument("--csv", metavar="OUT", help="a line per row: log-prob, rank, greedy, entropies, margin, top N")
+    score.add_argument("--report", metavar="OUT.html", help="a page with figures, the text in colours, calibration")
+    score.add_argument("--pieces", metavar="FILE", help="JSON list of the text of each token id, for --report")
     add_run(score)
 
     calibrate = commands.add_parser("calibrate", help="is your model right as often as it says? before and after a fit")

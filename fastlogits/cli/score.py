@@ -12,7 +12,7 @@ import numpy as np
 
 import fastlogits
 from fastlogits._exact import ExactSum
-from fastlogits.cli import UserError, inputs, report
+from fastlogits.cli import UserError, inputs, page, report
 from fastlogits.cli.state import Ledger, packed, unpacked
 from fastlogits.cli.tables import lines, status_words, texts
 from fastlogits.texts import TextScore
@@ -173,6 +173,9 @@ def collect(options: argparse.Namespace) -> Score:
     words, size = length_of(options)
     scored = inputs.read_scored(options)
     inputs.check_outputs(options, scored.logits, scored.targets)
+    if options.report is not None and not options.report.lower().endswith((".html", ".htm")):
+        raise UserError(f"--report {options.report}: must end in .html")
+    pieces = page.pieces_of(options)
     steps = inputs.chunk_rows(options, scored.rows)
     work = Scoring(options, scored)
     work.check()
@@ -183,7 +186,10 @@ def collect(options: argparse.Namespace) -> Score:
         work.totals = ledger.restore(Totals.of)
         inputs.check_skipped(options, work.totals.skipped)
         ledger.run("scoring", len(scored.rows), steps, work.part)
-    return told(options, scored, work, words, size)
+    found = told(options, scored, work, words, size)
+    if options.report is not None:
+        page.write(options, scored, found, pieces)
+    return found
 
 
 def told(

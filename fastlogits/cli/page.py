@@ -1,0 +1,67 @@
+"""``fastlogits score --report``: the run as one HTML page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fastlogits
+from fastlogits.cli import UserError
+from fastlogits.report import ScoredText, save_report, scoring_report
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fastlogits.cli.inputs import Scored
+    from fastlogits.cli.score import Score
+
+#: How many rows are read once more to be shown token by token.
+SHOWN = 20_000
+
+
+def pieces_of(options: argparse.Namespace) -> Any:
+    """The text of each token id: a JSON list, or an object of ids; None where there is none."""
+    if options.pieces is None:
+        return None
+    try:
+        found = json.loads(Path(options.pieces).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{options.pieces}: {error.strerror}") from None
+    except ValueError:
+        raise UserError(f"{options.pieces}: not JSON in UTF-8") from None
+    texts = dict(enumerate(found)) if isinstance(found, list) else found
+    if not isinstance(texts, dict) or not all(isinstance(piece, str) for piece in texts.values()):
+        raise UserError(f"{options.pieces}: must be a list of strings, one per token id, or an object of them")
+    return {int(token): piece for token, piece in texts.items() if str(token).isdigit()}
+
+
+def write(options: argparse.Namespace, scored: Scored, found: Score, pieces: Any) -> None:
+    """The page of a run that is done: its figures, and its first `SHOWN` rows token by token."""
+    x, ids = scored.rows[:SHOWN], scored.ids[:SHOWN]
+    scores, status = fastlogits.token_logprobs(
+        x,
+        ids,
+        ignore_index=-1,
+        temperature=options.temperature,
+        rank=True,
+        argmax=True,
+        entropy=True,
+        on_error="status",
+    )
+    counts = (ids >= 0) & (status == 0)
+    if not counts.any():
+        raise UserError(f"--report {options.report}: none of the first {SHOWN:,} rows counts")
+    names = {} if pieces is None else pieces
+    words = [names.get(int(token), f" {token}") if token >= 0 else "" for token in ids]
+    best = [names.get(int(token), str(token)) for token in scores.argmax]
+    logprobs = np.where(counts, scores.logprobs, np.nan)
+    text = ScoredText(
+        words, logprobs, entropy=scores.entropy, ranks=scores.ranks, greedy=scores.greedy, best=best, name="Tokens"
+    )
+    curve = fastlogits.reliability_curve(x[counts], ids[counts], from_logits=True, temperature=options.temperature)
+    whole = {"perplexity of all rows": found.perplexity, "accuracy of all rows": found.accuracy, "rows": found.rows}
+    title = f"{found.logits} against {found.targets}"
+    save_report(scoring_report(text, curves=curve, figures=whole, title=title, most_tokens=SHOWN), options.report)

@@ -1,0 +1,346 @@
+"""A scoring run as one HTML page: figures, the text token by token, its log-probs, calibration, the hardest tokens.
+
+The page stands by itself: styles and drawings are inside, nothing is fetched, no script runs, so it opens in any
+browser and prints. Needs NumPy alone.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import _curves
+from fastlogits._colours import LEVELS, QUANTITIES, SERIES, ink
+from fastlogits._scored import ScoredText, visible
+from fastlogits.calibration import ReliabilityCurve
+from fastlogits.texts import TextScore
+
+__all__ = ["ScoredText", "save_report", "scoring_report"]
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; margin: 2rem auto; max-width: 60rem;
+       padding: 0 1rem; }
+h1 { font-size: 1.6rem; }
+h2 { font-size: 1.2rem; margin-top: 2rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .15rem .9rem .15rem 0; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+thead th { border-bottom: 1px solid #999; }
+td.piece { white-space: pre; }
+.text { line-height: 2; white-space: pre-wrap; overflow-wrap: anywhere; }
+.text span { padding: .15em 0; border-radius: 2px; }
+.legend span { display: inline-block; padding: 0 .5em; font-size: .8rem; }
+svg { max-width: 100%; height: auto; }
+.note { color: #555; font-size: .9rem; }
+figure { margin: 0; }
+"""
+
+
+def scoring_report(
+    text: ScoredText | Sequence[ScoredText],
+    *,
+    curves: ReliabilityCurve | Mapping[str, ReliabilityCurve] | None = None,
+    figures: Mapping[str, float] | None = None,
+    title: str = "Scoring report",
+    hardest: int = 20,
+    most_tokens: int = 20_000,
+) -> str:
+    """The page of a scoring run, as a string.
+
+    Parameters
+    ----------
+    text : ScoredText, or a sequence of them
+        Pieces and figures of each text.
+    curves : ReliabilityCurve, or mapping of str to ReliabilityCurve, optional
+        What `reliability_curve` returns; up to six by name, as ``{"before": one, "after": other}``.
+    figures : mapping of str to float, optional
+        Further lines of the table of figures, by name.
+    title : str, default "Scoring report"
+        Heading of the page.
+    hardest : int >= 0, default 20
+        How many of the least likely tokens to list.
+    most_tokens : int >= 1, default 20,000
+        How many tokens of a text are shown; the page says what was left out. All count in the figures.
+
+    Returns
+    -------
+    str
+        HTML in UTF-8, with everything inside; the same string each time.
+
+    Raises
+    ------
+    ValueError, TypeError
+        No text, a wrong type, a number out of range, a curve without an event.
+
+    Examples
+    --------
+    >>> from fastlogits.report import ScoredText, scoring_report
+    >>> page = scoring_report(ScoredText(["To", " be", " <or>"], [-5.1, -0.3, -1.2], ranks=[40, 1, 2]))
+    >>> page[:15], "&lt;or&gt;" in page, "<script" in page
+    ('<!doctype html>', True, False)
+    """
+    texts = [text] if isinstance(text, ScoredText) else list(text)
+    if not texts or not all(isinstance(each, ScoredText) for each in texts):
+        raise TypeError("text must be a ScoredText or a sequence of at least one")
+    for name, value, low in (("hardest", hardest, 0), ("most_tokens", most_tokens, 1)):
+        given: Any = value
+        if isinstance(given, bool) or not isinstance(given, int) or given < low:
+            raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
+    found = {} if curves is None else _curves.named(curves)
+    if len(found) > len(SERIES):
+        raise ValueError(f"curves must hold at most {len(SERIES)}, got {len(found)}")
+    head = f"<title>{_escaped(title)}</title><style>{_STYLE}{_levels_style()}</style>"
+    parts = [f"<h1>{_escaped(title)}</h1>", _figures_table(texts, figures or {})]
+    for each in texts:
+        parts += _text_parts(each, hardest, most_tokens)
+    if found:
+        parts.append(f"<h2>Calibration</h2>{_reliability(found)}")
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    return f'<!doctype html>\n<html lang="en"><head>{meta}{head}</head>\n<body>{chr(10).join(parts)}</body></html>\n'
+
+
+def save_report(page: str, path: str | PathLike[str]) -> None:
+    """Writes a page of `scoring_report`: whole or not at all.
+
+    Parameters
+    ----------
+    page : str
+        The page.
+    path : path ending in .html or .htm
+        Where to; a file that is there is replaced once the new one is complete.
+
+    Raises
+    ------
+    ValueError
+        Another ending.
+    OSError
+        The file cannot be written; what was there stays.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"path must end in .html or .htm, got {str(path)!r}")
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        partial.write_text(page, encoding="utf-8", errors="surrogateescape")
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _escaped(value: Any) -> str:
+    return html.escape(str(value), quote=True)
+
+
+def _levels_style() -> str:
+    """One class per level of each quantity."""
+    rules = [
+        f".{name[0]}{level}{{background:{colour};color:{ink(colour)}}}"
+        for name, quantity in QUANTITIES.items()
+        for level, colour in enumerate(quantity.ramp)
+    ]
+    return "".join(rules)
+
+
+def _figures_table(texts: Sequence[ScoredText], further: Mapping[str, float]) -> str:
+    """Perplexity and the rest, a column per text."""
+    scores = [each.score() for each in texts]
+    names = {
+        "tokens": "tokens", "loglikelihood": "log-likelihood (nats)", "perplexity": "perplexity",
+        "bits_per_token": "bits per token", "bits_per_byte": "bits per byte", "word_perplexity": "perplexity per word",
+        "accuracy": "accuracy (token is the likeliest)",
+    }  # fmt: skip
+    rows = []
+    for field, words in names.items():
+        values = [_figure(score, field) for score in scores]
+        if any(value is not None for value in values):
+            rows.append((words, [_number(value) for value in values]))
+    rows += [(name, [_number(value)] + [""] * (len(texts) - 1)) for name, value in further.items()]
+    heads = "".join(f"<th>{_escaped(each.name or f'text {i + 1}')}</th>" for i, each in enumerate(texts))
+    lines = "".join(
+        f"<tr><td>{_escaped(words)}</td>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
+        for words, values in rows
+    )
+    top = heads if len(texts) > 1 else "<th></th>"
+    return f"<table><thead><tr><th></th>{top}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def _figure(score: TextScore, name: str) -> float | None:
+    """A figure of the text, None where its length or hits were not counted."""
+    try:
+        return float(getattr(score, name)) if name != "tokens" else score.tokens
+    except ValueError:
+        return None
+
+
+def _number(value: Any) -> str:
+    """Six digits, or thousands with commas for a whole number."""
+    if value is None or np.isnan(value):
+        return "–"
+    return f"{value:,}" if isinstance(value, int | np.integer) else f"{value:,.6g}"
+
+
+def _text_parts(text: ScoredText, hardest: int, most: int) -> Iterator[str]:
+    """The text in colours, its curve, its hardest tokens."""
+    heading = text.name or "Text"
+    yield f"<h2>{_escaped(heading)}</h2>"
+    for name in text.figures():
+        yield f"<h3>By {QUANTITIES[name].title}</h3>{_legend(name)}<p class='text'>{_strip(text, name, most)}</p>"
+    if len(text) > most:
+        yield f"<p class='note'>{len(text) - most:,} more tokens are not shown; they count in the figures.</p>"
+    yield f"<h3>Log-prob of each token</h3>{_curve(text.logprobs)}"
+    if hardest:
+        yield f"<h3>The least likely tokens</h3>{_hardest(text, hardest)}"
+
+
+def _legend(name: str) -> str:
+    quantity = QUANTITIES[name]
+    cells = "".join(f"<span class='{name[0]}{k}'>{words}</span>" for k, words in enumerate(quantity.bounds()))
+    unit = f" ({quantity.unit})" if quantity.unit else ""
+    return f"<p class='legend'>{quantity.title}{unit} {cells}</p>"
+
+
+def _strip(text: ScoredText, name: str, most: int) -> str:
+    """Every token in its colour; what is known of it shows where the pointer rests."""
+    levels = QUANTITIES[name].levels(text.figures()[name])
+    spans = []
+    for i, piece in enumerate(text.pieces[:most]):
+        shown = _escaped(visible(piece)) + ("\n" if piece.endswith("\n") else "")
+        kind = f" class='{name[0]}{levels[i]}'" if 0 <= levels[i] < LEVELS else ""
+        spans.append(f"<span{kind} title='{_escaped(_told(text, i))}'>{shown}</span>")
+    return "".join(spans)
+
+
+def _told(text: ScoredText, i: int) -> str:
+    """The figures of a token in words."""
+    if not text.counted[i]:
+        return f"token {i}: not scored"
+    words = [f"token {i}: log-prob {text.logprobs[i]:.4g}"]
+    if text.entropy is not None:
+        words.append(f"entropy {text.entropy[i]:.4g}")
+    if text.ranks is not None:
+        words.append(f"rank {text.ranks[i]:,}")
+    if text.best is not None:
+        words.append(f"likeliest: {visible(text.best[i])}")
+    return ", ".join(words)
+
+
+_WIDTH, _HEIGHT, _EDGE = 900, 220, 45
+
+
+def _curve(logprobs: NDArray[np.float64]) -> str:
+    """Log-probs in order as stems, and their running mean over 32 tokens; of many tokens the lowest of each slice."""
+    values = logprobs[np.isfinite(logprobs)]
+    if not values.size:
+        return "<p class='note'>No finite log-prob.</p>"
+    slices = np.array_split(values, min(values.size, _WIDTH))
+    low = min(float(values.min()), -1.0)
+    x = np.linspace(_EDGE, _EDGE + _WIDTH, len(slices))
+    y = [10 + _HEIGHT * float(part.min()) / low for part in slices]
+    stems = "".join(f"M{a:.1f} 10V{b:.1f}" for a, b in zip(x, y, strict=True))
+    near = np.convolve(values, np.ones(min(32, values.size)) / min(32, values.size), "same")
+    means = [10 + _HEIGHT * float(part.mean()) / low for part in np.array_split(near, len(slices))]
+    line = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, means, strict=True))
+    ticks = "".join(
+        f"<text x='{_EDGE - 6}' y='{14 + _HEIGHT * part:.0f}' text-anchor='end'>{low * part + 0.0:.3g}</text>"
+        for part in (0.0, 0.5, 1.0)
+    )
+    return (
+        f"<figure><svg viewBox='0 0 {_WIDTH + 2 * _EDGE} {_HEIGHT + 40}' font-size='12' role='img' "
+        f"aria-label='log-probs'><path d='{stems}' stroke='#9ab' fill='none'/>"
+        f"<path d='{line}' stroke='{SERIES[1]}' stroke-width='2' fill='none'/>"
+        f"{ticks}<text x='{_EDGE}' y='{_HEIGHT + 30}'>token 1</text>"
+        f"<text x='{_EDGE + _WIDTH}' y='{_HEIGHT + 30}' text-anchor='end'>token {values.size:,}</text></svg>"
+        "<figcaption class='note'>Nats; stems: each token, line: mean of 32 neighbours.</figcaption></figure>"
+    )
+
+
+def _hardest(text: ScoredText, count: int) -> str:
+    """A table of the least likely tokens, with the words before them."""
+    scored = np.flatnonzero(text.counted)
+    order = scored[np.argsort(text.logprobs[scored], kind="stable")][:count]
+    columns = [("rank", text.ranks), ("entropy", text.entropy), ("likeliest", text.best)]
+    there = [(name, values) for name, values in columns if values is not None]
+    lines = []
+    for i in order:
+        before = visible("".join(text.pieces[max(0, i - 8) : i]))
+        cells = [f"{text.logprobs[i]:.4g}"]
+        for _, values in there:
+            value = values[i]
+            cells.append(_escaped(visible(value)) if isinstance(value, str) else _number(value))
+        figures = "".join(f"<td>{cell}</td>" for cell in cells)
+        lines.append(
+            f"<tr><td class='piece'>{_escaped(before)}<b>{_escaped(visible(text.pieces[i]))}</b></td>{figures}</tr>"
+        )
+    heads = "".join(f"<th>{name}</th>" for name in ["log-prob", *(name for name, _ in there)])
+    return f"<table><thead><tr><th>token</th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+_SIDE = 320
+
+
+def _reliability(found: Mapping[str, ReliabilityCurve]) -> str:
+    """The reliability diagram: accuracy by confidence with intervals, above the shares of the events."""
+    left, top, low = 50, 10, 20 + _SIDE + 80
+    parts = [
+        f"<rect x='{left}' y='{top}' width='{_SIDE}' height='{_SIDE}' fill='none' stroke='#444'/>",
+        f"<path d='M{left} {top + _SIDE}L{left + _SIDE} {top}' stroke='#888' stroke-dasharray='2 3'/>",
+    ]
+    legend = []
+    for i, (name, curve) in enumerate(found.items()):
+        parts.append(_points(curve, SERIES[i], left, top))
+        parts.append(_shares(curve, SERIES[i], left, low))
+        y = top + 20 + 20 * i
+        legend.append(
+            f"<text x='{left + _SIDE + 20}' y='{y}' fill='{SERIES[i]}'>{_escaped(_curves.label(name, curve))}</text>"
+        )
+    for part in (0.0, 0.5, 1.0):
+        parts.append(f"<text x='{left - 6}' y='{top + 4 + _SIDE * (1 - part):.0f}' text-anchor='end'>{part:g}</text>")
+        parts.append(f"<text x='{left + _SIDE * part:.0f}' y='{low + 16}' text-anchor='middle'>{part:g}</text>")
+    parts.append(
+        f"<text x='{left + _SIDE / 2:.0f}' y='{low + 34}' text-anchor='middle'>confidence (probability)</text>"
+    )
+    middle = top + _SIDE / 2
+    turned = (
+        f"<text x='14' y='{middle:.0f}' transform='rotate(-90 14 {middle:.0f})' text-anchor='middle'>accuracy</text>"
+    )
+    parts.append(turned)
+    drawing = "".join(parts + legend)
+    return (
+        f"<figure><svg viewBox='0 0 640 {low + 45}' width='640' font-size='12' role='img' aria-label='reliability'>"
+        f"{drawing}</svg>"
+        "<figcaption class='note'>Below the diagonal: right less often than promised. Bars: 95 % intervals; "
+        "below: share of the events in each bin.</figcaption></figure>"
+    )
+
+
+def _points(curve: ReliabilityCurve, colour: str, left: int, top: int) -> str:
+    """Points with their intervals, joined."""
+    held = np.asarray(curve.counts) > 0
+    x = left + _SIDE * np.asarray(curve.confidences)[held]
+    y, low, high = (
+        top + _SIDE * (1 - np.asarray(values, np.float64)[held]) for values in (curve.accuracies, curve.low, curve.high)
+    )
+    bars = "".join(f"M{a:.1f} {b:.1f}V{c:.1f}" for a, b, c in zip(x, low, high, strict=True))
+    line = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
+    dots = "".join(f"<circle cx='{a:.1f}' cy='{b:.1f}' r='4' fill='{colour}'/>" for a, b in zip(x, y, strict=True))
+    return f"<path d='{bars}{line}' stroke='{colour}' stroke-width='1.5' fill='none'/>{dots}"
+
+
+def _shares(curve: ReliabilityCurve, colour: str, left: int, low: int) -> str:
+    """Shares of the events as boxes, 60 units for all of them."""
+    boxes = []
+    for begin, end, share in zip(curve.lower, curve.upper, _curves.shares(curve), strict=True):
+        wide, tall = max(_SIDE * (end - begin), 1.0), 60 * share
+        boxes.append(
+            f"<rect x='{left + _SIDE * begin:.1f}' y='{low - tall:.1f}' width='{wide:.1f}' height='{tall:.1f}' "
+            f"fill='{colour}' fill-opacity='.2' stroke='{colour}'/>"
+        )
+    return "".join(boxes)

@@ -1,0 +1,170 @@
+"""The HTML page of a scoring run: complete, self-contained, escaped, and what the figures say."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastlogits as fl
+from fastlogits.__main__ import main
+from fastlogits.report import ScoredText, save_report, scoring_report
+
+VOID = {"meta", "path", "rect", "circle"}
+
+
+class Reader(HTMLParser):
+    """Checks that tags nest, and keeps text and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.spans: list[dict[str, str | None]] = []
+        self.used: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.used.add(tag)
+        if tag == "span":
+            self.spans.append(dict(attrs))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    assert not reader.open
+    return reader
+
+
+@pytest.fixture
+def text() -> ScoredText:
+    pieces = ["To", " <b>&amp;", "\n", " 'quoted\"", " end"]
+    return ScoredText(
+        pieces, [np.nan, -0.05, -3.0, -9.5, -0.5], ranks=[-1, 1, 7, 20_000, 2], entropy=[0, 0.5, 2, 5, 1],
+        greedy=[False, True, False, False, False], name="A <text>",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def curve() -> Any:
+    rng = np.random.default_rng(2)
+    p = rng.random(300)
+    return fl.reliability_curve(p, rng.random(300) < p, bins=5)
+
+
+def test_page_stands_by_itself(text: Any, curve: Any) -> None:
+    page = scoring_report(text, curves={"before <1>": curve, "after": curve}, figures={"further & more": 2.5})
+    found = read(page)
+    assert not found.used & {"script", "link", "img", "iframe", "object"}
+    assert not re.search(r"https?://|@import|url\(", page)
+    words = "".join(found.words)
+    for part in ("A <text>", "before <1>", "further & more", " <b>&amp;", "'quoted\""):
+        assert part in words, part
+    assert page == scoring_report(text, curves={"before <1>": curve, "after": curve}, figures={"further & more": 2.5})
+
+
+def test_figures_are_those_of_the_text(text: Any) -> None:
+    words = read(scoring_report(text)).words
+    score = text.score()
+    for name, value in (("perplexity", score.perplexity), ("bits per token", score.bits_per_token), ("tokens", 4)):
+        assert words[words.index(name) + 1] == f"{value:,.6g}"
+    assert words[words.index("accuracy (token is the likeliest)") + 1] == "0.25"
+
+
+def test_tokens_carry_levels_and_figures(text: Any) -> None:
+    spans = [each for each in read(scoring_report(text)).spans if "title" in each]
+    assert len(spans) == 3 * len(text)
+    assert [each.get("class") for each in spans[: len(text)]] == [None, "l0", "l5", "l8", "l2"]
+    assert [each.get("class") for each in spans[2 * len(text) :]] == [None, "r0", "r3", "r8", "r1"]
+    assert spans[3]["title"] == "token 3: log-prob -9.5, entropy 5, rank 20,000"
+    assert spans[0]["title"] == "token 0: not scored"
+
+
+def test_hardest_tokens_come_first(text: Any) -> None:
+    page = scoring_report(text, hardest=2)
+    rows = re.findall(r"<td class='piece'>.*?<b>(.*?)</b></td><td>(.*?)</td>", page)
+    assert [float(value) for _, value in rows] == [-9.5, -3.0]
+    assert "The least likely tokens" not in scoring_report(text, hardest=0)
+
+
+def test_long_texts_are_cut_and_say_so() -> None:
+    text = ScoredText(["x"] * 50, np.full(50, -1.0))
+    page = scoring_report(text, most_tokens=20)
+    assert "30 more tokens are not shown" in page
+    assert len([each for each in read(page).spans if "title" in each]) == 20
+
+
+def test_refused(text: Any, curve: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="ScoredText or a sequence of at least one"):
+        scoring_report([])
+    with pytest.raises(ValueError, match="hardest must be an integer >= 0, got -1"):
+        scoring_report(text, hardest=-1)
+    with pytest.raises(ValueError, match="most_tokens must be an integer >= 1, got 0"):
+        scoring_report(text, most_tokens=0)
+    with pytest.raises(ValueError, match="at most 6, got 7"):
+        scoring_report(text, curves={str(i): curve for i in range(7)})
+    with pytest.raises(ValueError, match=r"must end in .html or .htm"):
+        save_report("x", tmp_path / "page.pdf")
+    (tmp_path / "page.html").write_text("old")
+    with pytest.raises(OSError, match=r".*"):
+        save_report("x", tmp_path / "none" / "page.html")
+    save_report("new", tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == "new"
+    assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+# ---- fastlogits score --report -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "logits.npy", (3 * rng.normal(size=(30, 40))).astype(np.float32))
+    np.save(tmp_path / "ids.npy", rng.integers(0, 40, 30))
+    (tmp_path / "pieces.json").write_text(json.dumps([f" <{i}>" for i in range(40)]))
+    return tmp_path
+
+
+def score(files: Path, *more: str) -> int:
+    return main(["score", str(files / "logits.npy"), "--targets", str(files / "ids.npy"), "--json", *more])
+
+
+def test_report_of_the_command(files: Path, capsys: Any) -> None:
+    page = files / "out.html"
+    assert score(files, "--report", str(page), "--pieces", str(files / "pieces.json")) == 0
+    told = json.loads(capsys.readouterr().out)
+    words = read(page.read_text(encoding="utf-8")).words
+    assert words[words.index("perplexity of all rows") + 1] == f"{told['perplexity']:,.6g}"
+    ids = np.load(files / "ids.npy")
+    assert f" <{ids[0]}>" in words
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--report", "x.pdf"], "must end in .html"),
+        (["--report", "none/x.html"], "must name a file in a folder that exists"),
+        (["--report", "x.html", "--pieces", "none.json"], "No such file"),
+        (["--report", "x.html", "--pieces", "ids.npy"], "not JSON in UTF-8"),
+    ],
+)
+def test_report_refused(files: Path, capsys: Any, monkeypatch: Any, more: list[str], words: str) -> None:
+    monkeypatch.chdir(files)
+    assert score(files, *more) == 2
+    out, err = capsys.readouterr()
+    assert words in out + err
+    assert not (files / "x.html").exists()
