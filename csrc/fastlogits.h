@@ -114,6 +114,17 @@ typedef struct {
 int fl_temperatures(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_tempered *t, int64_t begin,
                     int64_t end);
 
+/* Group sums of shards of rows, exp(x / T) in the unit that the whole row is summed in: floats [rows, groups], or
+ * doubles [rows, 2 groups] (sums, then what their rounding lost), which rows summed in double need. Rows without a finite
+ * top are left as they are. */
+typedef struct {
+    const double *guesses; /* of the whole rows: the largest of the values that give the first guess */
+    const double *tops;    /* the largest value */
+    float *sums;           /* one of these two, the other NULL */
+    double *sums64;
+    int64_t groups;
+} fl_whole;
+
 /* What rows say of their targets, from one read. Results that are NULL are not wanted, but logprobs and status always
  * are. A row that fails or is left out holds -1 and NaN. Log-probs are those of p = softmax(x / temperature). */
 typedef struct {
@@ -134,9 +145,31 @@ typedef struct {
     double *margins;        /* log-prob of the best token less that of the next; +inf if there is none */
     double *given_logprobs; /* [rows, count] */
     int32_t *status;        /* fl_status of the row */
+    const double *levels;   /* logits that ranks count from, instead of the target's, or NULL */
+    double *rests;          /* mass of all tokens but the first maximum, in units of its mass */
+    fl_whole whole;         /* sums of shards are wanted if guesses is not NULL */
 } fl_scores;
 /* Returns FL_OK or FL_NO_MEMORY. */
 int fl_score(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_scores *o, int64_t begin, int64_t end);
+
+/* ---- shards of rows merged ----------------------------------------------------------------------- */
+
+/* What shards, in the order of their tokens, say of rows: [rows, shards] each. tails of the whole rows come from the group
+ * sums of all shards if there are any, else from tops and rests. Rows whose top is not finite are left as they are. */
+typedef struct {
+    fl_per_row temperature; /* > 0, finite */
+    int64_t shards;
+    const double *tops, *rests;             /* as of fl_score; top is -inf where a shard holds nothing finite */
+    const double *entropies, *varentropies; /* NULL where not wanted; the latter only with the former */
+    int32_t dtype;                          /* of the rows */
+    fl_whole whole;                         /* tops, and sums of all groups; changed for a while */
+    const int64_t *own;                     /* the group of the first maximum, counted over all shards */
+    const double *beside;                   /* [rows, 16]: its other values, -inf where there is none */
+    double *tails;                          /* -log p(top) */
+    double *whole_entropies, *whole_varentropies;
+} fl_merging;
+/* Returns FL_OK or FL_NO_MEMORY. */
+int fl_merge(const fl_kernels *k, fl_scratch *s, const fl_merging *m, int64_t begin, int64_t end);
 
 /* ---- two rows compared -------------------------------------------------------------------------- */
 

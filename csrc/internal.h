@@ -101,6 +101,13 @@ enum { FL_KEEP_E = 1, FL_KEEP_MOMENTS = 2 }; /* what fl_mass_run keeps beside th
  * cut: -FLT_MAX for all values. */
 int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double temperature, float cut,
                 int keep, fl_mass *out);
+/* rest and what it is made of, from the group sums: `own` is the top's group, values (room for 16) its other values. */
+void fl_mass_rest_of_floats(const fl_kernels *k, fl_mass *m, int64_t groups, int64_t own, const double *values,
+                            int64_t count);
+void fl_mass_rest_of_doubles(const fl_kernels *k, fl_mass *m, int64_t groups, int64_t own, double *values,
+                             int64_t count);
+/* exponent, base and args64 of the double passes, from temperature, top and cut. */
+void fl_mass_in_doubles(fl_mass *m);
 /* Largest double among the live values whose float image is `image`, the largest of gmax. */
 double fl_wide_top(const fl_row *row, const uint16_t *live, const float *gmax, float image);
 /* The mass of all live tokens, in the unit of the group sums. */
@@ -129,6 +136,11 @@ void fl_split(double v, float *pair);
 void fl_store_floats(const float *v, int64_t n, char *to, ptrdiff_t stride, int32_t dtype);
 /* p = e / (total + low) into a row, low being what rounding total lost; the kept exponentials are used up. */
 void fl_write_softmax(const fl_kernels *k, const fl_mass *m, double total, double low, const fl_rows *out, int64_t row);
+
+/* ---- shards.c: rows of which only a part of the tokens is here ------------------------------------ */
+
+/* The group sums of row r in the unit of the whole row. Returns FL_OK or FL_NO_MEMORY. */
+int fl_shard_sums(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t r, const fl_whole *whole, double t);
 
 /* ---- sort.c ----------------------------------------------------------------------------------- */
 

@@ -123,14 +123,14 @@ static int64_t group_without_top(const fl_mass *m, const fl_row *row, const uint
     return count;
 }
 
-static void rest_of_floats(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
-    double values[FL_LANES], rest = 0;
-    int64_t g = top_group(m), count = group_without_top(m, row, live, values);
-    float kept = m->gsum[g];
+void fl_mass_rest_of_floats(const fl_kernels *k, fl_mass *m, int64_t groups, int64_t own, const double *values,
+                            int64_t count) {
+    double rest = 0;
+    float kept = m->gsum[own];
     for (int64_t i = 0; i < count; i++) rest += mass_of(m, values[i]);
-    m->gsum[g] = 0;
-    rest += k->sum_all(m->gsum, fl_groups(row->n));
-    m->gsum[g] = kept;
+    m->gsum[own] = 0;
+    rest += k->sum_all(m->gsum, groups);
+    m->gsum[own] = kept;
     m->unit = mass_of(m, m->top);
     m->others = rest;
     m->rest = rest / m->unit;
@@ -138,9 +138,9 @@ static void rest_of_floats(const fl_kernels *k, const fl_row *row, const uint16_
 
 /* The group sums of a double row are added with Neumaier's correction; the top and its group go through the same
  * exponential as all others. */
-static void rest_of_doubles(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
-    double values[FL_LANES], e[FL_LANES], sums[2 * FL_LANES], sum = 0, lost = 0;
-    int64_t groups = fl_groups(row->n), own = top_group(m), count = group_without_top(m, row, live, values);
+void fl_mass_rest_of_doubles(const fl_kernels *k, fl_mass *m, int64_t groups, int64_t own, double *values,
+                             int64_t count) {
+    double e[FL_LANES], sums[2 * FL_LANES], sum = 0, lost = 0;
     values[count] = m->top;
     k->f64_sumexp(values, count + 1, NULL, &m->args64, sums, e);
     m->unit = e[count];
@@ -156,10 +156,27 @@ static void rest_of_doubles(const fl_kernels *k, const fl_row *row, const uint16
     m->rest = m->others / m->unit;
 }
 
+/* The mass of all but the top, from the group sums and the values beside the top. */
+static void rest_of_row(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
+    double values[FL_LANES];
+    int64_t count = group_without_top(m, row, live, values), groups = fl_groups(row->n);
+    if (m->gsum64)
+        fl_mass_rest_of_doubles(k, m, groups, top_group(m), values, count);
+    else
+        fl_mass_rest_of_floats(k, m, groups, top_group(m), values, count);
+}
+
 int64_t fl_exponent_of(double x, double t) {
     double e = x / t * FL_LOG2E;
     int64_t i = (int64_t)e;
     return i - (e < (double)i);
+}
+
+void fl_mass_in_doubles(fl_mass *m) {
+    m->exponent = -512; /* the top has mass 2^512 */
+    m->base = m->top / m->temperature;
+    m->args64 = fl_exp64_args_of(m->temperature, m->top, m->exponent);
+    if ((double)m->cut - m->top > m->args64.least) m->args64.least = (double)m->cut - m->top;
 }
 
 static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, const uint16_t *live, int keep,
@@ -176,12 +193,9 @@ static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, co
     if (image == -INFINITY) return FL_NO_FINITE;
     m->top = fl_wide_top(row, live, m->gmax, image);
     m->at = fl_first_equal(k, row, live, m->gmax, m->top);
-    m->exponent = -512; /* the top has mass 2^512 */
-    m->base = m->top / m->temperature;
-    m->args64 = fl_exp64_args_of(m->temperature, m->top, m->exponent);
-    if ((double)m->cut - m->top > m->args64.least) m->args64.least = (double)m->cut - m->top;
+    fl_mass_in_doubles(m);
     k->f64_sumexp(row->wide, row->n, live, &m->args64, m->gsum64, m->e64);
-    rest_of_doubles(k, row, live, m);
+    rest_of_row(k, row, live, m);
     return FL_OK;
 }
 
@@ -244,7 +258,7 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
         m->moments.centre = (float)m->top;
     }
     m->at = fl_first_equal(k, row, live, m->gmax, m->top);
-    rest_of_floats(k, row, live, m);
+    rest_of_row(k, row, live, m);
     return FL_OK;
 }
 

@@ -8,9 +8,8 @@ static double logprob_of(const fl_mass *m, double logit) {
     return (logit - m->top) / m->temperature - fl_log1p(m->rest);
 }
 
-/* 1 + number of values strictly greater than the token's. */
-static int64_t rank_of(const fl_kernels *k, const fl_row *row, const float *gmax, int64_t id) {
-    double own = fl_row_value(row, id);
+/* 1 + number of values strictly greater than own. */
+static int64_t rank_of(const fl_kernels *k, const fl_row *row, const float *gmax, double own) {
     int64_t above = 0;
     if (!row->wide) return 1 + k->row_reach[row->dtype](row->x, row->n, gmax, fl_float_after((float)own));
     for (int64_t i = 0; i < row->n; i++) above += row->wide[i] > own;
@@ -69,8 +68,9 @@ static void entropies(const fl_kernels *k, const fl_row *row, fl_mass *m, const 
 static int report(const fl_kernels *k, fl_scratch *s, const fl_row *row, fl_mass *m, const fl_scores *o, int64_t r) {
     int64_t target = o->targets[r];
     o->logprobs[r] = logprob_of(m, fl_row_value(row, target));
-    if (o->ranks) o->ranks[r] = rank_of(k, row, m->gmax, target);
+    if (o->ranks) o->ranks[r] = rank_of(k, row, m->gmax, o->levels ? o->levels[r] : fl_row_value(row, target));
     if (o->best) o->best[r] = m->at;
+    if (o->rests) o->rests[r] = m->rest;
     if (o->logsumexps) o->logsumexps[r] = fl_mass_lse(m);
     if (o->margins) o->margins[r] = (m->top - second_of(k, row, m)) / m->temperature;
     for (int64_t i = 0; i < o->count; i++) {
@@ -83,7 +83,7 @@ static int report(const fl_kernels *k, fl_scratch *s, const fl_row *row, fl_mass
 }
 
 static void nothing(const fl_scores *o, int64_t r) {
-    double *figures[] = {o->logprobs, o->entropies, o->varentropies, o->logsumexps, o->margins};
+    double *figures[] = {o->logprobs, o->entropies, o->varentropies, o->logsumexps, o->margins, o->rests};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
         if (figures[i]) figures[i][r] = (double)NAN;
     if (o->best) o->best[r] = -1;
@@ -106,7 +106,9 @@ static int one_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const f
         int status = fl_mass_run(k, s, &row, NULL, t, -FLT_MAX, keep, &m);
         if (status == FL_NO_MEMORY) return status;
         o->status[r] = status;
-        if (!status) return report(k, s, &row, &m, o, r);
+        if (!status) status = report(k, s, &row, &m, o, r);
+        if (!status && o->whole.guesses) status = fl_shard_sums(k, s, x, r, &o->whole, t);
+        if (!o->status[r]) return status;
     }
     nothing(o, r);
     return FL_OK;

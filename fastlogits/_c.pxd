@@ -76,6 +76,13 @@ cdef extern from "fastlogits.h" nogil:
 
     int fl_temperatures(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_tempered *t, int64_t begin,
                         int64_t end)
+    ctypedef struct fl_whole:
+        const double *guesses
+        const double *tops
+        float *sums
+        double *sums64
+        int64_t groups
+
     ctypedef struct fl_scores:
         fl_per_row temperature
         const int64_t *targets
@@ -94,7 +101,26 @@ cdef extern from "fastlogits.h" nogil:
         double *margins
         double *given_logprobs
         int32_t *status
+        const double *levels
+        double *rests
+        fl_whole whole
 
+    ctypedef struct fl_merging:
+        fl_per_row temperature
+        int64_t shards
+        const double *tops
+        const double *rests
+        const double *entropies
+        const double *varentropies
+        int32_t dtype
+        fl_whole whole
+        const int64_t *own
+        const double *beside
+        double *tails
+        double *whole_entropies
+        double *whole_varentropies
+
+    int fl_merge(const fl_kernels *k, fl_scratch *s, const fl_merging *m, int64_t begin, int64_t end)
     int fl_score(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_scores *o, int64_t begin, int64_t end)
 
     enum: FL_KL, FL_REVERSE_KL, FL_JS, FL_TOTAL_VARIATION, FL_CROSS_ENTROPY, FL_MEASURES

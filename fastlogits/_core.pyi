@@ -70,8 +70,30 @@ class ScoresTask:
         varentropies: NDArray[np.float64] | None = None,
         logsumexps: NDArray[np.float64] | None = None,
         margins: NDArray[np.float64] | None = None,
+        levels: NDArray[np.float64] | None = None,
+        rests: NDArray[np.float64] | None = None,
+        whole: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+        sums: NDArray[Any] | None = None,
     ) -> None: ...
     def run(self, begin: int, end: int) -> None: ...
+
+def merge_rows(
+    dtype: int,
+    temperature: NDArray[np.float64],
+    tops: NDArray[np.float64],
+    tails: NDArray[np.float64],
+    shard_tops: NDArray[np.float64],
+    rests: NDArray[np.float64],
+    *,
+    entropies: NDArray[np.float64] | None = None,
+    varentropies: NDArray[np.float64] | None = None,
+    whole_entropies: NDArray[np.float64] | None = None,
+    whole_varentropies: NDArray[np.float64] | None = None,
+    guesses: NDArray[np.float64] | None = None,
+    sums: NDArray[Any] | None = None,
+    own: NDArray[np.int64] | None = None,
+    beside: NDArray[np.float64] | None = None,
+) -> None: ...
 
 class TemperaturesTask:
     @property
