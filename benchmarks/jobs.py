@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -419,6 +420,35 @@ SCORING = [
         {"NumPy": lambda i: partial(numpy_token_logprobs, i)}, _scored)
     for name, wanted in (("token_logprobs", {}), ("token_logprobs with all", SCORES))
 ]  # fmt: skip
+
+
+# ---- vocabulary shards ---------------------------------------------------------------------------------------------
+
+
+def in_shards(i: Inputs, rounds: int) -> fl.TokenLogprobs:
+    """Scores by four shards cut at blocks: two rounds, with equal bits, or one."""
+    n = i.x.shape[-1]
+    edges = [0, *(edge for edge in (n * k // 1024 * 256 for k in (1, 2, 3)) if edge), n]
+    shards = [(a, i.rows[:, a:b]) for a, b in itertools.pairwise(edges) if b > a]
+    peaks = None
+    if rounds == 2:
+        peaks = np.maximum.reduce([fl.shard_peaks(x, i.targets, offset=a, vocab=n) for a, x in shards])
+    found: fl.TokenLogprobs = fl.merge(
+        [fl.shard_summary(x, i.targets, offset=a, vocab=n, peaks=peaks, top_n=20) for a, x in shards]
+    )
+    return found
+
+
+def _sharded(rounds: int) -> Job:
+    def error(i: Inputs) -> tuple[float, int]:
+        found, right = in_shards(i, rounds), reference.token_logprobs(i.rows, i.targets, top_n=20)
+        return ulp(found.logprobs, right.logprobs), int(np.count_nonzero(found.top_ids != right.top_ids))
+
+    peers = {"NumPy": lambda i: partial(numpy_token_logprobs, i)}
+    return Job(f"shards, {rounds} rounds", lambda i: partial(in_shards, i, rounds), peers, error)
+
+
+SHARDS = [_sharded(2), _sharded(1)]
 
 
 # ---- whole texts ---------------------------------------------------------------------------------------------------

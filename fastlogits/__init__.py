@@ -45,6 +45,7 @@ from fastlogits.labels import label_logprobs
 from fastlogits.pipeline import candidates, filter_logits, probs, sample
 from fastlogits.sampler import Candidates, Explanation, Sampler, SampleResult
 from fastlogits.scoring import TokenLogprobs, token_logprobs
+from fastlogits.shards import merge, shard_peaks, shard_summary
 from fastlogits.texts import TextScore, Window, perplexity, score_text, sliding_windows
 
 try:
@@ -87,6 +88,7 @@ __all__ = [
     "label_logprobs",
     "log_softmax",
     "logsumexp",
+    "merge",
     "negative_log_likelihood",
     "perplexity",
     "probs",
@@ -95,6 +97,8 @@ __all__ = [
     "sample",
     "score_completions",
     "score_text",
+    "shard_peaks",
+    "shard_summary",
     "sliding_windows",
     "softmax",
     "steps",

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from fastlogits._reference_pipeline import candidates, filter_logits, keyword_plan, probs, process, sample
     from fastlogits._reference_scoring import TokenLogprobs, token_logprobs
+    from fastlogits._reference_shards import merge, shard_peaks, shard_summary
     from fastlogits._reference_steps import Row, steps, uniform
     from fastlogits._reference_texts import TextScore, perplexity, score_text, sliding_windows
 
@@ -52,13 +53,13 @@ __all__ = [
     "Candidates", "Comparison", "CompletionScores", "ReliabilityCurve", "Row", "SampleResult", "Scaling",
     "TemperatureFit", "TextScore", "TokenLogprobs", "TopK", "argmax", "brier_score", "calibration_error", "candidates",
     "compare_distributions", "completion_prefixes", "cross_entropy", "filter_logits", "fit_scaling", "fit_temperature",
-    "js_divergence", "keyword_plan", "kl_divergence", "label_logprobs", "log_softmax", "logsumexp",
+    "js_divergence", "keyword_plan", "kl_divergence", "label_logprobs", "log_softmax", "logsumexp", "merge",
     "negative_log_likelihood", "perplexity", "probs", "process", "reliability_curve", "sample", "score_completions",
-    "score_text", "sliding_windows", "softmax", "steps", "token_logprobs", "top_k", "top_n_agreement",
-    "total_variation", "uniform",
+    "score_text", "shard_peaks", "shard_summary", "sliding_windows", "softmax", "steps", "token_logprobs", "top_k",
+    "top_n_agreement", "total_variation", "uniform",
 ]  # fmt: skip
 
-_FILES = ("calibration", "comparison", "pipeline", "scoring", "steps", "texts")
+_FILES = ("calibration", "comparison", "pipeline", "scoring", "shards", "steps", "texts")
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,7 @@ JOBS = {
         *jobs.ENDS,
         *jobs.CALIBRATION,
         *jobs.SCORING,
+        *jobs.SHARDS,
         *jobs.TEXTS,
         *jobs.COMPARISONS,
         *map(jobs.sampling, jobs.SAMPLERS.values()),
