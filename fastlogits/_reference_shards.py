@@ -38,27 +38,31 @@ def shard_summary(
     level = _here(x, ids[..., None], offset)[..., 0]
     each = (np.where(ids == ignore_index, -1, ids), t[..., 0], level, (x > whole[..., 2:]).sum(-1), *told)
     kinds = [(name, np.result_type(value)) for name, value in zip(_FIELDS, each, strict=True)]
-    made = np.empty(x.shape[:-1], [*kinds, ("offset", "i8"), *((f, "f8", order.shape[-1:]) for f in ("ids", "best"))])
+    made = np.empty(
+        x.shape[:-1], [*kinds, ("offset", "i8"), ("ids", "i8", order.shape[-1:]), ("best", "f8", order.shape[-1:])]
+    )
     return _filled(made, (*each, offset, np.where(best > -np.inf, order + offset, -1), best))
 
 
 def merge(summaries: Iterable[Any]) -> TokenLogprobs:
     """Masses in units of the largest maximum; means and variances by the law of total variance."""
     each = sorted((np.asarray(part) for part in summaries), key=lambda part: int(part["offset"].flat[0]))
-    ids, best = (np.concatenate([part[name] for part in each], axis=-1) for name in ("ids", "best"))
-    order = np.argsort(-best, axis=-1, kind="stable")[..., : each[0]["ids"].shape[-1]]
-    top_ids, top = np.take_along_axis(ids, order, -1), np.take_along_axis(best, order, -1)
-    tails, mean, spread = _merged(each, top[..., 0])
-    t, level = each[0]["t"], np.maximum.reduce([part["level"] for part in each])
-    above, lost = sum(part["above"] for part in each), each[0]["target"] < 0
+    (ids, best), t, lost = _best(each), each[0]["t"], each[0]["target"] < 0
+    tails, mean, spread = _merged(each, best[..., 0])
+    level = np.maximum.reduce([part["level"] for part in each])
+    scores, own = (best - best[..., :1]) / t[..., None] - tails[..., None], (level - best[..., 0]) / t - tails
     told = (
-        (level - top[..., 0]) / t - tails,
-        1 + above,
-        top_ids,
-        (top - top[..., :1]) / t[..., None] - tails[..., None],
+        own,
+        1 + sum(part["above"] for part in each),
+        ids,
+        scores,
+        ids[..., 0],
+        mean,
+        spread,
+        best[..., 0] / t + tails,
     )
-    rest = (top_ids[..., 0], mean, spread, top[..., 0] / t + tails, top_ids[..., 0] == each[0]["target"], None, None)
-    return TokenLogprobs._make(None if value is None else _without(value, lost) for value in (*told, *rest))
+    found = [_without(value, lost) for value in (*told, ids[..., 0] == each[0]["target"])]
+    return TokenLogprobs._make([*found, None, None])
 
 
 _FIELDS = ("target", "t", "level", "above", "rest", "mean", "spread")
@@ -87,6 +91,13 @@ def _merged(each: list[Any], top: Floats) -> tuple[Floats, Floats, Floats]:
     p, apart = np.exp(np.log1p(rests) - far - tails), np.where(far < np.inf, means + far + tails - np.log1p(rests), 0)
     mean = (p * apart).sum(0)
     return tails, mean, (p * (spreads + (apart - mean) ** 2)).sum(0)
+
+
+def _best(each: list[Any]) -> tuple[NDArray[np.int64], Floats]:
+    """Ids and logits of the best tokens of all shards."""
+    ids, best = (np.concatenate([part[name] for part in each], axis=-1) for name in ("ids", "best"))
+    order = np.argsort(-best, axis=-1, kind="stable")[..., : each[0]["ids"].shape[-1]]
+    return np.take_along_axis(ids, order, -1), np.take_along_axis(best, order, -1)
 
 
 _MERGED = ("best", "rest", "mean", "spread")

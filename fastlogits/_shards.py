@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -80,7 +79,9 @@ class Gathered:
         if "given" in self:
             found["candidate_logprobs"] = logprobs(self.all("given_logits").max(1))
         if "top_ids" in self:
-            ids, logits = (self.all(name).reshape(self.rows, -1) for name in ("top_ids", "top_logits"))
+            ids, logits = (
+                np.concatenate([part[name] for part in self.parts], axis=1) for name in ("top_ids", "top_logits")
+            )
             order = np.argsort(-logits, axis=1, kind="stable")[:, : self.parts[0]["top_ids"].shape[1]]
             found["top_ids"] = np.take_along_axis(ids, order, 1)
             found["top_logprobs"] = logprobs(np.take_along_axis(logits, order, 1))
@@ -90,7 +91,8 @@ class Gathered:
 
     def _tails(self, found: dict[str, Array], t: Array, top: Array, tops: Array, best: Array) -> Array:
         """-log p(top) of each row; entropies go into ``found``."""
-        tails, wanted = np.full(self.rows, np.nan), {}
+        tails = np.full(self.rows, np.nan)
+        wanted: dict[str, Array] = {}
         for name, word in (("entropy", "entropies"), ("varentropy", "varentropies")):
             if name in self:
                 found[name] = np.full(self.rows, np.nan)
@@ -129,9 +131,9 @@ def _check_alike(number: int, each: Array, first: Array) -> None:
         raise ValueError(f"summaries[{number}] has rows of shape {each.shape}, summaries[0] of {first.shape}")
     for name in _SAME:
         if name in (each.dtype.names or ()) and name in (first.dtype.names or ()):
-            a, b = (part[name].reshape(first.size, -1) for part in (each, first))
+            a, b = each[name], first[name]
             if a.shape != b.shape or (a != b).any():
-                row = 0 if a.shape != b.shape else int(np.flatnonzero((a != b).any(1))[0])
+                row = 0 if a.shape != b.shape else int(np.flatnonzero(a != b)[0]) // (a.size // first.size)
                 words = "dtype" if name == "code" else "candidates" if name == "given" else name
                 where = row_name(f"summaries[{number}]", row, first.shape)
                 raise ValueError(f"{where} has another {words} than summaries[0]")
@@ -151,15 +153,16 @@ def _fields(summary: Array) -> list[tuple[str, int | None]]:
 
 
 def _check_cover(parts: list[Array]) -> None:
-    """Refuses shards that leave tokens out or tell of them twice."""
-    vocab = int(parts[0]["vocab"][0])
-    ends = [0, *(int(part["offset"][0] + part["size"][0]) for part in parts)]
-    begins = [*(int(part["offset"][0]) for part in parts), vocab]
-    for end, begin in zip(ends, begins, strict=True):
-        if begin > end:
-            raise ValueError(f"summaries leave out tokens {end} to {begin - 1} of {vocab}")
-    for a, b in itertools.pairwise(parts):
-        end, begin = int(a["offset"][0] + a["size"][0]), int(b["offset"][0])
+    """Refuses shards, in the order of their offsets, that tell of tokens twice or leave some out."""
+    vocab, end = int(parts[0]["vocab"][0]), 0
+    for part in parts:
+        begin, size = int(part["offset"][0]), int(part["size"][0])
         if begin < end:
-            last = min(end, begin + int(b["size"][0]))
-            raise ValueError(f"summaries overlap: two hold tokens {begin} to {last - 1}")
+            raise ValueError(f"summaries overlap: two hold tokens {begin} to {min(end, begin + size) - 1}")
+        if begin > end:
+            break
+        end = begin + size
+    else:
+        begin = vocab
+    if end < begin:
+        raise ValueError(f"summaries leave out tokens {end} to {begin - 1} of {vocab}")

@@ -160,8 +160,8 @@ def shard_summary(
     >>> parts[0]["best"].item(), parts[1]["best"].item()
     (1, 3)
     >>> found = fl.merge(parts)
-    >>> found.top_ids, np.exp(found.logprobs).round(2)
-    (array([1, 3]), 0.3)
+    >>> found.top_ids, np.exp(found.top_logprobs).round(2)
+    (array([1, 3]), array([0.4, 0.3]))
     """
     x = _temperatures.logits_of(logits)
     outer, n = x.shape[:-1], _span(offset, vocab, x.shape[-1])

@@ -251,7 +251,7 @@ def made(offset: int = 0, size: int = 2, rows: int = 2, **wanted: Any) -> Array:
 
 
 def peaked(top: float) -> Array:
-    return np.full((2, 3), top)
+    return np.full((2, 3), float(top))
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def peaked(top: float) -> Array:
             ValueError,
             r"summaries\[0\] mixes rows of several shards",
         ),
-        (lambda: [], ValueError, "summaries must hold one per shard, got none"),
+        (list, ValueError, "summaries must hold one per shard, got none"),
         (lambda: 3, TypeError, "summaries must be an iterable of structured arrays, got int"),
         (lambda: "ab", TypeError, "summaries must be an iterable of structured arrays, got str"),
         (lambda: [made(), np.zeros(2)], TypeError, r"summaries\[1\] must be an array that shard_summary made"),
@@ -301,7 +301,7 @@ def test_refused_merges(summaries: Any, error: type[Exception], words: str) -> N
         ({"targets": [0]}, ValueError, r"targets must have shape \(2,\)"),
         ({"offset": 3}, ValueError, r"offset must be in \[0, 2\] for 2 of vocab=4 tokens, got 3"),
         ({"offset": -1}, ValueError, r"offset must be in \[0, 2\] .* got -1"),
-        ({"offset": 0.0}, TypeError, "offset must be an integer, got 0.0"),
+        ({"offset": 0.5}, TypeError, "offset must be an integer, got 0.5"),
         ({"vocab": True}, TypeError, "vocab must be an integer, got True"),
         ({"vocab": 0}, ValueError, "vocab must be in"),
         ({"vocab": 1}, ValueError, "logits must hold at most the vocab=1 tokens, got 2"),
