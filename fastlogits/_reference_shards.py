@@ -38,9 +38,8 @@ def shard_summary(
     level = _here(x, ids[..., None], offset)[..., 0]
     each = (np.where(ids == ignore_index, -1, ids), t[..., 0], level, (x > whole[..., 2:]).sum(-1), *told)
     kinds = [(name, np.result_type(value)) for name, value in zip(_FIELDS, each, strict=True)]
-    made = np.empty(
-        x.shape[:-1], [*kinds, ("offset", "i8"), ("ids", "i8", order.shape[-1:]), ("best", "f8", order.shape[-1:])]
-    )
+    wide = order.shape[-1:]
+    made = np.empty(x.shape[:-1], [*kinds, ("offset", "i8"), ("ids", "i8", wide), ("best", "f8", wide)])
     return _filled(made, (*each, offset, np.where(best > -np.inf, order + offset, -1), best))
 
 
@@ -51,16 +50,8 @@ def merge(summaries: Iterable[Any]) -> TokenLogprobs:
     tails, mean, spread = _merged(each, best[..., 0])
     level = np.maximum.reduce([part["level"] for part in each])
     scores, own = (best - best[..., :1]) / t[..., None] - tails[..., None], (level - best[..., 0]) / t - tails
-    told = (
-        own,
-        1 + sum(part["above"] for part in each),
-        ids,
-        scores,
-        ids[..., 0],
-        mean,
-        spread,
-        best[..., 0] / t + tails,
-    )
+    ranks, lse = 1 + sum(part["above"] for part in each), best[..., 0] / t + tails
+    told = (own, ranks, ids, scores, ids[..., 0], mean, spread, lse)
     found = [_without(value, lost) for value in (*told, ids[..., 0] == each[0]["target"])]
     return TokenLogprobs._make([*found, None, None])
 
