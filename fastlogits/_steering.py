@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypedDict, TypeVar
 
 from fastlogits import _params as params
 from fastlogits import steps as s
+from fastlogits._presets import chosen
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,9 +89,24 @@ _LINES = (
 )
 
 
-def keyword_steps(keywords: dict[str, Any]) -> tuple[s.Step, ...]:
-    """The steps of the keyword form; keywords at their off value make no step."""
-    given = KEYWORDS | keywords
+def keyword_steps(keywords: dict[str, Any], preset: Any = None) -> tuple[s.Step, ...]:
+    """The steps of the keyword form, in the order of the preset if there is one; keywords at their off value make none.
+
+    A step that the preset's system lacks is an error. Its boundary rules hold where the user gives none.
+    """
+    system = chosen(preset)
+    given = KEYWORDS | (dict(system.rules) if system else {}) | keywords
+    made = _made(given)
+    if system is None:
+        return made
+    for step in made:
+        if step.name not in system.order:
+            raise ValueError(f"preset {preset!r} knows no {step.name}; it has {', '.join(system.order)}")
+    return tuple(sorted(made, key=lambda step: system.order.index(step.name)))
+
+
+def _made(given: dict[str, Any]) -> tuple[s.Step, ...]:
+    """The steps of all keywords, in the default order."""
     # Made even if nothing uses them, so that a bad value of a shared keyword never passes unseen.
     for line in _LINES:
         if len(line.keywords) > 1:

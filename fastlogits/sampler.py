@@ -13,8 +13,6 @@ from fastlogits._steering import KEYWORDS, Steering, keyword_steps, refuse_unkno
 
 __all__ = ["Candidates", "Explanation", "SampleResult", "Sampler"]
 
-_PRESETS = ("hf", "vllm", "llama.cpp", "openvino", "mlx")
-
 
 class Sampler(_core.Plan):
     """A pipeline: edits, temperature, cuts and a draw, prepared once, immutable, picklable.
@@ -77,8 +75,11 @@ class Sampler(_core.Plan):
         Added to logits; -inf bans.
     mask : bool [V] or [..., V], or int32 words [ceil(V / 32)] or [..., ceil(V / 32)], optional
         Bans what it does not allow; a shorter mask bans what lies beyond it.
-    preset : None
-        Presets of other systems' step orders are still to come.
+    preset : "hf", "vllm", "llama.cpp", "openvino" or "mlx", optional
+        The sequence of steps of that system and its boundary rules (transformers and vLLM keep ties), never a
+        parameter's value. A step that the system lacks is an error. What else it counts in its own way is for the
+        caller: llama.cpp's and mlx-lm's penalties count the prompt too (``prompt_length=0``) and a window of the last
+        tokens (``penalty_window``).
 
     Attributes
     ----------
@@ -109,12 +110,8 @@ class Sampler(_core.Plan):
     def __init__(self, *steps: s.Step, **keywords: Unpack[Steering]) -> None:
         given: dict[str, Any] = dict(keywords)
         refuse_unknown(type(self).__name__, given)
-        preset = given.pop("preset", None)
-        if preset is not None:
-            coming = ", ".join(repr(name) for name in _PRESETS)
-            raise ValueError(f"preset must be None, got {preset!r}; presets to come: {coming}")
         if not steps:
-            steps = keyword_steps(given)
+            steps = keyword_steps(given, given.pop("preset", None))
         elif any(_given(value, KEYWORDS[name]) for name, value in given.items()):
             raise TypeError("a Sampler takes steps or keywords, not both")
         _prepare.check_order(steps)

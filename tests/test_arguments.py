@@ -174,7 +174,7 @@ VALUES = [
     ({"mask": np.ones(5, bool)}, "mask must cover at most the 4 tokens of a row"),
     ({"mask": np.ones(2, np.int32)}, "mask must cover at most the 4 tokens of a row"),
     ({"mask": np.True_}, "mask must have at least one axis"),
-    ({"preset": "hf"}, "preset must be None, got 'hf'; presets to come: 'hf', 'vllm', 'llama.cpp', 'openvino', 'mlx'"),
+    ({"preset": "HF"}, "preset must be None or one of 'hf', 'vllm', 'llama.cpp', 'openvino', 'mlx', got 'HF'"),
     ({"context": [[1], [2]]}, "context must hold one sequence of token ids, or one per row (1 rows), got 2 sequences"),
     ({"context": np.zeros((2, 3), int)}, "context must hold one sequence of token ids, or one per row (1 rows)"),
     ({"context": np.zeros((1, 1, 3), int)}, "context must hold one sequence"),

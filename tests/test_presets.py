@@ -1,0 +1,143 @@
+"""Presets: the order of each system, its boundary rules, and the vectors of its own tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastlogits as fl
+from fastlogits._presets import PRESETS
+
+EVERYTHING: dict[str, dict[str, Any]] = {
+    "logit_bias": {"logit_bias": {0: 1.0}}, "mask": {"mask": [True] * 4}, "temperature": {"temperature": 0.5},
+    "repetition_penalty": {"repetition_penalty": 1.1}, "frequency_penalty": {"frequency_penalty": 0.1},
+    "presence_penalty": {"presence_penalty": 0.1}, "top_h": {"top_h": 0.5}, "top_k": {"top_k": 3},
+    "top_p": {"top_p": 0.9}, "min_p": {"min_p": 0.1}, "typical_p": {"typical_p": 0.9},
+    "epsilon_cutoff": {"epsilon_cutoff": 0.1}, "eta_cutoff": {"eta_cutoff": 0.1}, "top_n_sigma": {"top_n_sigma": 1.0},
+    "xtc": {"xtc_probability": 0.5},
+}  # fmt: skip
+
+
+def logs(*probs: float) -> Any:
+    with np.errstate(divide="ignore"):
+        return np.log(np.array(probs, np.float32))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_order(name: str) -> None:
+    """All keywords that the system knows, whatever order they are given in, stand in the system's order."""
+    order = [step for step in PRESETS[name].order if step != "dynamic_temperature"]
+    keywords: dict[str, Any] = {}
+    for step in reversed(order):
+        keywords |= EVERYTHING[step]
+    assert [step.name for step in fl.Sampler(preset=name, **keywords).steps] == order
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_a_system_lacks_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"preset '{name}' knows no tfs; it has "):
+        fl.Sampler(preset=name, tfs=0.5)
+    assert fl.Sampler(preset=name, tfs=1.0).steps == ()
+
+
+def test_unknown() -> None:
+    for wrong in ("HF", 3, ["hf"]):
+        with pytest.raises(
+            ValueError, match="preset must be None or one of 'hf', 'vllm', 'llama.cpp', 'openvino', 'mlx'"
+        ):
+            fl.probs([1.0, 2.0], preset=wrong)
+    with pytest.raises(TypeError, match="steps or keywords, not both"):
+        fl.Sampler(fl.steps.TopK(2), preset="hf")
+
+
+def test_orders_differ() -> None:
+    """The same parameters, another text: llama.cpp cuts before it divides, transformers after."""
+    row = np.array([3.0, 2.0, 1.0, 0.0], np.float32)
+    keywords: dict[str, Any] = {"temperature": 2.0, "top_p": 0.8}
+    assert fl.candidates(row, preset="llama.cpp", **keywords).ids.size == 2
+    assert fl.candidates(row, preset="hf", **keywords).ids.size == 3
+
+
+def test_ties() -> None:
+    """transformers and vLLM keep what equals the k-th value; the user's word goes before the preset's."""
+    row = [1.0, 2.0, 2.0, 2.0, 0.0]
+    kept = {name: fl.candidates(row, preset=name, top_k=2).ids.size for name in PRESETS}
+    assert kept == {"hf": 3, "vllm": 3, "llama.cpp": 2, "openvino": 2, "mlx": 2}
+    assert fl.candidates(row, preset="hf", top_k=2, ties="id").ids.size == 2
+
+
+TENTHS = (0.1, 0.2, 0.3, 0.4)
+UNIFORM = (0.2,) * 5
+#: (preset, keywords, context, probabilities, what is left), from the tests of the systems.
+VECTORS: list[tuple[str, dict[str, Any], Any, Any, Any]] = [
+    ("hf", {"top_p": 0.8}, None, (0.3, 0.1, 0.1, 0.5), (0.375, 0, 0, 0.625)),
+    ("hf", {"top_p": 0.8}, None, (0.15, 0.3, 0.3, 0.25), (0, 0.3 / 0.85, 0.3 / 0.85, 0.25 / 0.85)),
+    ("hf", {"min_p": 0.05}, None, (0.9, 0.0274, 0.047, 0.0274), (0.9 / 0.947, 0, 0.047 / 0.947, 0)),
+    ("hf", {"typical_p": 0.5}, None, (0.97, 0.01, 0.01, 0.01), (1, 0, 0, 0)),
+    ("hf", {"typical_p": 0.5}, None, (0.4, 0.2, 0.2, 0.2), (0, 1 / 3, 1 / 3, 1 / 3)),
+    ("hf", {"typical_p": 0.5, "min_keep": 3}, None, UNIFORM, UNIFORM),
+    ("hf", {"epsilon_cutoff": 0.1}, None, (0.87, 0.099, 0.001, 0.03), (1, 0, 0, 0)),
+    ("hf", {"eta_cutoff": 0.0625}, None, (0.01, 0.04, 0.9, 0.05), (0, 0, 1, 0)),
+    ("hf", {"top_h": 0.7}, None, (0.4, 0.3, 0.2, 0.1), (4 / 7, 3 / 7, 0, 0)),
+    ("llama.cpp", {"top_p": 0.0}, None, TENTHS, (0, 0, 0, 1)),
+    ("llama.cpp", {"top_p": 0.7}, None, TENTHS, (0, 0, 3 / 7, 4 / 7)),
+    ("llama.cpp", {"top_p": 0.8}, None, TENTHS, (0, 2 / 9, 3 / 9, 4 / 9)),
+    ("llama.cpp", {"min_p": 0.24}, None, TENTHS, TENTHS),
+    ("llama.cpp", {"min_p": 0.26}, None, TENTHS, (0, 2 / 9, 3 / 9, 4 / 9)),
+    ("llama.cpp", {"min_p": 0.51}, None, TENTHS, (0, 0, 3 / 7, 4 / 7)),
+    ("llama.cpp", {"min_p": 0.76}, None, TENTHS, (0, 0, 0, 1)),
+    ("llama.cpp", {"typical_p": 0.5}, None, (0.97, 0.01, 0.01, 0.01), (1, 0, 0, 0)),
+    ("llama.cpp", {"top_n_sigma": 1.0}, None, TENTHS, (0, 0, 3 / 7, 4 / 7)),
+    ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.19}, None, (0.4, 0.3, 0.2, 0.1), (0, 0, 2 / 3, 1 / 3)),
+    ("llama.cpp", {"repetition_penalty": 50.0}, [0], UNIFORM, (0, 0.25, 0.25, 0.25, 0.25)),
+    ("llama.cpp", {"repetition_penalty": 50.0}, [0, 1, 2], UNIFORM, (0, 0, 0, 0.5, 0.5)),
+    ("llama.cpp", {"frequency_penalty": 5.0, "presence_penalty": 5.0}, [0], UNIFORM,
+     (0.000011, 0.249997, 0.249997, 0.249997, 0.249997)),
+    ("llama.cpp", {"frequency_penalty": 5.0, "presence_penalty": 5.0}, [0, 1, 2, 0, 0], UNIFORM,
+     (0, 0.000023, 0.000023, 0.499977, 0.499977)),
+    ("llama.cpp", {"top_k": 3}, None, TENTHS, (0, 2 / 9, 3 / 9, 4 / 9)),
+    ("mlx", {"top_p": 0.3}, None, (0.9, 0.0, 0.0, 0.1), (1, 0, 0, 0)),
+    ("mlx", {"top_p": 0.95}, None, (0.9, 0.0, 0.0, 0.1), (0.9, 0, 0, 0.1)),
+    ("mlx", {"top_p": 0.4}, None, (0.0, 0.5, 0.4, 0.1), (0, 1, 0, 0)),
+    ("mlx", {"top_p": 0.6}, None, (0.0, 0.5, 0.4, 0.1), (0, 5 / 9, 4 / 9, 0)),
+    ("mlx", {"xtc_probability": 1.0, "xtc_threshold": 0.2}, None, (0.4, 0.3, 0.15, 0.15), (0, 0.5, 0.25, 0.25)),
+    ("openvino", {"top_p": 0.2}, None, (0.090031, 0.244728, 0.665241), (0, 0, 1)),
+    ("openvino", {"top_p": 0.9}, None, (0.090031, 0.244728, 0.665241), (0, 0.268941, 0.731059)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "keywords", "context", "probs", "expected"), VECTORS)
+def test_vectors(name: str, keywords: Any, context: Any, probs: Any, expected: Any) -> None:
+    got = fl.probs(logs(*probs), preset=name, context=context, rng=0, **keywords)
+    np.testing.assert_allclose(got, expected, atol=2e-6)
+
+
+RAW: list[tuple[str, dict[str, Any], list[int], list[float], list[float]]] = [
+    ("openvino", {"repetition_penalty": 1.2}, [2, 0], [1, 2, 3], [0.833333, 2, 2.5]),
+    ("openvino", {"repetition_penalty": 2.0}, [0, 1], [-1, 2, 3], [-2, 1, 3]),
+    ("openvino", {"repetition_penalty": 0.5}, [1, 1], [-1, 2, 3], [-1, 4, 3]),
+    ("mlx", {"frequency_penalty": 0.5}, [0, 0, 0, 1, 1], [0, 0, 0, 0], [-1.5, -1, 0, 0]),
+    ("mlx", {"presence_penalty": 0.5}, [0, 0, 0, 1, 1], [0, 0, 0, 0], [-0.5, -0.5, 0, 0]),
+    ("mlx", {"repetition_penalty": 1.5, "presence_penalty": 0.5, "frequency_penalty": 0.25}, [0, 1, 1],
+     [1, 0.5, 0, -0.5], [1 / 1.5 - 0.75, 0.5 / 1.5 - 1.0, 0, -0.5]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "keywords", "context", "row", "expected"), RAW)
+def test_penalty_vectors(name: str, keywords: Any, context: Any, row: Any, expected: Any) -> None:
+    got = fl.filter_logits(np.array(row, np.float32), preset=name, context=context, **keywords)
+    np.testing.assert_allclose(got, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(("t", "row", "expected"), [
+    (1.0, [1, 2, 3], [0.090031, 0.244728, 0.665241]), (2.0, [3, 2, 1], [0.506480, 0.307195, 0.186323]),
+])  # fmt: skip
+def test_openvino_temperature(t: float, row: Any, expected: Any) -> None:
+    np.testing.assert_allclose(fl.probs(row, preset="openvino", temperature=t), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(("p", "kept"), [(0.0, 4), (0.1, 3), (0.4, 1)])
+def test_openvino_min_p(p: float, kept: int) -> None:
+    assert fl.candidates([1.0, 2.0, 4.0, 3.0], preset="openvino", min_p=p).ids.size == kept
