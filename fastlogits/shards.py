@@ -316,7 +316,6 @@ def _record(
 def _fill(made: Array, x: Array, ids: Array, t: Array, whole: Array | None, columns: int, threads: int) -> None:
     """All that one read of the shard gives."""
     names, rows = made.dtype.names or (), ids.size
-    top_ids, unused = np.empty((rows, columns), np.int64), np.empty((rows, columns))
     found: dict[str, Any] = {
         "best": np.empty(rows, np.int64),
         "rests": np.empty(rows),
@@ -329,12 +328,13 @@ def _fill(made: Array, x: Array, ids: Array, t: Array, whole: Array | None, colu
     if whole is not None:
         pair = np.ascontiguousarray(whole[:, 0]), np.ascontiguousarray(whole[:, 1])
         found |= {"whole": pair, "sums": np.zeros((rows, *made.dtype["sums"].shape), made.dtype["sums"].base)}
-    task = _core.ScoresTask(
-        x, np.ascontiguousarray(t), np.where(ids < 0, -1, 0), logprobs=np.empty(rows), top_ids=top_ids,
-        top_logprobs=unused, **found,
-    )  # fmt: skip
+    if columns > 1:
+        found |= {"top_ids": np.empty((rows, columns), np.int64), "top_logprobs": np.empty((rows, columns))}
+    firsts = np.where(ids < 0, -1, 0)
+    task = _core.ScoresTask(x, np.ascontiguousarray(t), firsts, logprobs=np.empty(rows), **found)
     _threads.run_blocks(task.run, rows, threads)
     offset, there = made["offset"][0], found["best"] >= 0
+    top_ids = found["top_ids"] if columns > 1 else found["best"][:, None]
     logits = np.where(top_ids < 0, -np.inf, _gathered(x, np.maximum(top_ids, 0)))
     made["status"], made["best"] = found["status"], np.where(there, found["best"] + offset, -1)
     made["top"], made["rest"] = logits[:, 0], np.where(there, found["rests"], 0.0)
