@@ -114,11 +114,14 @@ double fl_wide_top(const fl_row *row, const uint16_t *live, const float *gmax, f
 
 static int64_t top_group(const fl_mass *m) { return m->at / FL_BLOCK * FL_LANES + m->at % FL_LANES; }
 
+/* The cut in double: -FLT_MAX leaves nothing out, far doubles neither. */
+static double cut_of(const fl_mass *m) { return m->cut > -FLT_MAX ? (double)m->cut : -(double)INFINITY; }
+
 /* The other values of the top's group that have a mass, at most 15. */
 static int64_t group_without_top(const fl_mass *m, const fl_row *row, const uint16_t *live, double *values) {
     int64_t first = m->at / FL_BLOCK * FL_BLOCK + m->at % FL_LANES, count = 0;
     for (int64_t id = first; id < row->n && id < first + FL_BLOCK; id += FL_LANES)
-        if (id != m->at && is_live(live, id) && fl_row_value(row, id) >= (double)m->cut)
+        if (id != m->at && is_live(live, id) && fl_row_value(row, id) >= cut_of(m))
             values[count++] = fl_row_value(row, id);
     return count;
 }
@@ -176,7 +179,7 @@ void fl_mass_in_doubles(fl_mass *m) {
     m->exponent = -512; /* the top has mass 2^512 */
     m->base = m->top / m->temperature;
     m->args64 = fl_exp64_args_of(m->temperature, m->top, m->exponent);
-    if ((double)m->cut - m->top > m->args64.least) m->args64.least = (double)m->cut - m->top;
+    if (cut_of(m) - m->top > m->args64.least) m->args64.least = cut_of(m) - m->top;
 }
 
 static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, const uint16_t *live, int keep,

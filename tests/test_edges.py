@@ -148,3 +148,15 @@ def test_far_log_probs_are_finite() -> None:
     result = fastlogits.sample(logits, rng=1, logprobs=3)
     assert result.top_logprobs[1] == -np.finfo(np.float32).max
     assert result.top_logprobs[2] == -np.inf
+
+
+def test_double_rows_below_the_float_range() -> None:
+    """Every finite value lies below the least float."""
+    x = np.full(300, -np.inf)
+    x[0] = x[16] = -1e300
+    np.testing.assert_array_equal(fastlogits.softmax(x)[[0, 16]], [0.5, 0.5])
+    np.testing.assert_allclose(fastlogits.log_softmax(x)[[0, 16]], -np.log(2), rtol=1e-15)
+    assert fastlogits.logsumexp(x) == -1e300
+    np.testing.assert_allclose(fastlogits.token_logprobs(x[None], [16]).logprobs, -np.log(2), rtol=1e-15)
+    assert fastlogits.candidates(x, top_p=0.9).ids.tolist() == [0, 16]
+    assert fastlogits.candidates(x, typical_p=0.9).ids.tolist() == [0, 16]
