@@ -10,13 +10,15 @@ import pytest
 
 import fastlogits
 
-MODULES = ["fastlogits", *(f"fastlogits.{m.name}" for m in pkgutil.iter_modules(fastlogits.__path__))]
+MODULES = ["fastlogits", *(m.name for m in pkgutil.walk_packages(fastlogits.__path__, "fastlogits."))]
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_examples(name: str) -> None:
     if name.endswith(".dask"):
         pytest.importorskip("dask.array", reason="dask is not installed: pip install 'fastlogits[dask]'")
+    if name.startswith("fastlogits.plots."):
+        pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'fastlogits[plot]'")
     assert doctest.testmod(importlib.import_module(name), verbose=False).failed == 0
 
 

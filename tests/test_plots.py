@@ -22,6 +22,7 @@ from matplotlib import pyplot  # noqa: E402
 
 from fastlogits import plots  # noqa: E402
 from fastlogits._colours import QUANTITIES, SERIES, contrast, ink, luminance  # noqa: E402
+from fastlogits._curves import ece  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,38 @@ def test_points_and_bars_are_those_of_the_curve(curve: Any) -> None:
     (below,) = ax.child_axes
     np.testing.assert_allclose(below.patches[0].get_data().values, curve.counts / curve.counts.sum())
     np.testing.assert_allclose(below.patches[0].get_data().edges, np.linspace(0, 1, 9))
+
+
+def test_bins_that_do_not_join_and_bins_without_width() -> None:
+    """The rule "sklearn" drops empty bins; the last bin of "torchmetrics" is the point 1."""
+    sure, true = [0.05, 0.95, 1.0, 1.0], [0, 1, 1, 0]
+    below = plots.reliability_diagram(fl.reliability_curve(sure, true, bins=10, rule="sklearn")).child_axes[0]
+    assert [(bar.get_x(), bar.get_height()) for bar in below.patches] == [(0.0, 0.25), (0.9, 0.75)]
+    below = plots.reliability_diagram(fl.reliability_curve(sure, true, bins=10, rule="torchmetrics")).child_axes[0]
+    np.testing.assert_array_equal(below.collections[0].get_segments(), [[[1, 0], [1, 0.5]]])
+
+
+@pytest.mark.parametrize("size", [10, 16])
+def test_nothing_is_cut(curve: Any, size: int) -> None:
+    with pyplot.rc_context({"font.size": size}):
+        figure = plots.reliability_diagram({"before": curve, "after": curve}).figure
+        drawn, page = figure.get_tightbbox(), figure.bbox_inches
+    assert page.x0 <= drawn.x0 < drawn.x1 <= page.x1
+    assert page.y0 <= drawn.y0 < drawn.y1 <= page.y1
+
+
+@pytest.mark.parametrize("rule", ["netcal", "torchmetrics", "sklearn"])
+def test_error_in_the_legend_is_the_calibration_error(rule: str) -> None:
+    rng = np.random.default_rng(4)
+    p, true = rng.random(300), rng.random(300) < 0.4
+    found = fl.reliability_curve(p, true, rule=rule)
+    assert ece(found) == pytest.approx(fl.calibration_error(p, true, rule=rule), abs=1e-12)
+
+
+def test_names_are_no_formulas(curve: Any) -> None:
+    ax = plots.reliability_diagram({r"$\nothing$": curve})
+    ax.figure.draw_without_rendering()
+    assert ax.get_legend().get_texts()[1].get_text().startswith(r"$\nothing$ (ECE ")
 
 
 def test_legend_names_curves_and_errors(curve: Any) -> None:
@@ -123,6 +156,18 @@ def test_a_long_token_is_split_over_lines() -> None:
     ax = plots.heat_strip(plots.ScoredText(["x" * 400], [-1.0]))
     assert len(ax.collections[0].get_paths()) > 2
     assert set(faces(ax, 0)) == {QUANTITIES["logprobs"].ramp[3]}
+
+
+@pytest.mark.parametrize("width", [3, 3.5, 7.5])
+@pytest.mark.parametrize("piece", ["xw" * 200, " grandmother" * 40])
+def test_words_stay_on_the_page(width: float, piece: str) -> None:
+    """In boxes that lie inside the margins, at the resolution of a screen too, where letters are widest."""
+    ax = plots.heat_strip(plots.ScoredText([" a", piece, "\n", "end"], -np.ones(4), ranks=[1] * 4), width=width)
+    boxes = [path.vertices for path in ax.collections[0].get_paths()]
+    assert max(box[:, 0].max() for box in boxes) <= width * 72 - 8
+    assert boxes[-1][:, 0].min() == boxes[0][:, 0].min(), "what follows a line feed starts a line"
+    assert max(each.get_window_extent().x1 for each in ax.texts) <= ax.figure.bbox.x1
+    assert min(each.get_window_extent().y0 for each in ax.texts) >= ax.figure.bbox.y0
 
 
 def test_ramps_read_without_colour() -> None:
@@ -194,6 +239,26 @@ def test_bars_are_the_probabilities_behind_each_step() -> None:
     headings = [each.get_text() for each in ax.texts if "\n" in each.get_text()]
     assert headings[0] == "as it came\n5 tokens"
     assert headings[2].startswith("top_k\n2 left\n")
+
+
+def test_half_rows_lose_no_token() -> None:
+    """Tokens whose probability is none in float16 are alive."""
+    ax = plots.step_distributions(fl.Sampler(temperature=2.0), np.linspace(-60, 0, 50).astype(np.float16))
+    headings = [each.get_text() for each in ax.texts if "\n" in each.get_text()]
+    assert headings == ["as it came\n50 tokens", "temperature\n50 left"]
+
+
+def test_other_rows_are_not_looked_at() -> None:
+    rows = np.array([[np.nan, 1.0], [2.0, 1.0]])
+    assert len(plots.step_distributions(fl.Sampler(top_k=1), rows, row=-1).containers) == 2
+    with pytest.raises(ValueError, match=r"logits\[0\] contains NaN"):
+        plots.step_distributions(fl.Sampler(top_k=1), rows)
+
+
+def test_crosses_mark_what_a_step_removed() -> None:
+    ax = plots.step_distributions(fl.Sampler(top_k=3, min_p=0.5), [3.0, 2.9, 1.0, 0.5, 0.0], tokens=4)
+    crosses = [line.get_ydata().tolist() for line in ax.lines if line.get_marker() == "x"]
+    assert crosses == [[], [3, 4], [2]]
 
 
 def test_random_steps_follow_the_seed() -> None:

@@ -56,11 +56,11 @@ def reliability_diagram(
     --------
     >>> import fastlogits as fl
     >>> from fastlogits import plots
-    >>> before = fl.reliability_curve([0.9, 0.8, 0.9, 0.6], [1, 0, 1, 1], bins=5)
-    >>> after = fl.reliability_curve([0.8, 0.7, 0.8, 0.6], [1, 0, 1, 1], bins=5)
-    >>> ax = plots.reliability_diagram({"before": before, "after": after})
+    >>> one = fl.reliability_curve([0.9, 0.8, 0.9, 0.6], [1, 0, 1, 1], bins=5)
+    >>> other = fl.reliability_curve([0.8, 0.7, 0.8, 0.6], [1, 0, 1, 1], bins=5)
+    >>> ax = plots.reliability_diagram({"one": one, "other": other})
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
-    ['calibrated', 'before (ECE 0.350)', 'after (ECE 0.425)']
+    ['calibrated', 'one (ECE 0.250)', 'other (ECE 0.375)']
     >>> import matplotlib.pyplot as plt
     >>> plt.close(ax.figure)
     """
@@ -73,7 +73,8 @@ def reliability_diagram(
     for i, (name, curve) in enumerate(found.items()):
         _points(place, i, _curves.label(name, curve), curve)
     place.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", ylabel="accuracy (share that came true)")
-    place.legend(loc="upper left", frameon=False)
+    for words in place.legend(loc="upper left", frameon=False).get_texts():
+        words.set_parse_math(False)
     lowest = _histogram(place, found) if histogram else place
     lowest.set_xlabel("confidence (probability)")
     return cast("Axes", place)

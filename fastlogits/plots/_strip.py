@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Points: text, the band it stands in, a band below it, the gap between lines, the margin, the room behind a token.
 _SIZE, _BAND, _THIN, _GAP, _MARGIN, _PAD = 9.0, 14.0, 4.5, 5.0, 8.0, 2.0
 _NARROWEST = 3 * 72.0
+_HINTED = 1.06  # letters fitted to the pixels of a PNG are up to this much wider than their outlines
 # The legend: the widest swatch, and the narrowest that stands beside its title with its words on one line.
 _SWATCH, _ROOMY, _INDENT = 46.0, 40.0, 92.0
 
@@ -129,7 +130,7 @@ def _measure() -> Callable[[str], float]:
 
     def advance(string: str) -> float:
         if string not in known:
-            known[string] = extent(f"|{string}|")[0] - fence
+            known[string] = _HINTED * (extent(f"|{string}|")[0] - fence)
         return known[string]
 
     return advance
@@ -226,5 +227,5 @@ def _legend(ax: Any, shown: list[Quantity], top: float, room: float) -> None:
         )
         for k, words in enumerate(quantity.bounds()):
             told = words if roomy else re.sub(r" to |–| (?=−?\d)", lambda part: part[0].rstrip() + "\n", words)
-            ax.text(_MARGIN + indent + (k + 0.5) * step, y + drop + 12, told, fontsize=6 if roomy else 5.5,
-                    color=colour, ha="center", va="top", transform=points)  # fmt: skip
+            middle, base = _MARGIN + indent + (k + 0.5) * step, y + (17 if roomy else 36)
+            ax.text(middle, base, told, fontsize=6 if roomy else 5.5, color=colour, ha="center", transform=points)
