@@ -114,8 +114,8 @@ double fl_wide_top(const fl_row *row, const uint16_t *live, const float *gmax, f
 
 static int64_t top_group(const fl_mass *m) { return m->at / FL_BLOCK * FL_LANES + m->at % FL_LANES; }
 
-/* The cut in double: -FLT_MAX leaves nothing out, far doubles neither. */
-static double cut_of(const fl_mass *m) { return m->cut > -FLT_MAX ? (double)m->cut : -(double)INFINITY; }
+/* The cut in double: -FLT_MAX leaves nothing finite out, far doubles neither. */
+static double cut_of(const fl_mass *m) { return m->cut > -FLT_MAX ? (double)m->cut : -DBL_MAX; }
 
 /* The other values of the top's group that have a mass, at most 15. */
 static int64_t group_without_top(const fl_mass *m, const fl_row *row, const uint16_t *live, double *values) {
