@@ -31,7 +31,7 @@ static int make_room(fl_scratch *s, fl_edits *e, int64_t most) {
     most += most % 2; /* keeps the arrays behind aligned */
     e->logit = fl_buffer(s, FL_BUF_EDITS, (size_t)(most + 2) * (sizeof(double) + 2 * sizeof(int32_t)));
     e->table = fl_buffer(s, FL_BUF_TABLE, size * sizeof(uint64_t));
-    e->slots = fl_buffer(s, FL_BUF_SLOTS, (size_t)(e->context_n + 1) * sizeof(int32_t));
+    e->slots = fl_buffer(s, FL_BUF_SLOTS, (size_t)(e->context.n + 1) * sizeof(int32_t));
     if (!e->logit || !e->table || !e->slots) return FL_NO_MEMORY;
     e->id = (int32_t *)(void *)(e->logit + most + 2);
     e->count = e->id + most + 2;
@@ -41,7 +41,7 @@ static int make_room(fl_scratch *s, fl_edits *e, int64_t most) {
 }
 
 int64_t fl_window_start(const fl_edits *e, const fl_step_values *v, int64_t from) {
-    int64_t start = v->window < 0 || v->window > e->context_n ? 0 : e->context_n - v->window;
+    int64_t start = v->window < 0 || v->window > e->context.n ? 0 : e->context.n - v->window;
     return start > from ? start : from;
 }
 
@@ -50,19 +50,19 @@ static int reads_context(const fl_step_values *v) {
 }
 
 static int64_t context_start(const fl_edits *e, const fl_step_values *v) {
-    return fl_window_start(e, v, v->op == FL_OP_repetition_penalty ? 0 : e->prompt_length);
+    return fl_window_start(e, v, v->op == FL_OP_repetition_penalty ? 0 : e->context.prompt_length);
 }
 
 static void add_context(fl_edits *e, const fl_program *p) {
-    int64_t start = e->context_n;
+    int64_t start = e->context.n;
     for (int32_t i = 0; i < p->head; i++)
         if (reads_context(&p->at[i])) {
             int64_t from = context_start(e, &p->at[i]);
             start = from < start ? from : start;
         }
     fl_edits local = *e; /* its fields stay in registers */
-    for (int64_t i = start; i < local.context_n; i++) {
-        int32_t at = insert(&local, local.context[i]);
+    for (int64_t i = start; i < local.context.n; i++) {
+        int32_t at = insert(&local, local.context.ids[i]);
         local.slots[i] = at;
         local.count[at]++;
     }
@@ -73,7 +73,7 @@ static void add_context(fl_edits *e, const fl_program *p) {
 void fl_edits_count(fl_edits *e, int64_t start) {
     if (e->counted_from == start) return;
     for (int64_t i = 0; i < e->n; i++) e->count[i] = 0;
-    for (int64_t i = start; i < e->context_n; i++)
+    for (int64_t i = start; i < e->context.n; i++)
         if (e->slots[i] >= 0) e->count[e->slots[i]]++;
     e->counted_from = start;
 }
@@ -93,7 +93,7 @@ static int make_live(fl_scratch *s, const fl_program *p, int64_t n, const fl_edi
     int64_t words = (n + 31) / 32, masks = 0;
     const fl_step_values *only = NULL;
     for (int32_t i = 0; i < p->head; i++)
-        if (p->at[i].op == FL_OP_mask) {
+        if (p->at[i].words) {
             masks++;
             only = &p->at[i];
         }
@@ -107,7 +107,7 @@ static int make_live(fl_scratch *s, const fl_program *p, int64_t n, const fl_edi
     if (!bits) return FL_NO_MEMORY;
     if (!masks) memset(bits, 0xff, (size_t)words * sizeof(uint32_t));
     for (int32_t i = 0, first = 1; i < p->head; i++) {
-        if (p->at[i].op != FL_OP_mask) continue;
+        if (!p->at[i].words) continue;
         add_mask(bits, words, &p->at[i], first);
         first = 0;
     }
@@ -170,16 +170,15 @@ int fl_edits_open(fl_scratch *s, const fl_program *p, const fl_row *row, fl_edit
     int penalties = 0;
     *live = NULL;
     for (int32_t i = 0; i < p->head; i++) {
-        most += p->at[i].op == FL_OP_logit_bias ? p->at[i].entries : 0;
+        most += p->at[i].entries;
         penalties |= reads_context(&p->at[i]);
     }
-    most += penalties ? e->context_n : 0;
+    most += penalties ? e->context.n : 0;
     if (make_room(s, e, most)) return FL_NO_MEMORY;
-    e->counted_from = e->context_n;
+    e->counted_from = e->context.n;
     if (penalties) add_context(e, p);
     for (int32_t i = 0; i < p->head; i++)
-        for (int64_t b = 0; p->at[i].op == FL_OP_logit_bias && b < p->at[i].entries; b++)
-            insert(e, p->at[i].bias_ids[b]);
+        for (int64_t b = 0; b < p->at[i].entries; b++) insert(e, p->at[i].ids[b]);
     fetch_values(e, row);
     for (int32_t i = 0; e->n && i < p->head; i++) fl_edits_apply(e, &p->at[i]);
     if (overflowed(e)) return blame(e, p, row, where);
@@ -202,7 +201,7 @@ int fl_cands_edit(fl_cands *c, const fl_step_values *v) {
     fl_edits e = *c->edits;
     if (make_room(c->s, &e, c->n)) return FL_NO_MEMORY;
     for (int64_t i = 0; i < c->n; i++) e.logit[insert(&e, c->id[i])] = c->logit[i];
-    for (int64_t i = 0; i < e.context_n; i++) e.slots[i] = (int32_t)fl_edits_find(&e, e.context[i]);
+    for (int64_t i = 0; i < e.context.n; i++) e.slots[i] = (int32_t)fl_edits_find(&e, e.context.ids[i]);
     e.counted_from = -1;
     fl_edits_apply(&e, v);
     for (int64_t i = 0; i < c->n; i++) c->logit[i] = e.logit[i];

@@ -211,6 +211,17 @@ enum { /* one id per line of steps.def: FL_OP_temperature, FL_OP_top_k, ... */
 
 enum { FL_TIES_KEEP = 1, FL_JOINT = 2 }; /* bits of fl_step.flags */
 
+/* Lists of tokens, each with a number or none. List i is ids[offsets[i]] .. ids[offsets[i + 1] - 1], or the single token
+ * ids[i] if offsets is NULL; values[i] is its number. Lists rows[r] .. rows[r + 1] - 1 belong to row r, or all `count` of
+ * them to every row if rows is NULL. ids lie in [0, n) (checked by the binding). */
+typedef struct {
+    const int64_t *ids;
+    const int64_t *offsets;
+    const double *values;
+    const int64_t *rows;
+    int64_t count;
+} fl_lists;
+
 /* One step as the user wrote it. Unused fields are zero / NULL. */
 typedef struct {
     int32_t op;
@@ -220,12 +231,7 @@ typedef struct {
     fl_per_row_i min_keep; /* truncating steps: at.NULL means 1 */
     fl_per_row_i flags;    /* FL_TIES_KEEP | FL_JOINT; at.NULL means 0 */
     fl_per_row_i window;   /* penalties: the last n tokens count, negative = all; at.NULL means all */
-    /* xtc: bias_ids are the tokens that are never removed. logit_bias: entries offsets[r] .. offsets[r + 1] - 1 belong to row r; without offsets entries 0 .. entries - 1
-     * belong to every row. ids lie in [0, n) and are distinct within a row (checked by the binding). */
-    const int64_t *bias_ids;
-    const double *bias_values;
-    const int64_t *bias_offsets;
-    int64_t entries;
+    fl_lists lists;        /* the tokens that the step names */
     /* mask: bit i % 32 of word i / 32 set = allowed; ids >= 32 * words are banned. words_step is the number of words
      * from row to row, 0 for one mask for all rows. */
     const uint32_t *words;

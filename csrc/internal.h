@@ -18,28 +18,29 @@ double fl_sum(const double *v, int64_t n, double *low);
 
 /* ---- scratch.c -------------------------------------------------------------------------------- */
 
-enum {                /* what each buffer of the scratch holds */
-       FL_BUF_PACKED, /* a strided row, values side by side */
-       FL_BUF_WIDE,   /* the row as double */
-       FL_BUF_IMAGE,  /* the float image of a double row */
-       FL_BUF_GMAX,   /* group maxima */
-       FL_BUF_SMAX,   /* super-group maxima */
-       FL_BUF_GSUM,   /* group sums of exponentials */
-       FL_BUF_MOMENT, /* group sums of their moments */
-       FL_BUF_GROUPS, /* other values per group */
-       FL_BUF_E,      /* exponentials of a row */
-       FL_BUF_LIVE,   /* one bit per token: takes part in the dense passes */
-       FL_BUF_EDITS,  /* edited tokens */
-       FL_BUF_TABLE,  /* hash table over their ids */
-       FL_BUF_SLOTS,  /* edited token of every context position */
-       FL_BUF_CANDS,  /* the candidate list */
-       FL_BUF_SORT,   /* room to sort it */
-       FL_BUF_JOINT,  /* masses remembered at the first joint cut */
-       FL_BUF_EDITED, /* logits and masses of the edited tokens */
-       FL_BUF_SUMS,   /* masses by block */
-       FL_BUF_EXTRA,  /* logits of survivors told apart from the dense ones */
-       FL_BUF_BANNED, /* tokens that a step removed before anything was listed */
-       FL_BUF_ROW,    /* a result row on its way to another type or stride */
+enum {                  /* what each buffer of the scratch holds */
+       FL_BUF_PACKED,   /* a strided row, values side by side */
+       FL_BUF_WIDE,     /* the row as double */
+       FL_BUF_IMAGE,    /* the float image of a double row */
+       FL_BUF_GMAX,     /* group maxima */
+       FL_BUF_SMAX,     /* super-group maxima */
+       FL_BUF_GSUM,     /* group sums of exponentials */
+       FL_BUF_MOMENT,   /* group sums of their moments */
+       FL_BUF_GROUPS,   /* other values per group */
+       FL_BUF_E,        /* exponentials of a row */
+       FL_BUF_LIVE,     /* one bit per token: takes part in the dense passes */
+       FL_BUF_EDITS,    /* edited tokens */
+       FL_BUF_TABLE,    /* hash table over their ids */
+       FL_BUF_SLOTS,    /* edited token of every context position */
+       FL_BUF_CANDS,    /* the candidate list */
+       FL_BUF_SORT,     /* room to sort it */
+       FL_BUF_JOINT,    /* masses remembered at the first joint cut */
+       FL_BUF_EDITED,   /* logits and masses of the edited tokens */
+       FL_BUF_SUMS,     /* masses by block */
+       FL_BUF_EXTRA,    /* logits of survivors told apart from the dense ones */
+       FL_BUF_BANNED,   /* tokens that a step removed before anything was listed */
+       FL_BUF_RESOLVED, /* what steps that read the context come to */
+       FL_BUF_ROW,      /* a result row on its way to another type or stride */
        FL_BUFFERS
 };
 

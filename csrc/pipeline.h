@@ -5,13 +5,14 @@
 #include "internal.h"
 
 enum { FL_EDIT, FL_MAP, FL_CUT, FL_PICK }; /* kinds of steps.def */
-enum {                                     /* what its steps need of all survivors */
+enum {                                     /* what its steps need of all survivors, or of the tokens before */
        FL_NEEDS_NOTHING = 0,
        FL_NEEDS_MASS = 1,
        FL_NEEDS_ENTROPY = 2 | FL_NEEDS_MASS,
        FL_NEEDS_POWER = 4 | FL_NEEDS_MASS,
        FL_NEEDS_SPREAD = 8,
-       FL_NEEDS_LIST = 16
+       FL_NEEDS_LIST = 16,
+       FL_NEEDS_CONTEXT = 32
 };
 enum { FL_MAX_STEPS = 64 };
 
@@ -27,12 +28,19 @@ typedef struct {
     double u;        /* random number of a random step */
     uint64_t stream; /* where it comes from; 0: the step is not random */
     int64_t min_keep, window;
-    const int64_t *bias_ids;
-    const double *bias_values;
+    const int64_t *ids;     /* of an edit: its tokens, with a value each where it has any */
+    const int64_t *offsets; /* as in fl_lists; NULL once an edit is resolved */
+    const double *values;
     int64_t entries;
-    const uint32_t *words;
+    const uint32_t *words; /* of an edit: it bans what they do not allow */
     int64_t words_n;
 } fl_step_values;
+
+/* The tokens before the one to come. */
+typedef struct {
+    const int64_t *ids;
+    int64_t n, prompt_length;
+} fl_context;
 
 /* The steps of one row that do something. at[0 .. head - 1] are the edits and temperatures before the first cut. */
 typedef struct {
@@ -47,7 +55,26 @@ typedef struct {
 int64_t fl_integer_at(fl_per_row_i p, int64_t r, int64_t unset);
 /* Finds the head again, after the first step behind it was replaced. */
 void fl_program_head(fl_program *p);
-void fl_program_read(fl_program *p, const fl_plan *plan, int64_t r, int64_t n, int64_t context_n);
+/* FL_OK or FL_NO_MEMORY. */
+int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r, int64_t n, const fl_context *c);
+
+/* ---- context.c: edits that depend on the tokens before ------------------------------------------- */
+
+/* Makes plain entries, or words, or nothing of a step; ids and values have room for entries + c->n. */
+#define FL_PROTO_NOTHING(name)
+#define FL_PROTO_MASS(name)
+#define FL_PROTO_ENTROPY(name)
+#define FL_PROTO_POWER(name)
+#define FL_PROTO_SPREAD(name)
+#define FL_PROTO_LIST(name)
+#define FL_PROTO_CONTEXT(name)                                                                                         \
+    void fl_resolve_##name(const fl_context *c, fl_step_values *v, int64_t *ids, double *values);
+#define FL_STEP(id, name, kind, needs) FL_PROTO_##needs(name)
+#include "steps.def"
+#undef FL_STEP
+/* Whether the context ends with these tokens. */
+int fl_context_ends(const fl_context *c, const int64_t *ids, int64_t n);
+void fl_resolve(const fl_context *c, fl_step_values *v, int64_t *ids, double *values);
 
 /* ---- edits.c: tokens carried beside the row ----------------------------------------------------- */
 
@@ -59,8 +86,7 @@ typedef struct { /* the edited tokens and what the steps so far made of them */
     uint64_t *table; /* open addressing, 2^(32 - shift) places */
     uint32_t shift;
     int32_t *slots; /* entry of each context position, -1 = none */
-    const int64_t *context;
-    int64_t context_n, prompt_length;
+    fl_context context;
     int64_t counted_from; /* first position of the window counted last */
 } fl_edits;
 

@@ -343,7 +343,7 @@ int fl_run_all(fl_job *j) {
 }
 
 static double uniform_of(const fl_job *j, uint64_t stream) {
-    int64_t position = fl_integer_at(j->in->position, j->r, j->edits.context_n);
+    int64_t position = fl_integer_at(j->in->position, j->r, j->edits.context.n);
     return fl_uniform(j->in->seed, (uint64_t)fl_integer_at(j->in->keys, j->r, j->r), (uint64_t)position, stream);
 }
 
@@ -352,20 +352,17 @@ double fl_draw_u(const fl_job *j) { return uniform_of(j, 0); }
 static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
     const fl_inputs *in = j->in;
     if (fl_row_open(j->s, j->k, x, j->r, &j->row)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
-    j->edits.context = in->context;
-    j->edits.context_n = in->context ? in->context_n : 0;
+    fl_context *c = &j->edits.context;
+    *c = (fl_context){in->context, in->context ? in->context_n : 0, fl_integer_at(in->prompt_length, j->r, 0)};
     if (in->context && in->context_offsets) {
-        j->edits.context = in->context + in->context_offsets[j->r];
-        j->edits.context_n = in->context_offsets[j->r + 1] - in->context_offsets[j->r];
+        c->ids = in->context + in->context_offsets[j->r];
+        c->n = in->context_offsets[j->r + 1] - in->context_offsets[j->r];
     }
-    j->edits.prompt_length = fl_integer_at(in->prompt_length, j->r, 0);
     int64_t outside = 0; /* negative as soon as one id is negative or above the last */
-    for (int64_t i = 0; i < j->edits.context_n; i++)
-        outside |= j->edits.context[i] | (int64_t)((uint64_t)(x->n - 1) - (uint64_t)j->edits.context[i]);
-    for (int64_t i = 0; outside < 0 && i < j->edits.context_n; i++)
-        if (j->edits.context[i] < 0 || j->edits.context[i] >= x->n)
-            return fl_fail(j, FL_BAD_TOKEN, -1, (double)j->edits.context[i]);
-    fl_program_read(&j->program, plan, j->r, j->row.n, j->edits.context_n);
+    for (int64_t i = 0; i < c->n; i++) outside |= c->ids[i] | (int64_t)((uint64_t)(x->n - 1) - (uint64_t)c->ids[i]);
+    for (int64_t i = 0; outside < 0 && i < c->n; i++)
+        if (c->ids[i] < 0 || c->ids[i] >= x->n) return fl_fail(j, FL_BAD_TOKEN, -1, (double)c->ids[i]);
+    if (fl_program_read(&j->program, j->s, plan, j->r, j->row.n, c)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     for (int32_t i = 0; i < j->program.count; i++)
         if (j->program.at[i].stream) j->program.at[i].u = uniform_of(j, j->program.at[i].stream);
     return fl_run_all(j);

@@ -22,6 +22,9 @@ static int needs_of(int32_t op) {
     return all[op];
 }
 
+/* How many lists belong to row r. */
+static int64_t lists_of(const fl_lists *l, int64_t r) { return l->rows ? l->rows[r + 1] - l->rows[r] : l->count; }
+
 static fl_step_values values_of(const fl_step *s, int64_t r, int32_t index) {
     fl_step_values v = {.op = s->op, .kind = kind_of(s->op), .needs = needs_of(s->op), .index = index};
     v.value = number_at(s->value, r, 0);
@@ -30,10 +33,12 @@ static fl_step_values values_of(const fl_step *s, int64_t r, int32_t index) {
     v.min_keep = fl_integer_at(s->min_keep, r, 1);
     v.flags = (int32_t)fl_integer_at(s->flags, r, 0);
     v.window = fl_integer_at(s->window, r, -1);
-    int64_t from = s->bias_offsets ? s->bias_offsets[r] : 0;
-    v.bias_ids = s->bias_ids + (s->bias_ids ? from : 0);
-    v.bias_values = s->bias_values + (s->bias_values ? from : 0);
-    v.entries = s->bias_offsets ? s->bias_offsets[r + 1] - from : s->entries;
+    const fl_lists *l = &s->lists;
+    int64_t from = l->rows ? l->rows[r] : 0;
+    v.ids = l->ids && !l->offsets ? l->ids + from : l->ids;
+    v.offsets = l->offsets ? l->offsets + from : NULL;
+    v.values = l->values ? l->values + from : NULL;
+    v.entries = lists_of(l, r);
     v.words = s->words ? s->words + r * s->words_step : NULL;
     v.words_n = s->words_n;
     return v;
@@ -45,8 +50,6 @@ static int is_off(const fl_step_values *v, int64_t n, int64_t context_n) {
     case FL_OP_repetition_penalty: return v->value == 1.0 || context_n == 0 || v->window == 0;
     case FL_OP_frequency_penalty:
     case FL_OP_presence_penalty: return v->value == 0.0 || context_n == 0 || v->window == 0;
-    case FL_OP_logit_bias: return v->entries == 0;
-    case FL_OP_mask: return v->words == NULL;
     case FL_OP_temperature: return v->value == 1.0;
     case FL_OP_top_k: return v->value <= 0 || v->value >= (double)n;
     case FL_OP_top_p: return v->value >= 1.0;
@@ -64,7 +67,7 @@ static int is_off(const fl_step_values *v, int64_t n, int64_t context_n) {
     case FL_OP_min_k: return v->value != v->value;
     case FL_OP_dynamic_temperature: return v->value == 1.0 && v->second == 1.0;
     case FL_OP_draw: return 1;
-    default: return 0;
+    default: return v->kind == FL_EDIT && v->entries == 0 && !v->words;
     }
 }
 
@@ -83,13 +86,30 @@ void fl_program_head(fl_program *p) {
     }
 }
 
-void fl_program_read(fl_program *p, const fl_plan *plan, int64_t r, int64_t n, int64_t context_n) {
+/* Room for what the steps that read the context come to: `room` ids, then as many values. */
+static int64_t *resolved_room(fl_scratch *s, const fl_plan *plan, int64_t r, const fl_context *c, int64_t *room) {
+    *room = 0;
+    for (int32_t i = 0; i < plan->count; i++)
+        if (needs_of(plan->steps[i].op) == FL_NEEDS_CONTEXT) *room += lists_of(&plan->steps[i].lists, r) + c->n;
+    return fl_buffer(s, FL_BUF_RESOLVED, (size_t)*room * (sizeof(int64_t) + sizeof(double)) + 1);
+}
+
+int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r, int64_t n, const fl_context *c) {
     uint64_t random = 0;
+    int64_t room, *ids = resolved_room(s, plan, r, c, &room);
+    if (!ids) return FL_NO_MEMORY;
+    double *values = (double *)(void *)(ids + room);
     p->count = 0;
     for (int32_t i = 0; i < plan->count; i++) {
         fl_step_values v = values_of(&plan->steps[i], r, i);
+        if (v.needs == FL_NEEDS_CONTEXT) {
+            int64_t own = v.entries + c->n;
+            fl_resolve(c, &v, ids, values);
+            ids += own;
+            values += own;
+        }
         if (v.op == FL_OP_xtc) v.stream = ++random;
-        if (is_off(&v, n, context_n)) continue;
+        if (is_off(&v, n, c->n)) continue;
         if (v.op == FL_OP_temperature && v.value == 0.0) {
             v.op = FL_OP_greedy;
             v.kind = FL_CUT;
@@ -97,4 +117,5 @@ void fl_program_read(fl_program *p, const fl_plan *plan, int64_t r, int64_t n, i
         p->at[p->count++] = v;
     }
     fl_program_head(p);
+    return FL_OK;
 }

@@ -167,8 +167,8 @@ static int resolve_xtc(fl_job *j, const fl_shape *s) {
     }
     j->banned = 1;
     *v = (fl_step_values){.op = FL_OP_logit_bias, .kind = FL_EDIT, .index = v->index};
-    v->bias_ids = ids;
-    v->bias_values = values;
+    v->ids = ids;
+    v->values = values;
     v->entries = removed;
     return FL_OK;
 }

@@ -139,6 +139,13 @@ cdef extern from "fastlogits.h" nogil:
     double fl_exact_add(const double *v, int64_t n, int64_t *limbs)
     float fl_read_once(const fl_kernels *k, const float *x, int64_t n)
 
+    ctypedef struct fl_lists:
+        const int64_t *ids
+        const int64_t *offsets
+        const double *values
+        const int64_t *rows
+        int64_t count
+
     ctypedef struct fl_step:
         int32_t op
         fl_per_row value
@@ -147,10 +154,7 @@ cdef extern from "fastlogits.h" nogil:
         fl_per_row_i min_keep
         fl_per_row_i flags
         fl_per_row_i window
-        const int64_t *bias_ids
-        const double *bias_values
-        const int64_t *bias_offsets
-        int64_t entries
+        fl_lists lists
         const uint32_t *words
         ptrdiff_t words_step
         int64_t words_n

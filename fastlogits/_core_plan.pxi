@@ -171,7 +171,6 @@ cdef bint plain_ids(object context) noexcept:
 
 cdef int fill_step(_c.fl_step *to, step) except -1:
     """One prepared step; its arrays must outlive `to`."""
-    cdef int64_t rows = 0
     to.op = STEP_IDS[step.name]
     to.value = doubles_per_row(step.value, 0)
     to.second = doubles_per_row(step.second, 0)
@@ -179,12 +178,13 @@ cdef int fill_step(_c.fl_step *to, step) except -1:
     to.min_keep = integers_per_row(step.min_keep, 0)
     to.flags = integers_per_row(step.flags, 0)
     to.window = integers_per_row(step.window, 0)
-    if step.bias is not None:
-        ids, values, offsets = step.bias
-        to.entries = len(ids)
-        to.bias_ids = <const int64_t *>elements(ids, cnp.NPY_INT64, 0)
-        to.bias_values = <const double *>elements(values, cnp.NPY_DOUBLE, to.entries)
-        to.bias_offsets = <const int64_t *>elements(offsets, cnp.NPY_INT64, 0)
+    if step.lists is not None:
+        _, ids, offsets, values, lists_of_rows = step.lists
+        to.lists.count = len(ids) if offsets is None else len(offsets) - 1
+        to.lists.ids = <const int64_t *>elements(ids, cnp.NPY_INT64, 0)
+        to.lists.offsets = <const int64_t *>elements(offsets, cnp.NPY_INT64, 0)
+        to.lists.values = <const double *>elements(values, cnp.NPY_DOUBLE, to.lists.count)
+        to.lists.rows = <const int64_t *>elements(lists_of_rows, cnp.NPY_INT64, 0)
     if step.words is not None:
         # [W], or [rows, W] with any distance between rows; elements of a row lie side by side.
         to.words = <const uint32_t *>cnp.PyArray_DATA(step.words)

@@ -1,4 +1,4 @@
-"""Operands of the steps LogitBias and Mask: checked when the step is made, laid out for C when it is prepared."""
+"""Tokens that steps name, biases and masks: checked when the step is made, laid out for C when it is prepared."""
 
 from __future__ import annotations
 
@@ -13,15 +13,26 @@ from fastlogits._params import row_note, shown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_SEQUENCE_FORMS = "{ids: bias}, pairs [ids, bias], or a list with one {ids: bias} per row"
 _FORMS = "{id: bias}, (ids, values), or a list with one of these per row"
 
 
-class Bias(NamedTuple):
-    """Biases of all rows one behind the other; ``offsets`` is None when every row has the same."""
+class Lists(NamedTuple):
+    """Lists of tokens of the argument ``name``, one behind the other: ``fl_lists`` of csrc/fastlogits.h.
 
+    ``offsets`` is None when every id is a list of its own, ``rows`` when every row has the same lists.
+    """
+
+    name: str
     ids: NDArray[np.int64]
-    values: NDArray[np.float64]
-    offsets: NDArray[np.int64] | None
+    offsets: NDArray[np.int64] | None = None
+    values: NDArray[np.float64] | None = None
+    rows: NDArray[np.int64] | None = None
+
+    def row_of(self, at: int) -> int | None:
+        """The row that ids[at] belongs to; None if it belongs to all."""
+        at = at if self.offsets is None else int(np.searchsorted(self.offsets, at, side="right")) - 1
+        return None if self.rows is None else int(np.searchsorted(self.rows, at, side="right")) - 1
 
 
 def _entry(bias: Any, row: int | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -74,7 +85,7 @@ def checked_bias(bias: Any) -> Any:
     return entries
 
 
-def bias_arrays(bias: Any) -> Bias:
+def bias_arrays(bias: Any) -> Lists:
     """The checked ``bias`` as C reads it."""
     rows: Sequence[Any] = bias if isinstance(bias, list) else [bias]
     parts = [
@@ -85,24 +96,79 @@ def bias_arrays(bias: Any) -> Bias:
     ]
     ids = np.concatenate([np.empty(0, np.int64), *(p[0] for p in parts)])
     values = np.concatenate([np.empty(0, np.float64), *(p[1] for p in parts)])
-    if not isinstance(bias, list):
-        return Bias(ids, values, None)
-    return Bias(ids, values, np.cumsum([0, *(p[0].size for p in parts)], dtype=np.int64))
+    ends = _ends([p[0] for p in parts]) if isinstance(bias, list) else None
+    return Lists("logit_bias", ids, None, values, ends)
+
+
+def _ends(parts: Sequence[Any]) -> NDArray[np.int64]:
+    """Where each of several parts begins when they lie one behind the other, and where the last one ends."""
+    return np.cumsum([0, *map(len, parts)], dtype=np.int64)
 
 
 def same_bias(a: Any, b: Any) -> bool:
     """Whether two checked biases do the same in the same order."""
     one, two = bias_arrays(a), bias_arrays(b)
-    pairs = zip(one, two, strict=True)
+    pairs = zip(one[1:], two[1:], strict=True)
     return all(np.array_equal(x, y) if x is not None and y is not None else x is y for x, y in pairs)
 
 
-def token_ids(name: str, ids: Any) -> tuple[int, ...]:
+def token_ids(name: str, ids: Any, row: int | None = None) -> tuple[int, ...]:
     """Checked token ids, as a tuple."""
-    array = _inputs.id_array(name, ids)
+    note = "" if row is None else row_note((row,))
+    array = _inputs.id_array(name, ids, note)
     if array.size and array.min() < 0:
-        raise ValueError(f"{name}: token id {array.min()} must be in [0, V)")
+        raise ValueError(f"{name}: token id {array.min()} must be in [0, V){note}")
     return tuple(array.tolist())
+
+
+def sequence(name: str, ids: Any, row: int | None = None) -> tuple[int, ...]:
+    """Checked ids of a sequence of at least one token."""
+    checked = token_ids(name, ids, row)
+    if not checked:
+        raise ValueError(
+            f"{name}: a sequence must hold at least one token id" + ("" if row is None else row_note((row,)))
+        )
+    return checked
+
+
+def checked_sequence_bias(bias: Any) -> Any:
+    """``bias`` as a dict {ids: bias}, or a list with one of these per row."""
+    if isinstance(bias, list) and bias and all(entry is None or isinstance(entry, Mapping) for entry in bias):
+        return [_sequence_biases({} if entry is None else entry, row) for row, entry in enumerate(bias)]
+    return _sequence_biases(bias, None)
+
+
+def _sequence_biases(bias: Any, row: int | None) -> dict[tuple[int, ...], float]:
+    """Checked sequences and biases of one row, from a mapping or from pairs [ids, bias]."""
+    note = "" if row is None else row_note((row,))
+    if not isinstance(bias, Mapping | list | tuple):
+        raise TypeError(f"sequence_bias must be {_SEQUENCE_FORMS}, got {type(bias).__name__}{note}")
+    checked: dict[tuple[int, ...], float] = {}
+    for pair in bias.items() if isinstance(bias, Mapping) else bias:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise TypeError(f"sequence_bias must be {_SEQUENCE_FORMS}, got {shown(pair)} among them{note}")
+        ids, amount = sequence("sequence_bias", pair[0], row), pair[1]
+        if isinstance(amount, bool) or not isinstance(amount, int | float | np.integer | np.floating):
+            raise TypeError(f"sequence_bias: bias of {ids} must be a number, got {shown(amount)}{note}")
+        if not amount < np.inf:
+            raise ValueError(f"sequence_bias: bias of {ids} must be finite or -inf, got {shown(amount)}{note}")
+        if ids in checked:
+            raise ValueError(f"sequence_bias: sequence {ids} is given more than once{note}")
+        checked[ids] = float(amount)
+    return checked
+
+
+def sequence_lists(name: str, rows: Sequence[Any], per_row: bool) -> Lists:
+    """Checked sequences of all rows, or mappings of these to numbers, as C reads them."""
+    flat = [ids for row in rows for ids in row]
+    values = [value for row in rows if isinstance(row, dict) for value in row.values()]
+    return Lists(
+        name,
+        np.array([i for ids in flat for i in ids], np.int64),
+        _ends(flat),
+        np.array(values, np.float64) if flat and values else None,
+        _ends(rows) if per_row else None,
+    )
 
 
 def checked_mask(mask: Any) -> NDArray[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import _core, _edits, _inputs
-from fastlogits.steps import Draw, LogitBias, Mask, Step
+from fastlogits.steps import Draw, Mask, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +28,13 @@ class Prepared(NamedTuple):
     min_keep: Array | None = None
     flags: Array | None = None
     window: Array | None = None
-    bias: _edits.Bias | None = None
+    lists: _edits.Lists | None = None
     words: Array | None = None
     needs: int = 0  # the least V that the operands fit
 
 
 #: The numbers of a step are those of its fields that are none of these, in order.
-_OTHER_FIELDS = ("min_keep", "ties", "joint", "window", "special_tokens")
+_OTHER_FIELDS = ("min_keep", "ties", "joint", "window", "special_tokens", "bias", "mask")
 
 
 def _window(value: Any) -> Any:
@@ -51,13 +51,6 @@ def _flags(step: Any) -> Array:
 
 def prepared(step: Step) -> Prepared:
     """``step`` for C."""
-    if isinstance(step, LogitBias):
-        bias = _edits.bias_arrays(step.bias)
-        needs = int(bias.ids.max()) + 1 if bias.ids.size else 0
-        return Prepared(step.name, np.zeros(1), bias=bias, needs=needs)
-    if isinstance(step, Mask):
-        words = _edits.mask_words(step.mask)
-        return Prepared(step.name, np.zeros(1), words=words, needs=_edits.mask_needs(step.mask))
     fields = [field for field in vars(step) if field not in _OTHER_FIELDS]
     numbers = [np.asarray(getattr(step, field), np.float64) for field in fields] or [np.zeros(())]
     integers: dict[str, Any] = dict(zip(("second", "third"), numbers[1:], strict=False))
@@ -67,11 +60,10 @@ def prepared(step: Step) -> Prepared:
         "flags": _flags(step) if hasattr(step, "joint") or hasattr(step, "ties") else None,
         "window": None if window is None else np.asarray(_window(window), np.int64),
     }
-    protected = getattr(step, "special_tokens", ())
-    if protected:
-        ids = np.array(protected, np.int64)
-        integers |= {"bias": _edits.Bias(ids, np.zeros(ids.size), None), "needs": int(ids.max()) + 1}
-    return _flat(Prepared(step.name, numbers[0], **integers))
+    lists = step._lists()
+    needs = int(lists.ids.max()) + 1 if lists is not None and lists.ids.size else 0
+    needs = _edits.mask_needs(step.mask) if isinstance(step, Mask) else needs
+    return _flat(Prepared(step.name, numbers[0], **integers, lists=lists, words=step._words(), needs=needs))
 
 
 _ARRAYS = ("value", "second", "third", "min_keep", "flags", "window")
@@ -104,8 +96,8 @@ def shape_of(steps: Sequence[Prepared]) -> Shape | None:
     for step in steps:
         numbers = [getattr(step, name) for name in _ARRAYS]
         shapes.update(a.shape for a in numbers if a is not None and a.size != 1)
-        if step.bias is not None and step.bias.offsets is not None:
-            shapes.add((step.bias.offsets.size - 1,))
+        if step.lists is not None and step.lists.rows is not None:
+            shapes.add((step.lists.rows.size - 1,))
         if step.words is not None and step.words.ndim > 1:
             shapes.add(step.words.shape[:-1])
     if not shapes:
@@ -133,8 +125,9 @@ def _spread_step(step: Prepared, outer: Shape) -> Prepared:
     if step.flags is not None and step.flags.size != 1:
         changed["flags"] = _inputs.per_row("ties and joint", step.flags, outer)
     rows = math.prod(outer)
-    if step.bias is not None and step.bias.offsets is not None and step.bias.offsets.size - 1 != rows:
-        raise ValueError(f"logit_bias holds biases of {step.bias.offsets.size - 1} rows, logits have {rows}")
+    if step.lists is not None and step.lists.rows is not None and step.lists.rows.size - 1 != rows:
+        what = "lists" if step.lists.values is None else "biases"
+        raise ValueError(f"{step.lists.name} holds {what} of {step.lists.rows.size - 1} rows, logits have {rows}")
     if step.words is not None and step.words.ndim > 1:
         changed["words"] = _spread_words(step.words, outer)
     return step._replace(**changed)
@@ -156,11 +149,11 @@ def _spread_words(words: Array, outer: Shape) -> Array:
 def check_fits(steps: Sequence[Prepared], n: int) -> None:
     """Operands lie within a row of ``n`` values."""
     for step in steps:
-        if step.needs > n and step.bias is not None:
-            at = int((step.bias.ids >= n).argmax())
-            offsets = step.bias.offsets
-            row = "" if offsets is None else f" (row {int(np.searchsorted(offsets, at, side='right')) - 1})"
-            name = "xtc_special_tokens" if step.name == "xtc" else step.name
-            raise ValueError(f"{name}: token id {step.bias.ids[at]} must be in [0, {n}){row}")
+        if step.needs > n and step.lists is not None:
+            lists = step.lists
+            at = int((lists.ids >= n).argmax())
+            row = lists.row_of(at)
+            note = "" if row is None else f" (row {row})"
+            raise ValueError(f"{lists.name}: token id {lists.ids[at]} must be in [0, {n}){note}")
         if step.needs > n:
             raise ValueError(f"mask must cover at most the {n} tokens of a row, got one of {step.needs} or more")

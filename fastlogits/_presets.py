@@ -24,8 +24,8 @@ _TIES = MappingProxyType({"ties": "keep"})
 
 PRESETS = {
     "hf": Preset(
-        ("logit_bias", "repetition_penalty", "mask", "temperature", "top_h", "top_k", "top_p", "min_p", "typical_p",
-         "epsilon_cutoff", "eta_cutoff"),
+        ("logit_bias", "sequence_bias", "repetition_penalty", "mask", "temperature", "top_h", "top_k", "top_p",
+         "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
         _TIES,
     ),
     "vllm": Preset(("mask", "logit_bias", *_PENALTIES, "temperature", "min_p", "top_k", "top_p"), _TIES),

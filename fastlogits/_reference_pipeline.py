@@ -19,6 +19,7 @@ _ORDER: dict[str, dict[str, str]] = {
     "frequency_penalty": {"alpha": "frequency_penalty", "window": "penalty_window"},
     "presence_penalty": {"alpha": "presence_penalty", "window": "penalty_window"},
     "logit_bias": {"bias": "logit_bias"},
+    "sequence_bias": {"bias": "sequence_bias"},
     "mask": {"mask": "mask"},
     "temperature": {"temperature": "temperature"},
     "smoothing": {"factor": "smoothing_factor", "curve": "smoothing_curve"},

@@ -65,6 +65,11 @@ class Row:
         seen = seen if window is None or window < 0 else seen[max(0, len(seen) - int(window)) :]
         return np.bincount(seen, minlength=len(self.logits))
 
+    def ends_with(self, ids: ArrayLike) -> bool:
+        """Whether the context ends with these tokens."""
+        count = len(np.asarray(ids))
+        return count == 0 or self.context[-count:].tolist() == list(np.asarray(ids, np.int64))
+
     def order(self) -> Ids:
         """Ids of the survivors by (logit descending, id ascending)."""
         order = np.argsort(-self.logits, kind="stable")
@@ -128,6 +133,15 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
         ids, values = (list(bias), list(bias.values())) if isinstance(bias, Mapping) else bias
         logits = row.logits.copy()
         logits[np.asarray(ids, np.int64)] += np.asarray(values, np.float64)
+        return logits
+
+    @staticmethod
+    def sequence_bias(row: Row, bias: Mapping[tuple[int, ...], float] | None) -> Floats:
+        """Logit + b of the last token of each sequence {ids: b} whose other tokens end the context."""
+        logits = row.logits.copy()
+        for ids, value in (bias or {}).items():
+            if row.ends_with(ids[:-1]):
+                logits[ids[-1]] += value
         return logits
 
     @staticmethod

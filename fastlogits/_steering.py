@@ -44,6 +44,7 @@ class Steering(TypedDict, total=False):
     presence_penalty: Any
     penalty_window: Any
     logit_bias: Any
+    sequence_bias: Any
     mask: Any
     preset: str | None
 
@@ -70,6 +71,7 @@ _LINES = (
     _Line(s.FrequencyPenalty, ("frequency_penalty", "penalty_window"), 0.0),
     _Line(s.PresencePenalty, ("presence_penalty", "penalty_window"), 0.0),
     _Line(s.LogitBias, ("logit_bias",)),
+    _Line(s.SequenceBias, ("sequence_bias",)),
     _Line(s.Mask, ("mask",)),
     _Line(s.Temperature, ("temperature",), 1.0),
     _Line(s.Smoothing, ("smoothing_factor", "smoothing_curve"), 0.0),

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fastlogits._edits import Lists
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,14 @@ class Step:
         """Replaces fields by their checked values, once, in ``__post_init__``."""
         for field, value in fields.items():
             object.__setattr__(self, field, value)
+
+    def _lists(self) -> Lists | None:
+        """The tokens that the step names, as C reads them."""
+        return None
+
+    def _words(self) -> NDArray[np.uint32] | None:
+        """Packed words of the tokens that the step allows, as C reads them."""
+        return None
 
     def __repr__(self) -> str:
         shown: list[str] = []

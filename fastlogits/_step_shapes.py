@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fastlogits import _params as params
-from fastlogits._edits import token_ids
+from fastlogits._edits import Lists, token_ids
 from fastlogits._step import Step
 
 __all__ = [
@@ -449,3 +451,7 @@ class Xtc(Step):
             special_tokens=token_ids("xtc_special_tokens", self.special_tokens),
             min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
         )
+
+    def _lists(self) -> Lists | None:
+        ids = self.special_tokens
+        return Lists("xtc_special_tokens", np.array(ids, np.int64)) if ids else None

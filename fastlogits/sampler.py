@@ -18,10 +18,10 @@ class Sampler(_core.Plan):
     """A pipeline: edits, temperature, cuts and a draw, prepared once, immutable, picklable.
 
     ``Sampler(*steps)`` runs steps of `fastlogits.steps` in the order written. ``Sampler(**keywords)`` runs those asked
-    for in the order repetition_penalty, frequency_penalty, presence_penalty, logit_bias, mask, temperature (with
-    dynatemp_range), smoothing_factor, top_h, top_k, top_p, min_p, typical_p, epsilon_cutoff, eta_cutoff, top_n_sigma,
-    top_a, tfs, p_less, min_k, xtc_probability. Each number is one for all rows or one per row (broadcast against the
-    shape of the batch). `fastlogits.steps` says what each of them does, and where it comes from.
+    for in the order repetition_penalty, frequency_penalty, presence_penalty, logit_bias, sequence_bias, mask,
+    temperature (with dynatemp_range), smoothing_factor, top_h, top_k, top_p, min_p, typical_p, epsilon_cutoff,
+    eta_cutoff, top_n_sigma, top_a, tfs, p_less, min_k, xtc_probability. Each number is one for all rows or one per row
+    (broadcast against the shape of the batch). `fastlogits.steps` says what each of them does, and where it comes from.
 
     Parameters
     ----------
@@ -73,6 +73,8 @@ class Sampler(_core.Plan):
         How many tokens at the end of the context the penalties count; None: all.
     logit_bias : {id: bias}, or (ids, values), or a list of these per row, optional
         Added to logits; -inf bans.
+    sequence_bias : {ids: bias}, or pairs [ids, bias], or a list of such dicts per row, optional
+        Added to the logit of a sequence's last token where its others end the context; -inf bans.
     mask : bool [V] or [..., V], or int32 words [ceil(V / 32)] or [..., ceil(V / 32)], optional
         Bans what it does not allow; a shorter mask bans what lies beyond it.
     preset : "hf", "vllm", "llama.cpp", "openvino" or "mlx", optional

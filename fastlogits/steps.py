@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastlogits import _params as params
-from fastlogits._edits import bias_arrays, checked_bias, checked_mask, same_bias, same_mask
+from fastlogits._edits import Lists, bias_arrays, checked_bias, checked_mask, mask_words, same_bias, same_mask
 from fastlogits._step import Step
 from fastlogits._step_shapes import (
     DynamicTemperature,
@@ -28,14 +28,16 @@ from fastlogits._step_shapes import (
     TypicalP,
     Xtc,
 )
+from fastlogits._step_tokens import SequenceBias
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "Draw", "DynamicTemperature", "EpsilonCutoff", "EtaCutoff", "FrequencyPenalty", "Greedy", "LogitBias", "Mask",
-    "MinK", "MinP", "PLess", "PresencePenalty", "RepetitionPenalty", "Smoothing", "Step", "Temperature", "Tfs", "TopA",
-    "TopH", "TopK", "TopNSigma", "TopP", "TypicalP", "Xtc",
+    "MinK", "MinP", "PLess", "PresencePenalty", "RepetitionPenalty", "SequenceBias", "Smoothing", "Step",
+    "Temperature", "Tfs", "TopA", "TopH", "TopK", "TopNSigma", "TopP", "TypicalP", "Xtc",
 ]  # fmt: skip
 
 # As NumPy shortens long arrays.
@@ -164,6 +166,9 @@ class LogitBias(Step):
     def __post_init__(self) -> None:
         self._set(bias=checked_bias(self.bias))
 
+    def _lists(self) -> Lists:
+        return bias_arrays(self.bias)
+
     def __repr__(self) -> str:
         few = bias_arrays(self.bias).ids.size <= _BIASES.maxdict
         return f"LogitBias({repr(self.bias) if few else _BIASES.repr(self.bias)})"
@@ -199,6 +204,9 @@ class Mask(Step):
 
     def __post_init__(self) -> None:
         self._set(mask=checked_mask(self.mask))
+
+    def _words(self) -> NDArray[np.uint32]:
+        return mask_words(self.mask)
 
     def __repr__(self) -> str:
         mask: np.ndarray[Any, Any] = self.mask

@@ -96,6 +96,11 @@ def random_step(rng: np.random.Generator, kind: str, n: int, tied: bool) -> Any:
         values = np.round(values * 8) / 8 if tied else values
         values[rng.random(len(ids)) < 0.2] = -np.inf
         return steps.LogitBias((ids, values))
+    if kind == "sequence_bias":
+        lengths = rng.integers(1, 4, int(rng.integers(1, 12)))
+        # Few tokens: many sequences end as the context does.
+        found = {tuple(rng.integers(0, min(n, 3), k).tolist()): float(np.round(rng.normal() * 40) / 8) for k in lengths}
+        return steps.SequenceBias({ids: -np.inf if rng.random() < 0.2 else value for ids, value in found.items()})
     if kind == "mask":
         allowed = rng.random(n) < rng.choice([0.02, 0.5, 0.99])
         if rng.random() < 0.5:
@@ -137,7 +142,7 @@ SHAPED = (
 
 KINDS = (
     *("temperature", "temperature", "top_k", "top_k", "top_p", "top_p", "min_p", "min_p"),
-    *("repetition_penalty", "frequency_penalty", "presence_penalty", "logit_bias", "mask"),
+    *("repetition_penalty", "frequency_penalty", "presence_penalty", "logit_bias", "mask", "sequence_bias"),
 )
 
 
@@ -157,7 +162,8 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
     if rng.random() < 0.5:
         plan = (*plan, steps.Draw())
     length = (0, int(rng.integers(1, 30)), int(rng.integers(1, 300)))[int(rng.integers(3))]
-    context = rng.integers(0, n, length).tolist()
+    # Few different tokens: much of what was seen comes again.
+    context = rng.integers(0, min(n, 3) if rng.random() < 0.5 else n, length).tolist()
     dtype = np.float64 if rng.random() < 0.1 else np.float16 if rng.random() < 0.1 else np.float32
     # Float64 rows hold float32 values: neighbours stay apart through any chain of temperatures.
     held = row.astype(np.float32 if dtype == np.float64 else dtype).astype(dtype)

@@ -11,6 +11,7 @@ import fastlogits as fl
 from fastlogits._presets import PRESETS
 
 EVERYTHING: dict[str, dict[str, Any]] = {
+    "sequence_bias": {"sequence_bias": {(0,): 1.0}},
     "logit_bias": {"logit_bias": {0: 1.0}}, "mask": {"mask": [True] * 4}, "temperature": {"temperature": 0.5},
     "repetition_penalty": {"repetition_penalty": 1.1}, "frequency_penalty": {"frequency_penalty": 0.1},
     "presence_penalty": {"presence_penalty": 0.1}, "top_h": {"top_h": 0.5}, "top_k": {"top_k": 3},

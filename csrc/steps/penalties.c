@@ -10,12 +10,12 @@ void fl_edit_repetition_penalty(fl_edits *e, const fl_step_values *v) {
 
 /* l -= count alpha. */
 void fl_edit_frequency_penalty(fl_edits *e, const fl_step_values *v) {
-    fl_edits_count(e, fl_window_start(e, v, e->prompt_length));
+    fl_edits_count(e, fl_window_start(e, v, e->context.prompt_length));
     for (int64_t i = 0; i < e->n; i++) e->logit[i] -= (double)e->count[i] * v->value;
 }
 
 /* l -= alpha where the token occurs. */
 void fl_edit_presence_penalty(fl_edits *e, const fl_step_values *v) {
-    fl_edits_count(e, fl_window_start(e, v, e->prompt_length));
+    fl_edits_count(e, fl_window_start(e, v, e->context.prompt_length));
     for (int64_t i = 0; i < e->n; i++) e->logit[i] -= e->count[i] ? v->value : 0.0;
 }

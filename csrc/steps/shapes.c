@@ -126,7 +126,7 @@ void fl_list_min_k(fl_cands *c, const fl_step_values *v) {
 
 static int is_special(const fl_step_values *v, int64_t id) {
     for (int64_t i = 0; i < v->entries; i++)
-        if (v->bias_ids[i] == id) return 1;
+        if (v->ids[i] == id) return 1;
     return 0;
 }
 
