@@ -12,6 +12,9 @@ import fastlogits
 
 MODULES = ["fastlogits", *(m.name for m in pkgutil.walk_packages(fastlogits.__path__, "fastlogits."))]
 
+#: Adapters that import only where their client is installed.
+CLIENTS = {"fastlogits.torch": "torch"}
+
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_examples(name: str) -> None:
@@ -19,6 +22,9 @@ def test_examples(name: str) -> None:
         pytest.importorskip("dask.array", reason="dask is not installed: pip install 'fastlogits[dask]'")
     if name.startswith("fastlogits.plots."):
         pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'fastlogits[plot]'")
+    client = CLIENTS.get(name)
+    if client is not None:
+        pytest.importorskip(client, reason=f"{client} is not installed")
     assert doctest.testmod(importlib.import_module(name), verbose=False).failed == 0
 
 
