@@ -86,11 +86,13 @@ def _columns(predictions: ArrayLike, targets: ArrayLike, from_logits: bool, t: f
 
 def _edges(confidences: Floats, bins: int, strategy: str, rule: str) -> Floats:
     """Edges [bins + 1]."""
-    edges = np.linspace(0, 1, bins + 1)
+    edges, k = np.linspace(0, 1, bins + 1), np.arange(bins + 1)
     if strategy == "quantile":
-        edges = np.quantile(confidences, edges)
+        edges = np.percentile(confidences, edges * 100) if rule == "sklearn" else np.quantile(confidences, edges)
         if rule != "sklearn":
             edges[[0, -1]] = 0, 1
+    elif rule == "torchmetrics":
+        edges = np.where(k < (bins + 1) // 2, k * (1 / bins), 1 - (bins - k) * (1 / bins))
     return edges
 
 

@@ -30,7 +30,8 @@ class LabelClassifier:
     tokens : sequence of L int or sequences of int
         The token of each class, or its spellings.
     classes : sequence of L values, optional
-        Their names, what `predict` returns; 0 ... L - 1 by default.
+        Their names, what `predict` returns; 0 ... L - 1 by default. In results they stand in rising order, whatever
+        their order here, for scikit-learn's metrics take the columns of `predict_proba` to be sorted.
     method : {"bias-corrected", "vector", "temperature", "prior", "none"}, default "bias-corrected"
         What `fit` learns. From rows and classes: a temperature and a bias per class (`fit_scaling`), a weight and a
         bias per class, or a temperature (`fit_temperature`). From rows alone: "prior" subtracts the log of the classes'
@@ -42,6 +43,7 @@ class LabelClassifier:
     Attributes
     ----------
     classes_ : array [L]
+        The names in rising order, that of all columns.
     weights_, biases_ : float64 array [L]
         What was learned.
     fit_ : Scaling, TemperatureFit or None
@@ -52,7 +54,8 @@ class LabelClassifier:
     Notes
     -----
     Follows scikit-learn's conventions (`get_params`, `set_params`, fitted names with an underscore), so that
-    `sklearn.base.clone`, pipelines and cross-validation work; scikit-learn is not needed.
+    `sklearn.base.clone`, pipelines and cross-validation work; scikit-learn is not needed. What numbers the
+    classes before it calls `fit` (`VotingClassifier`, `cross_val_predict` of probabilities) wants ``classes`` left out.
 
     Examples
     --------
@@ -62,8 +65,8 @@ class LabelClassifier:
     >>> classifier = fl.LabelClassifier([[0, 1], 3], classes=["good", "bad"])
     >>> classifier.predict(rows).tolist()
     ['good', 'bad', 'good']
-    >>> classifier.predict_proba(rows).round(2).tolist()
-    [[0.78, 0.22], [0.43, 0.57], [0.56, 0.44]]
+    >>> classifier.predict_proba(rows).round(2).tolist()  # of "bad" and "good"
+    [[0.22, 0.78], [0.57, 0.43], [0.44, 0.56]]
     >>> classifier.fit(rows, ["good", "bad", "bad"]).score(rows, ["good", "bad", "bad"])
     1.0
     """
@@ -122,9 +125,10 @@ class LabelClassifier:
         LabelClassifier
             Itself.
         """
-        names = self._names()
+        names, _ = self._named()
         method = params.choice("method", self.method, METHODS)
-        scores = self._scores(X)
+        x = _inputs.logits_array("X", X)
+        scores = self._scores(x)
         if scores.ndim != 2 or not len(scores):
             raise ValueError(f"X must have shape [N, V] with N >= 1, got {np.shape(X)}")
         weights, biases = np.ones(len(names)), np.zeros(len(names))
@@ -139,20 +143,21 @@ class LabelClassifier:
             fit = fit_scaling(scores, self._targets(y, names), method=method, ridge=self.ridge)
             weights, biases = fit.weights, fit.biases
         self.classes_, self.weights_, self.biases_, self.fit_ = names, weights, biases, fit
-        self.n_features_in_ = int(np.shape(X)[-1])
+        self.n_features_in_ = x.shape[-1]
         return self
 
-    def _names(self) -> NDArray[Any]:
-        """Names of the classes, one per label."""
-        count = len(labels.label_ids(self.tokens))
+    def _named(self, n: int | None = None) -> tuple[NDArray[Any], list[Any]]:
+        """Names of the classes in rising order, and the tokens of each, in [0, n)."""
+        tokens = labels.label_ids(self.tokens, n, "tokens")
         if self.classes is None:
-            return np.arange(count)
+            return np.arange(len(tokens)), tokens
         names = np.asarray(self.classes)
-        if names.ndim != 1 or len(names) != count:
-            raise ValueError(f"classes must hold one name per label ({count}), got {self.classes!r}")
-        if len(set(names.tolist())) != count:
+        if names.ndim != 1 or len(names) != len(tokens):
+            raise ValueError(f"classes must hold one name per label ({len(tokens)}), got {self.classes!r}")
+        found, order = np.unique(names, return_index=True)
+        if len(found) != len(tokens):
             raise ValueError(f"classes must differ from each other, got {self.classes!r}")
-        return names
+        return found, [tokens[i] for i in order]
 
     def _targets(self, y: Any, names: NDArray[Any]) -> NDArray[np.int64]:
         """Numbers of the classes y."""
@@ -167,19 +172,19 @@ class LabelClassifier:
                 raise ValueError(f"y[{i}]: {name!r} is none of the classes {names.tolist()}")
         return np.array([number[name] for name in given.tolist()], np.int64)
 
-    def _scores(self, X: Any) -> Floats:  # noqa: N803
+    def _scores(self, x: NDArray[Any]) -> Floats:
         """Log-probs among the classes [..., L] of rows [..., V]."""
-        x = _inputs.logits_array("X", X)
-        known = getattr(self, "n_features_in_", x.shape[-1])
-        if x.shape[-1] != known:
-            raise ValueError(f"X must have {known} columns, as in fit, got {x.shape[-1]}")
-        return labels.label_logprobs(x, self.tokens, normalize=True)
+        return labels.among(x, self._named(x.shape[-1])[1], name="X")
 
     # ---- answering -----------------------------------------------------------------------------------------------
 
     def predict_log_proba(self, X: Any) -> Floats:  # noqa: N803
         """Log-probs of the classes, float64 [..., L], of rows of logits [..., V]."""
-        scores = self._scores(X)
+        x = _inputs.logits_array("X", X)
+        known = getattr(self, "n_features_in_", x.shape[-1])
+        if x.shape[-1] != known:
+            raise ValueError(f"X must have {known} columns, as in fit, got {x.shape[-1]}")
+        scores = self._scores(x)
         with np.errstate(invalid="ignore"):  # a banned class stays at -inf
             z = scores * getattr(self, "weights_", 1.0) + getattr(self, "biases_", 0.0)
         return labels.log_softmax(z)
@@ -192,13 +197,13 @@ class LabelClassifier:
     def predict(self, X: Any) -> Any:  # noqa: N803
         """The likeliest class of each row, [...]; the first one of equals."""
         names = getattr(self, "classes_", None)
-        names = self._names() if names is None else names
+        names = self._named()[0] if names is None else names
         return names[self.predict_log_proba(X).argmax(-1)]
 
-    def score(self, X: Any, y: Any) -> float:  # noqa: N803
-        """Accuracy: the share of rows [N, V] whose class is y's [N]."""
-        right = self._targets(y, self._names())
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Accuracy: the share of rows [N, V] whose class is y's [N], weighted by ``sample_weight`` [N] if given."""
+        right = self._targets(y, self._named()[0])
         best = self.predict_log_proba(X).argmax(-1)
         if best.shape != right.shape:
             raise ValueError(f"y must hold one class per row {best.shape}, got shape {right.shape}")
-        return float((best == right).mean())
+        return float(np.average(best == right, weights=sample_weight))

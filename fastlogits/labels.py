@@ -34,21 +34,21 @@ def log_softmax(x: Floats) -> Floats:
     return scores
 
 
-def label_ids(labels: Any, n: int | None = None) -> list[Ids]:
+def label_ids(labels: Any, n: int | None = None, name: str = "labels") -> list[Ids]:
     """Distinct token ids of each label; a token that two labels share is an error."""
     if isinstance(labels, str | bytes) or not isinstance(labels, Sequence | np.ndarray) or not len(labels):
-        raise ValueError(f"labels must hold one token id, or several, per label, got {labels!r:.60}")
+        raise ValueError(f"{name} must hold one token id, or several, per label, got {labels!r:.60}")
     ids = []
     owners: dict[int, int] = {}
     for i, label in enumerate(labels):
-        own = np.unique(_inputs.id_array(f"labels[{i}]", np.atleast_1d(np.asarray(label))))
+        own = np.unique(_inputs.id_array(f"{name}[{i}]", np.atleast_1d(np.asarray(label))))
         if not own.size:
-            raise ValueError(f"labels[{i}] must hold one token id at least, got none")
+            raise ValueError(f"{name}[{i}] must hold one token id at least, got none")
         for token in own.tolist():
             if token < 0 or (n is not None and token >= n):
-                raise ValueError(f"labels[{i}]: token id {token} must be in [0, {'V' if n is None else n})")
+                raise ValueError(f"{name}[{i}]: token id {token} must be in [0, {'V' if n is None else n})")
             if owners.setdefault(token, i) != i:
-                raise ValueError(f"labels[{i}]: token id {token} belongs to labels[{owners[token]}] already")
+                raise ValueError(f"{name}[{i}]: token id {token} belongs to {name}[{owners[token]}] already")
         ids.append(own)
     return ids
 
@@ -104,25 +104,40 @@ def label_logprobs(
     t = positive("temperature", temperature)
     if not isinstance(normalize, bool):
         raise TypeError(f"normalize must be True or False, got {normalize!r}")
-    flat = np.concatenate(ids)
-    own = half.wide(x[..., flat]).reshape(-1, flat.size)
     if normalize:
-        top, tails = _label_tops(own, x.shape[:-1]), np.zeros(len(own))
-    else:
-        seen = _temperatures.tops("logits", x, t, threads)
-        top, tails = seen.logits, seen.tails
-    starts = np.cumsum([0, *(each.size for each in ids[:-1])])
-    scores: Floats = np.logaddexp.reduceat((own - top[:, None]) / t, starts, axis=1) - tails[:, None]
-    scores = log_softmax(scores) if normalize else scores
+        return among(x, ids, t)
+    seen = _temperatures.tops("logits", x, t, threads)
+    scores = _masses(_tokens(x, ids), seen.logits, ids, t) - seen.tails[:, None]
     return scores.reshape(*x.shape[:-1], len(ids))
 
 
-def _label_tops(own: Floats, outer: tuple[int, ...]) -> Floats:
+def among(x: NDArray[Any], ids: list[Ids], t: float = 1.0, name: str = "logits") -> Floats:
+    """Log-probs of labels among themselves [..., L] in rows [..., V], of which nothing but their tokens is read."""
+    own = _tokens(x, ids)
+    scores = log_softmax(_masses(own, _tops(own, x.shape[:-1], name), ids, t))
+    return scores.reshape(*x.shape[:-1], len(ids))
+
+
+def _tokens(x: NDArray[Any], ids: list[Ids]) -> Floats:
+    """The logits of all tokens of labels, [rows, tokens]."""
+    flat = np.concatenate(ids)
+    own: Floats = half.wide(x[..., flat]).reshape(-1, flat.size)
+    return own
+
+
+def _masses(own: Floats, top: Floats, ids: list[Ids], t: float) -> Floats:
+    """Per label ln sum exp((x - top) / T) over its tokens, [rows, L]."""
+    starts = np.cumsum([0, *(each.size for each in ids[:-1])])
+    masses: Floats = np.logaddexp.reduceat((own - top[:, None]) / t, starts, axis=1)
+    return masses
+
+
+def _tops(own: Floats, outer: tuple[int, ...], name: str) -> Floats:
     """The largest logit among the labels' tokens of each row, finite."""
     top: Floats = own.max(-1, initial=-np.inf)
     bad = np.flatnonzero(~np.isfinite(top))
     if bad.size:
         row = int(bad[0])
         reason = "contains NaN" if np.isnan(top[row]) else "contains +inf" if top[row] > 0 else "bans every label"
-        raise ValueError(f"{row_name('logits', row, outer)} {reason}")
+        raise ValueError(f"{row_name(name, row, outer)} {reason}")
     return top

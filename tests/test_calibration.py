@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from pathlib import Path
 from typing import Any
@@ -85,17 +86,37 @@ def test_torchmetrics_itself(norm: str) -> None:
     y = rng.integers(0, 6, 500)
     right = metrics.multiclass_calibration_error(torch.tensor(p), torch.tensor(y), 6, n_bins=12, norm=norm).item()
     assert fl.calibration_error(p, y, bins=12, norm=norm, rule="torchmetrics") == pytest.approx(right, abs=1e-6)
+    q, y = rng.random(500).round(1), rng.integers(0, 2, 500)
+    right = metrics.binary_calibration_error(torch.tensor(q), torch.tensor(y), n_bins=10, norm=norm).item()
+    assert fl.calibration_error(q, y, bins=10, norm=norm, rule="torchmetrics") == pytest.approx(right, abs=1e-6)
 
 
 def test_sklearn_itself() -> None:
     calibration = pytest.importorskip("sklearn.calibration", reason="scikit-learn is not installed")
     rng = np.random.default_rng(4)
-    p, y = rng.random(300).round(2), rng.integers(0, 2, 300)
-    for strategy in ("uniform", "quantile"):
-        true, predicted = calibration.calibration_curve(y, p, n_bins=7, strategy=strategy)
-        curve = fl.reliability_curve(p, y, bins=7, strategy=strategy, rule="sklearn")
+    p, y = rng.random(400).round(2), rng.integers(0, 2, 400)
+    for strategy, bins in itertools.product(("uniform", "quantile"), (3, 7, 10)):
+        true, predicted = calibration.calibration_curve(y, p, n_bins=bins, strategy=strategy)
+        curve = fl.reliability_curve(p, y, bins=bins, strategy=strategy, rule="sklearn")
         np.testing.assert_allclose(curve.accuracies, true)
         np.testing.assert_allclose(curve.confidences, predicted)
+
+
+def test_equal_edges_of_torchmetrics_are_those_of_torch() -> None:
+    """0.6 is 1 - 4 * 0.1 for torch.linspace, but numpy.linspace has 6 * 0.1, a rounding error above it."""
+    tenths = np.round(np.arange(10) / 10, 1)
+    for rule, counts in ("torchmetrics", [1, 1, 2, 0, 1, 1, 1, 1, 1, 1, 0]), ("netcal", [1, 1, 2, 0, 1, 2, 1, 0, 1, 1]):
+        for find in (fl.reliability_curve, reference.reliability_curve):
+            assert find(tenths, np.ones(10, int), bins=10, rule=rule).counts.tolist() == counts
+    single = fl.reliability_curve(tenths.astype(np.float32), np.ones(10, int), bins=10, rule="torchmetrics")
+    assert single.counts.tolist() == [1] * 10 + [0]
+
+
+def test_quantiles_of_sklearn_are_percentiles() -> None:
+    """A third of 40 values ends on the 14th, 33.3 percent of them a rounding error below it."""
+    p, y = np.arange(40) / 40, np.arange(40) % 2
+    for find in (fl.reliability_curve, reference.reliability_curve):
+        assert find(p, y, bins=3, strategy="quantile", rule="sklearn").counts.tolist() == [13, 13, 14]
 
 
 def test_wilson_interval() -> None:

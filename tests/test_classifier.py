@@ -15,6 +15,7 @@ import fastlogits as fl
 Array = np.ndarray[Any, Any]
 TOKENS = [[2, 9], 5, [7]]
 CLASSES = ["red", "green", "blue"]
+SORTED, ORDER = ["blue", "green", "red"], [2, 1, 0]
 
 
 def made(n: int, seed: int = 0) -> tuple[Array, list[str]]:
@@ -31,7 +32,7 @@ def test_before_fit() -> None:
     x, y = made(60)
     classifier = fl.LabelClassifier(TOKENS, classes=CLASSES)
     scores = fl.label_logprobs(x, TOKENS, normalize=True)
-    np.testing.assert_allclose(classifier.predict_log_proba(x), scores, atol=1e-12)
+    np.testing.assert_allclose(classifier.predict_log_proba(x), scores[:, ORDER], atol=1e-12)
     assert classifier.predict(x).tolist() == [CLASSES[i] for i in scores.argmax(-1)]
     assert classifier.score(x, y) == np.mean([a == b for a, b in zip(classifier.predict(x), y, strict=True)])
     assert fl.LabelClassifier(TOKENS).predict(x).tolist() == scores.argmax(-1).tolist()
@@ -44,7 +45,7 @@ def test_fit_mends_bias_and_sureness() -> None:
     x, y = made(4000)
     plain = fl.LabelClassifier(TOKENS, classes=CLASSES, method="none").fit(x, y)
     fitted = fl.LabelClassifier(TOKENS, classes=CLASSES).fit(x, y)
-    ids = [CLASSES.index(name) for name in y]
+    ids = [SORTED.index(name) for name in y]
     assert isinstance(fitted.fit_, fl.Scaling)
     assert fitted.score(x, y) > plain.score(x, y)
     before, after = (fl.calibration_error(c.predict_proba(x), ids) for c in (plain, fitted))
@@ -56,9 +57,35 @@ def test_fit_mends_bias_and_sureness() -> None:
     assert fitted.score(held_out, truth) > plain.score(held_out, truth)
 
 
+def test_columns_stand_in_rising_order_of_the_names() -> None:
+    x, y = made(60)
+    fitted = fl.LabelClassifier(TOKENS, classes=CLASSES).fit(x, y)
+    other = fl.LabelClassifier([TOKENS[i] for i in ORDER], classes=SORTED).fit(x, y)
+    assert fitted.classes_.tolist() == other.classes_.tolist() == SORTED
+    np.testing.assert_array_equal(fitted.predict_proba(x), other.predict_proba(x))
+    assert fitted.predict(x).tolist() == [SORTED[i] for i in fitted.predict_proba(x).argmax(-1)]
+    with pytest.raises(ValueError, match=r"tokens\[1\]: token id 12 must be in \[0, 12\)"):
+        fl.LabelClassifier([3, 12], classes=["b", "a"]).predict(x)  # the number of the argument, not of the column
+
+
+def test_fitted_again_to_rows_of_another_length() -> None:
+    x, y = made(60)
+    classifier = fl.LabelClassifier(TOKENS, classes=CLASSES).fit(x[:, :11], y)
+    assert classifier.fit(x, y).n_features_in_ == 12
+    assert classifier.predict(x).shape == (60,)
+
+
+def test_weighted_score() -> None:
+    x, y = made(60)
+    classifier = fl.LabelClassifier(TOKENS, classes=CLASSES)
+    right = classifier.predict(x) == np.array(y)
+    weights = np.arange(60)
+    assert classifier.score(x, y, sample_weight=weights) == pytest.approx((right * weights).sum() / weights.sum())
+
+
 def test_methods() -> None:
     x, y = made(500)
-    ids = np.array([CLASSES.index(name) for name in y])
+    ids = np.array([CLASSES.index(name) for name in y])  # no names: columns as given
     scores = fl.label_logprobs(x, TOKENS, normalize=True)
     temperature = fl.LabelClassifier(TOKENS, method="temperature").fit(x, ids)
     assert isinstance(temperature.fit_, fl.TemperatureFit)
@@ -115,6 +142,11 @@ def test_with_sklearn() -> None:
     assert fresh.get_params() == fitted.get_params()
     assert base.is_classifier(fitted)
     assert cross_val_score(fresh, x, y, cv=4).min() > 0.2
+    losses = cross_val_score(fresh, x, y, cv=4, scoring="neg_log_loss")
+    ids = np.array([CLASSES.index(name) for name in y])
+    np.testing.assert_allclose(
+        losses, cross_val_score(fl.LabelClassifier(TOKENS), x, ids, cv=4, scoring="neg_log_loss")
+    )
 
 
 def test_real_reviews() -> None:
@@ -135,8 +167,8 @@ GOOD = np.zeros((2, 12))
 
 
 @pytest.mark.parametrize(("keywords", "x", "y", "words"), [
-    ({"tokens": [[1, 2], 2]}, GOOD, [0, 1], r"labels\[1\]: token id 2 belongs to labels\[0\] already"),
-    ({"tokens": [1, 12]}, GOOD, [0, 1], r"labels\[1\]: token id 12 must be in \[0, 12\)"),
+    ({"tokens": [[1, 2], 2]}, GOOD, [0, 1], r"tokens\[1\]: token id 2 belongs to tokens\[0\] already"),
+    ({"tokens": [1, 12]}, GOOD, [0, 1], r"tokens\[1\]: token id 12 must be in \[0, 12\)"),
     ({"classes": ["a"]}, GOOD, ["a", "a"], r"classes must hold one name per label \(3\)"),
     ({"classes": ["a", "b", "a"]}, GOOD, ["a", "b"], "classes must differ from each other"),
     ({"method": "platt"}, GOOD, [0, 1], "method must be 'bias-corrected' or 'vector'"),
@@ -147,7 +179,7 @@ GOOD = np.zeros((2, 12))
     ({}, GOOD, [0], r"targets must have shape \(2,\)"),
     ({}, GOOD[0], [0], r"X must have shape \[N, V\]"),
     ({}, GOOD[:0], [], r"X must have shape \[N, V\]"),
-    ({}, np.full((1, 12), np.nan), [0], r"logits\[0\] contains NaN"),
+    ({}, np.full((1, 12), np.nan), [0], r"X\[0\] contains NaN"),
 ])  # fmt: skip
 def test_refused(keywords: Any, x: Any, y: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):

@@ -53,22 +53,29 @@ def assign(confidences: Array, bins: int, strategy: str, rule: str) -> tuple[Ids
 
     Edges are equally spaced (uniform) or quantiles of the confidences, by linear interpolation. torchmetrics: [low,
     high), and a confidence of 1 lies in a further bin of its own; edges in the type of the confidences. sklearn: (low,
-    high] on the inner edges. netcal: [low, high), the last bin closed.
+    high] on the inner edges, percentiles in the type of the confidences. netcal: [low, high), the last bin closed.
     """
-    parts = np.linspace(0.0, 1.0, bins + 1)
-    if strategy == "uniform":
-        edges = parts
-    else:
-        edges = np.quantile(confidences.astype(np.float64), parts)
-        if rule != "sklearn":
-            edges[0], edges[-1] = 0.0, 1.0
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    if strategy == "quantile" and rule == "sklearn":
+        edges = np.percentile(confidences, edges * 100).astype(np.float64)  # 100 q / 100 is not q
+    elif strategy == "quantile":
+        edges = np.quantile(confidences.astype(np.float64), edges)
+        edges[0], edges[-1] = 0.0, 1.0
     if rule == "torchmetrics":
-        index = np.searchsorted(edges.astype(confidences.dtype), confidences, side="right") - 1
+        own = spaced(bins, confidences.dtype) if strategy == "uniform" else edges.astype(confidences.dtype)
+        index = np.searchsorted(own, confidences, side="right") - 1
         return index, np.append(edges[:-1], 1.0), np.append(edges[1:], 1.0)
     if rule == "sklearn":
         return np.searchsorted(edges[1:-1], confidences, side="left"), edges[:-1], edges[1:]
     index = np.searchsorted(edges, confidences, side="right") - 1
     return np.minimum(index, bins - 1), edges[:-1], edges[1:]
+
+
+def spaced(bins: int, dtype: np.dtype[Any]) -> Array:
+    """Edges k / bins as torch.linspace rounds them: in steps from 0 in the lower half, from 1 in the upper one."""
+    step, k = dtype.type(1) / dtype.type(bins), np.arange(bins + 1, dtype=dtype)
+    edges: Array = np.where(k < (bins + 1) // 2, k * step, 1 - (bins - k) * step).astype(dtype)
+    return edges
 
 
 def clipped(confidences: Array, rule: str) -> Array:
