@@ -124,9 +124,9 @@ def save_report(page: str, path: str | PathLike[str]) -> None:
     OSError
         The file cannot be written; what was there stays.
     """
-    target = Path(path)
-    if target.suffix.lower() not in (".html", ".htm"):
+    if Path(path).suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"path must end in .html or .htm, got {str(path)!r}")
+    target = Path(path).resolve()
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         partial.write_text(page, encoding="utf-8", errors="surrogateescape")

@@ -232,6 +232,8 @@ REFUSED = [
     (["score", "p.npy", *T, "--bytes", "0"], "--bytes must be >= 1"),
     (["score", "p.npy", *T, "--text", "p.npy"], "p.npy: not a text in UTF-8"),
     (["score", "p.npy", *T, "--text", "absent"], "absent: No such file"),
+    (["score", "p.npy", *T, "--text", "/dev/null"], "/dev/null: holds no word"),
+    (["score", "p.npy", *T, "--resume", "/dev/null"], "--resume /dev/null: must name a file, not a device or pipe"),
     (["score", "p.npy", *T, "--text", "ids.txt", "--words", "3"], "leave --words and --bytes out"),
     (["score", "p.npy", *T, "--nan", "maybe"], "invalid choice"),
     (["score", "p.npy", *T, "--csv", "p.npy"], "--csv p.npy: would write over an input of this run"),
@@ -286,6 +288,33 @@ def test_full_disk_is_one_line():
     done = process("score", "p.npy", *T, "--csv", "/dev/full", "--json")
     assert done.returncode == 2
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", LONG)
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_devices_and_pipes_are_written_into(command, option):
+    """They stay what they are: nothing is put in their place."""
+    device = Path("device")
+    device.symlink_to("/dev/stdout")
+    other = [] if option == "--json" else ["--json", "kept.json"]
+    done = process(*LONG[command], "--nan", "skip", option, "device", *other)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert device.is_symlink()
+    assert done.stdout.startswith(b"{" if option == "--json" else b"temperature" if command == "calibrate" else b"row")
+
+
+@pytest.mark.usefixtures("files")
+def test_links_are_followed():
+    for name in ("out.json", "out.csv", "out.html", "state"):
+        Path(f"real.{name}").touch()
+        Path(name).symlink_to(f"real.{name}")
+    Path("real.state").unlink()
+    more = ["--json", "out.json", "--csv", "out.csv", "--report", "out.html", "--resume", "state"]
+    assert main([*LONG["score"], "--nan", "skip", *more]) == 0
+    for name in ("out.json", "out.csv", "out.html", "state"):
+        assert Path(name).is_symlink()
+        assert Path(f"real.{name}").stat().st_size > 9
 
 
 # ---- around ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import numpy as np
 from fastlogits import _temperatures
 from fastlogits._errors import refuse_row
 from fastlogits.cli import UserError, load
+from fastlogits.cli.state import is_special
 
 if TYPE_CHECKING:
     import argparse
@@ -132,7 +133,12 @@ def check_outputs(options: argparse.Namespace, *inputs: Named) -> None:
             continue
         if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path) or path in ("", "-"):
             raise UserError(f"--{option} {path}: must name a file in a folder that exists")
-        for place in (os.path.realpath(path + ending) for ending in ENDINGS[option == "resume"]):
+        if is_special(path):
+            if option in ("resume", "report"):
+                raise UserError(f"--{option} {path}: must name a file, not a device or pipe")
+            continue
+        places = [path + ending for ending in ENDINGS[option == "resume"]] + [f"{os.path.realpath(path)}.tmp"]
+        for place in dict.fromkeys(map(os.path.realpath, places)):
             if place in taken:
                 raise UserError(f"--{option} {path}: would write over {taken[place]} of this run")
             taken[place] = f"--{option}"

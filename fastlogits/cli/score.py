@@ -154,6 +154,8 @@ def length_of(options: argparse.Namespace) -> tuple[int | None, int | None]:
             raise UserError("--text holds the words and bytes already: leave --words and --bytes out")
         try:
             text = Path(options.text).read_bytes()
+            if not text.strip():
+                raise UserError(f"{options.text}: holds no word")
             return len(re.split(r"\s+", text.decode())), len(text)
         except UnicodeDecodeError:
             raise UserError(f"{options.text}: not a text in UTF-8") from None

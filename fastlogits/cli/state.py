@@ -181,7 +181,8 @@ def _opened(path: str, length: int | None) -> IO[bytes]:
         file = open(path, "wb" if length is None else "r+b")  # noqa: SIM115 - the ledger closes it
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    length = length or 0
+    if length is None:
+        return file
     there = file.seek(0, os.SEEK_END)
     if there < length:
         file.close()
@@ -191,15 +192,24 @@ def _opened(path: str, length: int | None) -> IO[bytes]:
     return file
 
 
+def is_special(path: str) -> bool:
+    """Whether a path leads to a device, pipe or socket."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
 def replace(path: str, content: bytes) -> None:
-    """Write a file that is, at any moment, either the old one or the whole new one."""
-    unfinished = f"{path}.tmp"
+    """Write a file that is, at any moment, either the old one or the whole new one; devices are written into."""
+    target = os.path.realpath(path)
     try:
-        with open(unfinished, "wb") as file:
+        if is_special(path):
+            with open(path, "wb") as file:
+                file.write(content)
+            return
+        with open(f"{target}.tmp", "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        os.replace(f"{target}.tmp", target)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
 
