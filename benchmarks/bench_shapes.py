@@ -27,11 +27,17 @@ PLANS: dict[str, tuple[steps.Step, ...]] = {
     "min_k": (steps.MinK(3.0),),
     "xtc": (steps.Xtc(0.5, 0.1),),
     "top_k, xtc": (steps.TopK(50), steps.Xtc(0.5, 0.1)),
+    "mirostat 1": (steps.Mirostat(1),),
+    "mirostat 2": (steps.Mirostat(2),),
+    "top_k, mirostat 1": (steps.TopK(50), steps.Mirostat(1)),
+    "top_k, mirostat 2": (steps.TopK(50), steps.Mirostat(2)),
+    "adaptive_p": (steps.AdaptiveP(0.5),),
+    "top_k, adaptive_p, skew": (steps.TopK(50), steps.AdaptiveP(0.5), steps.Skew(0.5)),
 }
 
 
 def in_short_run(case: Case) -> bool:
-    """Single long rows: thirteen plans on all cases would take minutes."""
+    """Single long rows: so many plans on all cases would take minutes."""
     return case.vocab == 128_256 and case.batch == 1 and case.isa != "scalar" and case.kind in ("real", "peaky", "flat")
 
 

@@ -156,7 +156,7 @@ static int report_drawn(fl_job *j, fl_dense *d) {
     const fl_results *o = j->out;
     int64_t id = draw(j, d, fl_draw_u(j));
     if (id < 0) return fl_fail(j, FL_NO_FINITE, -1, 0);
-    if (!o->logprobs && !o->ranks && !o->raw_logprobs && !o->top_n) {
+    if (!o->logprobs && !o->ranks && !o->raw_logprobs && !o->top_n && !j->observed) {
         o->ids[j->r] = id;
         return FL_OK;
     }
@@ -171,7 +171,7 @@ static int report_drawn(fl_job *j, fl_dense *d) {
         fl_cands_keep(c, alive);
         fl_report_best(j, c, d->log_total);
     }
-    return fl_report_token(j, id, logprob, rank);
+    return fl_report_token(j, id, logprob, rank, -1);
 }
 
 /* Survivors that the dense writing left out. */

@@ -24,8 +24,19 @@ static double log_total_of(fl_cands *c) {
     return fl_log1p(rest);
 }
 
-int fl_report_token(fl_job *j, int64_t id, double logprob, int64_t rank) {
+/* The surprise of the drawn token in bits, or its probability where the step stood. */
+static void observe(fl_job *j, double logprob, int64_t pos) {
+    const fl_program *p = &j->program;
+    for (int32_t i = 0; i < p->count; i++) {
+        const fl_step_values *v = &p->at[i];
+        if (v->hears == FL_HEARS_SURPRISE) j->observed[v->index] = -logprob * 0x1.71547652b82fep0;
+        if (v->hears == FL_HEARS_SHARE) j->observed[v->index] = j->list.shares[v->slot * j->list.raw + pos];
+    }
+}
+
+int fl_report_token(fl_job *j, int64_t id, double logprob, int64_t rank, int64_t pos) {
     const fl_results *o = j->out;
+    if (j->observed) observe(j, logprob, pos);
     if (o->logprobs) o->logprobs[j->r] = logprob;
     if (o->ranks) o->ranks[j->r] = rank;
     if (o->raw_logprobs) {
@@ -62,7 +73,7 @@ static int report_drawn(fl_job *j) {
         while (c->pos[at] != drawn) at++;
     }
     const fl_results *o = j->out;
-    if (!o->logprobs && !o->ranks && !o->top_n && !o->raw_logprobs) {
+    if (!o->logprobs && !o->ranks && !o->top_n && !o->raw_logprobs && !j->observed) {
         o->ids[j->r] = c->id[at];
         return FL_OK;
     }
@@ -70,7 +81,7 @@ static int report_drawn(fl_job *j) {
     int64_t rank = at;
     while (rank > 0 && c->logit[rank - 1] == c->logit[at]) rank--;
     fl_report_best(j, c, log_total);
-    return fl_report_token(j, c->id[at], (c->logit[at] - c->logit[0]) - log_total, rank + 1);
+    return fl_report_token(j, c->id[at], (c->logit[at] - c->logit[0]) - log_total, rank + 1, c->pos[at]);
 }
 
 static void fill_row(const fl_rows *out, int64_t r, double v) {

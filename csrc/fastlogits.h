@@ -244,6 +244,8 @@ typedef struct {
     int32_t count;
 } fl_plan;
 
+enum { FL_MEMORY = 2 }; /* numbers that a step remembers from token to token */
+
 /* Inputs of a call. context ids of row r: context[offsets[r] .. offsets[r + 1] - 1], or all `context_n` for every row
  * if offsets is NULL. u is made from (seed, key, position) by fl_uniform. */
 typedef struct {
@@ -254,6 +256,7 @@ typedef struct {
     uint64_t seed;
     fl_per_row_i position; /* at.NULL: the number of context tokens of the row */
     fl_per_row_i keys;     /* at.NULL: the row number */
+    const double *memory;  /* [rows, steps, FL_MEMORY]: what steps remember; NULL, or NaN in a place: nothing yet */
 } fl_inputs;
 
 /* u in [0, 1): the top 53 bits of the first word of Philox4x64-10 with key (seed, key) and counter (position, stream, 0,
@@ -282,6 +285,7 @@ void fl_listing_free(fl_listing *l);
 typedef struct {
     int64_t *ids;         /* drawn token (a plan with step `greedy`, or temperature 0, draws the maximum) */
     double *logprobs;     /* processed log-prob of the drawn token */
+    double *observed;     /* [rows, steps]: what the drawn token is to each step that remembers, else NaN */
     double *raw_logprobs; /* its log-softmax in the logits as they came */
     int64_t *ranks;       /* 1 + number of strictly greater processed logits */
     int64_t top_n;        /* columns of the next two; rows with fewer survivors are padded with id -1 and -inf */
@@ -298,5 +302,8 @@ typedef struct {
 /* Runs rows begin .. end - 1. Returns where it failed first (status FL_OK: nowhere). */
 fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_rows *x, const fl_inputs *in,
                      const fl_results *out, int64_t begin, int64_t end);
+
+/* What the steps remember, [steps, FL_MEMORY], once the row's token became `observed`, [steps]. */
+void fl_plan_remember(const fl_plan *plan, int64_t row, const double *observed, double *memory);
 
 #endif

@@ -35,6 +35,7 @@ enum {                  /* what each buffer of the scratch holds */
        FL_BUF_CANDS,    /* the candidate list */
        FL_BUF_SORT,     /* room to sort it */
        FL_BUF_JOINT,    /* masses remembered at the first joint cut */
+       FL_BUF_SHARES,   /* probabilities that a step hears of later */
        FL_BUF_EDITED,   /* logits and masses of the edited tokens */
        FL_BUF_SUMS,     /* masses by block */
        FL_BUF_EXTRA,    /* logits of survivors told apart from the dense ones */

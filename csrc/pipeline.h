@@ -12,8 +12,10 @@ enum {                                     /* what its steps need of all survivo
        FL_NEEDS_POWER = 4 | FL_NEEDS_MASS,
        FL_NEEDS_SPREAD = 8,
        FL_NEEDS_LIST = 16,
-       FL_NEEDS_CONTEXT = 32
+       FL_NEEDS_CONTEXT = 32,
+       FL_NEEDS_PREFIX = 64
 };
+enum { FL_HEARS_NOTHING, FL_HEARS_SURPRISE, FL_HEARS_SHARE }; /* what a step wants to know of the drawn token */
 enum { FL_MAX_STEPS = 64 };
 
 /* A step with the parameters of one row. */
@@ -28,6 +30,9 @@ typedef struct {
     double u;        /* random number of a random step */
     uint64_t stream; /* where it comes from; 0: the step is not random */
     int64_t min_keep, window;
+    int64_t vocab;       /* length of the row */
+    int32_t hears, slot; /* FL_HEARS_...; which of those that hear a share */
+    double memory[FL_MEMORY];
     const int64_t *ids;     /* of an edit: its tokens, with a value each where it has any */
     const int64_t *offsets; /* as in fl_lists; NULL once an edit is resolved */
     const double *values;
@@ -48,6 +53,8 @@ typedef struct {
     int32_t count, head;
     int32_t edits;      /* edit steps in the head */
     double temperature; /* product over the head */
+    int32_t shares;     /* steps that hear a share */
+    double skew;        /* the draw's u becomes u^exp(-skew) */
 } fl_program;
 
 /* ---- program.c ---------------------------------------------------------------------------------- */
@@ -55,8 +62,9 @@ typedef struct {
 int64_t fl_integer_at(fl_per_row_i p, int64_t r, int64_t unset);
 /* Finds the head again, after the first step behind it was replaced. */
 void fl_program_head(fl_program *p);
-/* FL_OK or FL_NO_MEMORY. */
-int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r, int64_t n, const fl_context *c);
+/* memory: of the row, or NULL. FL_OK or FL_NO_MEMORY. */
+int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r, int64_t n, const fl_context *c,
+                    const double *memory);
 
 /* ---- context.c: edits that depend on the tokens before ------------------------------------------- */
 
@@ -121,6 +129,7 @@ typedef struct {
     int failed;            /* FL_OK, or why a step could not work */
     double *joint;         /* masses remembered at the first joint cut, by pos, or NULL */
     double joint_total;
+    double *shares;        /* [slots, raw]: probabilities where a step hears them, by pos, or NULL */
     const fl_edits *edits; /* context of edits behind a cut */
 } fl_cands;
 
@@ -159,13 +168,19 @@ int fl_cands_step(fl_cands *c, const fl_step_values *v);
 #undef FL_STEP
 void fl_edits_apply(fl_edits *e, const fl_step_values *v);
 
+/* steps/feedback.c: what a step remembers before the first token, and behind one that was `observed`. */
+void fl_memory_begin(const fl_step_values *v, double *memory);
+void fl_memory_next(const fl_step_values *v, double observed, double *memory);
+
 /* What the floor steps ask of all survivors: total and power in units of the top's mass to that power. */
 typedef struct {
     double top, total, entropy, power, deviation, least;
     int64_t alive;
 } fl_shape;
-/* The logit from which on a step (min_p, epsilon_cutoff, eta_cutoff, top_a, p_less, top_n_sigma) keeps tokens. */
+/* The logit from which on a step (min_p, epsilon_cutoff, eta_cutoff, top_a, p_less, top_n_sigma, mirostat 2) keeps
+ * tokens, and the cut there, by the shape of the list if that is not known. */
 double fl_floor_of_step(const fl_shape *s, const fl_step_values *v);
+void fl_list_floor(fl_cands *c, const fl_step_values *v);
 /* The temperature that a dynamic one comes to. */
 double fl_dynamic_temperature(const fl_shape *s, const fl_step_values *v);
 /* keep[i] = 0 for the tokens of the list that xtc removes, and their number; 0 if less than min_keep of `alive` tokens
@@ -191,6 +206,7 @@ typedef struct {
     double top;                        /* largest logit of all tokens behind the head */
     double *edited_mass, edited_total; /* exp(logit - top) of the edited tokens, and their sum */
     fl_cands list;
+    double *observed; /* of the row, or NULL */
     fl_trace trace;
     fl_where where;
 } fl_job;
@@ -265,8 +281,9 @@ int fl_end_list(fl_job *j);
 /* FL_OK if the largest logit is finite in the type of the result. */
 int fl_fits(fl_job *j, const fl_rows *out, double top);
 double fl_draw_u(const fl_job *j);
-/* Id, log-prob and rank of the drawn token, and its raw log-prob if that is wanted. */
-int fl_report_token(fl_job *j, int64_t id, double logprob, int64_t rank);
+/* Id, log-prob and rank of the drawn token, its raw log-prob if that is wanted, and what steps hear of it; pos: its place
+ * in the list, if there is one. */
+int fl_report_token(fl_job *j, int64_t id, double logprob, int64_t rank, int64_t pos);
 /* The first of the sorted list as table of the best; log_total: ln of the total in units of the list's top. */
 void fl_report_best(fl_job *j, const fl_cands *c, double log_total);
 

@@ -182,6 +182,10 @@ int fl_run_rest(fl_job *j, int32_t from) {
         c->joint = fl_buffer(j->s, FL_BUF_JOINT, (size_t)(c->raw + 1) * sizeof(double));
         if (!c->joint) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     }
+    if (j->observed && j->program.shares) {
+        c->shares = fl_buffer(j->s, FL_BUF_SHARES, (size_t)(c->raw * j->program.shares) * sizeof(double));
+        if (!c->shares) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    }
     for (int32_t i = from; i < j->program.count; i++) {
         c->more = c->partial = 0;
         int status = fl_cands_step(c, &j->program.at[i]);
@@ -347,7 +351,13 @@ static double uniform_of(const fl_job *j, uint64_t stream) {
     return fl_uniform(j->in->seed, (uint64_t)fl_integer_at(j->in->keys, j->r, j->r), (uint64_t)position, stream);
 }
 
-double fl_draw_u(const fl_job *j) { return uniform_of(j, 0); }
+/* u, or u^exp(-skew), below 1. */
+double fl_draw_u(const fl_job *j) {
+    double u = uniform_of(j, 0);
+    if (j->program.skew == 0 || u == 0) return u;
+    double skewed = fl_exp(fl_exp(-j->program.skew) * fl_log(u));
+    return skewed < 1 ? skewed : 1 - 0x1p-53;
+}
 
 static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
     const fl_inputs *in = j->in;
@@ -362,7 +372,8 @@ static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
     for (int64_t i = 0; i < c->n; i++) outside |= c->ids[i] | (int64_t)((uint64_t)(x->n - 1) - (uint64_t)c->ids[i]);
     for (int64_t i = 0; outside < 0 && i < c->n; i++)
         if (c->ids[i] < 0 || c->ids[i] >= x->n) return fl_fail(j, FL_BAD_TOKEN, -1, (double)c->ids[i]);
-    if (fl_program_read(&j->program, j->s, plan, j->r, j->row.n, c)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    const double *memory = in->memory ? in->memory + j->r * plan->count * FL_MEMORY : NULL;
+    if (fl_program_read(&j->program, j->s, plan, j->r, j->row.n, c, memory)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     for (int32_t i = 0; i < j->program.count; i++)
         if (j->program.at[i].stream) j->program.at[i].u = uniform_of(j, j->program.at[i].stream);
     return fl_run_all(j);
@@ -403,6 +414,8 @@ fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, co
         j.live = NULL;
         j.banned = 0;
         j.gmax = j.smax = NULL;
+        j.observed = out->observed ? out->observed + r * plan->count : NULL;
+        for (int32_t i = 0; j.observed && i < plan->count; i++) j.observed[i] = (double)NAN;
         int status = run_row(&j, plan, x);
         if (out->status) out->status[r] = status;
         if (out->trace) out->trace[r] = j.trace;

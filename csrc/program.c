@@ -25,8 +25,13 @@ static int needs_of(int32_t op) {
 /* How many lists belong to row r. */
 static int64_t lists_of(const fl_lists *l, int64_t r) { return l->rows ? l->rows[r + 1] - l->rows[r] : l->count; }
 
+static int hears_of(int32_t op) {
+    return op == FL_OP_mirostat ? FL_HEARS_SURPRISE : op == FL_OP_adaptive_p ? FL_HEARS_SHARE : FL_HEARS_NOTHING;
+}
+
 static fl_step_values values_of(const fl_step *s, int64_t r, int32_t index) {
     fl_step_values v = {.op = s->op, .kind = kind_of(s->op), .needs = needs_of(s->op), .index = index};
+    v.hears = hears_of(s->op);
     v.value = number_at(s->value, r, 0);
     v.second = number_at(s->second, r, 0);
     v.third = number_at(s->third, r, 0);
@@ -64,8 +69,11 @@ static int is_off(const fl_step_values *v, int64_t n, int64_t context_n) {
     case FL_OP_xtc: return v->value <= 0.0;
     case FL_OP_p_less:
     case FL_OP_top_h:
+    case FL_OP_adaptive_p:
     case FL_OP_min_k: return v->value != v->value;
+    case FL_OP_mirostat: return v->value == 0.0;
     case FL_OP_dynamic_temperature: return v->value == 1.0 && v->second == 1.0;
+    case FL_OP_skew:
     case FL_OP_draw: return 1;
     default: return v->kind == FL_EDIT && v->entries == 0 && !v->words;
     }
@@ -86,6 +94,26 @@ void fl_program_head(fl_program *p) {
     }
 }
 
+static void remembered(fl_step_values *v, const double *memory) {
+    const double *own = memory ? memory + v->index * FL_MEMORY : NULL;
+    if (own && own[0] == own[0])
+        memcpy(v->memory, own, sizeof v->memory);
+    else
+        fl_memory_begin(v, v->memory);
+}
+
+void fl_plan_remember(const fl_plan *plan, int64_t row, const double *observed, double *memory) {
+    uint64_t saved = fl_env_enter();
+    for (int32_t i = 0; i < plan->count; i++) {
+        fl_step_values v = values_of(&plan->steps[i], row, i);
+        if (!v.hears || observed[i] != observed[i]) continue;
+        remembered(&v, memory);
+        fl_memory_next(&v, observed[i], v.memory);
+        memcpy(memory + i * FL_MEMORY, v.memory, sizeof v.memory);
+    }
+    fl_env_leave(saved);
+}
+
 /* Room for what the steps that read the context come to: `room` ids, then as many values. */
 static int64_t *resolved_room(fl_scratch *s, const fl_plan *plan, int64_t r, const fl_context *c, int64_t *room) {
     *room = 0;
@@ -94,12 +122,14 @@ static int64_t *resolved_room(fl_scratch *s, const fl_plan *plan, int64_t r, con
     return fl_buffer(s, FL_BUF_RESOLVED, (size_t)*room * (sizeof(int64_t) + sizeof(double)) + 1);
 }
 
-int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r, int64_t n, const fl_context *c) {
+int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r, int64_t n, const fl_context *c,
+                    const double *memory) {
     uint64_t random = 0;
     int64_t room, *ids = resolved_room(s, plan, r, c, &room);
     if (!ids) return FL_NO_MEMORY;
     double *values = (double *)(void *)(ids + room);
-    p->count = 0;
+    p->count = p->shares = 0;
+    p->skew = 0;
     for (int32_t i = 0; i < plan->count; i++) {
         fl_step_values v = values_of(&plan->steps[i], r, i);
         if (v.needs == FL_NEEDS_CONTEXT) {
@@ -109,7 +139,12 @@ int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r
             values += own;
         }
         if (v.op == FL_OP_xtc) v.stream = ++random;
+        if (v.op == FL_OP_skew) p->skew += v.value;
         if (is_off(&v, n, c->n)) continue;
+        v.vocab = n;
+        if (v.op == FL_OP_mirostat && v.value == 1.0) v.needs = FL_NEEDS_PREFIX;
+        if (v.hears) remembered(&v, memory);
+        if (v.hears == FL_HEARS_SHARE) v.slot = p->shares++;
         if (v.op == FL_OP_temperature && v.value == 0.0) {
             v.op = FL_OP_greedy;
             v.kind = FL_CUT;

@@ -198,6 +198,9 @@ int fl_run_shaped(fl_job *j) {
         return list_from(j, &s, floor);
     case FL_OP_tfs: return list_from(j, &s, fl_job_floor(j, 256));
     case FL_OP_min_k: ask_spread(j, &s); return list_from(j, &s, fl_job_floor(j, 64));
+    case FL_OP_mirostat:
+        if (v->value == 1.0) return list_from(j, &s, fl_job_floor(j, 256));
+        break;
     case FL_OP_xtc: status = resolve_xtc(j, &s); return status ? status : run_again(j);
     case FL_OP_dynamic_temperature:
         s.alive = alive_of(j);
@@ -213,8 +216,12 @@ int fl_run_shaped(fl_job *j) {
     v->floor = fl_floor_of_step(&s, v);
     v->resolved = 1;
     if (v->floor > j->top) { /* nothing reaches it: the first max(1, min_keep) stay */
-        *v =
-            (fl_step_values){.op = FL_OP_top_k, .kind = FL_CUT, .index = v->index, .value = 1, .min_keep = v->min_keep};
+        *v = (fl_step_values){.op = FL_OP_top_k,
+                              .kind = FL_CUT,
+                              .index = v->index,
+                              .value = 1,
+                              .min_keep = v->min_keep,
+                              .hears = v->hears};
     }
     return fl_run_floor(j);
 }

@@ -11,6 +11,7 @@ cdef extern from "fastlogits.h" nogil:
     enum: FL_OK, FL_NAN, FL_POS_INF, FL_NO_FINITE, FL_STEP_INF, FL_ALL_BANNED, FL_BAD_TOKEN, FL_NO_MEMORY
     enum: FL_OP_END
     enum: FL_TIES_KEEP, FL_JOINT
+    enum: FL_MEMORY
 
     ctypedef struct fl_where:
         int32_t status
@@ -171,6 +172,7 @@ cdef extern from "fastlogits.h" nogil:
         uint64_t seed
         fl_per_row_i position
         fl_per_row_i keys
+        const double *memory
 
     double fl_uniform(uint64_t seed, uint64_t key, uint64_t position, uint64_t stream)
 
@@ -193,6 +195,7 @@ cdef extern from "fastlogits.h" nogil:
     ctypedef struct fl_results:
         int64_t *ids
         double *logprobs
+        double *observed
         double *raw_logprobs
         int64_t *ranks
         int64_t top_n
@@ -207,3 +210,4 @@ cdef extern from "fastlogits.h" nogil:
 
     fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_rows *x,
                          const fl_inputs *inputs, const fl_results *out, int64_t begin, int64_t end)
+    void fl_plan_remember(const fl_plan *plan, int64_t row, const double *observed, double *memory)

@@ -10,6 +10,7 @@ F64: Final[int]
 DTYPE_NAMES: Final[dict[int, str]]
 BFLOAT16_BITS: Final[np.dtype[np.void]]
 TIES_KEEP: Final[int]
+MEMORY: Final[int]
 JOINT: Final[int]
 STEP_IDS: Final[dict[str, int]]
 STEP_KINDS: Final[dict[str, str]]
@@ -141,6 +142,9 @@ class Plan:
     @property
     def shape(self) -> tuple[int, ...] | None: ...
     def _fill(self, steps: tuple[Any, ...], prepared: tuple[Any, ...], shape: tuple[int, ...] | None) -> None: ...
+    @property
+    def count(self) -> int: ...
+    def remember(self, observed: NDArray[np.float64], memory: NDArray[np.float64]) -> None: ...
     def fits(self, n: int) -> bool: ...
     def sample(
         self,
@@ -174,8 +178,10 @@ class PlanTask:
         seed: int = 0,
         position: NDArray[np.int64] | None = None,
         keys: NDArray[np.int64] | None = None,
+        memory: NDArray[np.float64] | None = None,
         ids: NDArray[np.int64] | None = None,
         logprobs: NDArray[np.float64] | None = None,
+        observed: NDArray[np.float64] | None = None,
         raw_logprobs: NDArray[np.float64] | None = None,
         ranks: NDArray[np.int64] | None = None,
         top_ids: NDArray[np.int64] | None = None,

@@ -30,6 +30,21 @@ cdef class Plan:
         # `draw` stands last if at all, and says what the end of `sample` does anyway.
         self.plan.count = len(prepared) - (1 if prepared and prepared[len(prepared) - 1].name == "draw" else 0)
 
+    @property
+    def count(self):
+        """Steps as C counts them, without a last Draw."""
+        return self.plan.count
+
+    def remember(self, cnp.ndarray observed not None, cnp.ndarray memory not None):
+        """Brings memory [rows, count, MEMORY] up to date, in place: row r's token was observed[r], [rows, count]."""
+        cdef const double *seen
+        cdef double *kept
+        cdef int64_t r, rows = cnp.PyArray_DIM(memory, 0)
+        seen = <const double *>elements(observed, cnp.NPY_DOUBLE, rows * self.plan.count)
+        kept = <double *>elements(memory, cnp.NPY_DOUBLE, rows * self.plan.count * _c.FL_MEMORY)
+        for r in range(rows):
+            _c.fl_plan_remember(&self.plan, r, seen + r * self.plan.count, kept + r * self.plan.count * _c.FL_MEMORY)
+
     def fits(self, int64_t n):
         """Whether biases and masks fit a row of ``n`` values."""
         return self.needs <= n
@@ -207,15 +222,16 @@ cdef class PlanTask:
     cdef bint listed
 
     def __init__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
-                 seed=0, position=None, keys=None, ids=None, logprobs=None, raw_logprobs=None, ranks=None,
-                 top_ids=None, top_logprobs=None, probs=None, logits=None, counts=None, status=None, trace=None):
+                 seed=0, position=None, keys=None, memory=None, ids=None, logprobs=None, observed=None,
+                 raw_logprobs=None, ranks=None, top_ids=None, top_logprobs=None, probs=None, logits=None, counts=None,
+                 status=None, trace=None):
         cdef int last = cnp.PyArray_NDIM(x) - 1
         cdef int64_t rows
         fill_rows(&self.x, x, last, code_of(x))
         rows = self.x.rows.rows
         self.plan, self.failures, self.listings = plan, [], {}
-        self.owners = (x, context, offsets, prompt_length, position, keys, ids, logprobs, raw_logprobs, ranks, top_ids,
-                       top_logprobs, probs, logits, counts, status, trace)
+        self.owners = (x, context, offsets, prompt_length, position, keys, memory, ids, logprobs, observed,
+                       raw_logprobs, ranks, top_ids, top_logprobs, probs, logits, counts, status, trace)
         self.given.context = <const int64_t *>elements(context, cnp.NPY_INT64, 0)
         self.given.context_n = 0 if context is None else len(context)
         self.given.context_offsets = <const int64_t *>elements(offsets, cnp.NPY_INT64, rows + 1)
@@ -223,6 +239,8 @@ cdef class PlanTask:
         self.given.seed = seed
         self.given.position = integers_per_row(position, rows)
         self.given.keys = integers_per_row(keys, rows)
+        self.given.memory = <const double *>elements(memory, cnp.NPY_DOUBLE, rows * plan.plan.count * _c.FL_MEMORY)
+        self.results.observed = <double *>elements(observed, cnp.NPY_DOUBLE, rows * plan.plan.count)
         self.results.ids = <int64_t *>elements(ids, cnp.NPY_INT64, rows)
         self.results.logprobs = <double *>elements(logprobs, cnp.NPY_DOUBLE, rows)
         self.results.raw_logprobs = <double *>elements(raw_logprobs, cnp.NPY_DOUBLE, rows)

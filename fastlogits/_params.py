@@ -89,16 +89,17 @@ def number(
     return each(name, value, check)
 
 
-def integer(name: str, value: Any, low: int, *, off: int | None) -> PerRow:
-    """Integers >= low; None means ``off``."""
+def integer(name: str, value: Any, low: int, high: int = 2**63 - 1, *, off: int | None) -> PerRow:
+    """Integers in [low, high]; None means ``off``."""
+    allowed = f">= {low}" if high == 2**63 - 1 else f"in [{low}, {high}]"
 
     def check(item: Any, index: tuple[int, ...]) -> int | None:
         if item is None:
             return off
         if isinstance(item, bool) or not isinstance(item, int):
             raise TypeError(f"{name} must be an integer, got {item!r}{row_note(index)}")
-        if not low <= item < 2**63:
-            raise ValueError(f"{name} must be an integer >= {low}, got {item}{row_note(index)}")
+        if not low <= item <= high:
+            raise ValueError(f"{name} must be an integer {allowed}, got {item}{row_note(index)}")
         return item
 
     return each(name, value, check)

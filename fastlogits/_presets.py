@@ -31,7 +31,7 @@ PRESETS = {
     "vllm": Preset(("mask", "logit_bias", *_PENALTIES, "temperature", "min_p", "top_k", "top_p"), _TIES),
     "llama.cpp": Preset(
         ("logit_bias", "mask", *_PENALTIES, "top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc", "temperature",
-         "dynamic_temperature"),
+         "dynamic_temperature", "mirostat", "adaptive_p"),
     ),
     "openvino": Preset(
         ("mask", "repetition_penalty", "presence_penalty", "frequency_penalty", "top_k", "temperature", "min_p",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastlogits._reference_steps import Floats, Ids, Row, steps, uniform
+from fastlogits._reference_steps import Floats, Ids, Row, steps
 from fastlogits.reference import Candidates, SampleResult, log_softmax, softmax
 
 # Step -> {field: keyword}; a step is asked for by the keyword of its first field.
@@ -39,6 +39,9 @@ _ORDER: dict[str, dict[str, str]] = {
         "probability": "xtc_probability", "threshold": "xtc_threshold", "special_tokens": "xtc_special_tokens",
         "min_keep": "min_keep",
     },
+    "mirostat": {"version": "mirostat", "tau": "mirostat_tau", "eta": "mirostat_eta", "min_keep": "min_keep"},
+    "adaptive_p": {"target": "adaptive_target", "decay": "adaptive_decay"},
+    "skew": {"skew": "skew"},
 }  # fmt: skip
 
 
@@ -96,13 +99,21 @@ def _of_row(field: str, value: Any, shape: tuple[int, ...], r: int) -> Any:
 
 def process(row: Row, plan: Sequence[Any], shape: tuple[int, ...] = (1,), r: int = 0) -> Floats:
     """Processed logits [V] of row r of a batch: each step of the plan on what the last one left; ValueError if none."""
-    for name, fields in map(_named, plan):
+    for row.at, (name, fields) in enumerate(map(_named, plan)):
         mine = {field: _of_row(field, value, shape, r) for field, value in fields.items()}
         if name != "draw":
             row.logits = getattr(steps, name)(row, **mine)
         if not np.isfinite(row.logits.max()):
             raise ValueError(f"{name} leaves no token, or made a +inf or NaN")
     return row.logits
+
+
+def observed(row: Row, plan: Sequence[Any], token: int) -> list[float]:
+    """What the drawn token is to each step of the plan that has run: its surprise in bits to mirostat, else NaN."""
+    surprise = -log_softmax(row.logits)[token] / math.log(2)
+    heard = {at: float(shares[token]) for at, shares in row.shares_at.items()}
+    on = [at for at, (name, fields) in enumerate(map(_named, plan)) if name == "mirostat" and fields["version"]]
+    return [surprise if at in on else heard.get(at, math.nan) for at in range(len(plan))]
 
 
 def _contexts(context: Any, rows: int) -> list[Ids]:
@@ -115,17 +126,18 @@ def _contexts(context: Any, rows: int) -> list[Ids]:
     return [np.asarray(ids, np.int64) for _, ids in zip(range(rows), each, strict=True)]
 
 
-def _processed(logits: ArrayLike, plan: Sequence[Any] | None, inputs: Mapping[str, Any]) -> tuple[Floats, Floats]:
-    """The rows [R, V] as they came and as the plan leaves them."""
+def _processed(logits: ArrayLike, plan: Sequence[Any] | None, inputs: Mapping[str, Any]) -> tuple[Floats, list[Row]]:
+    """The logits [R, V] as they came, and the rows as the plan leaves them."""
     steering = dict(inputs)
     context, start = steering.pop("context", None), steering.pop("prompt_length", 0)
     rng, position, keys = (steering.pop(name, None) for name in ("rng", "position", "keys"))
     shape, raw = np.shape(logits)[:-1] or (1,), np.asarray(logits, np.float64)
     raw = raw.reshape(math.prod(shape), raw.shape[-1])
-    plan = keyword_plan(**steering) if plan is None else plan
-    seen = _contexts(context, len(raw))
-    rows = map(Row, raw, seen, _per_row(start, shape), _random(rng, position, keys, seen, shape))
-    return raw, np.array([process(row, plan, shape, r) for r, row in enumerate(rows)]).reshape(raw.shape)
+    plan, seen = keyword_plan(**steering) if plan is None else plan, _contexts(context, len(raw))
+    rows = list(map(Row, raw, seen, _per_row(start, shape), _random(rng, position, keys, seen, shape)))
+    for r, row in enumerate(rows):
+        process(row, plan, shape, r)
+    return raw, rows
 
 
 def _random(
@@ -138,9 +150,14 @@ def _random(
     return [(seed, int(key), int(at)) for key, at in zip(named, where, strict=True)]
 
 
+def _logits_of(rows: Sequence[Row], shape: tuple[int, ...]) -> Floats:
+    """The logits of the rows as one array."""
+    return np.array([row.logits for row in rows], np.float64).reshape(shape)
+
+
 def filter_logits(logits: ArrayLike, *, plan: Sequence[Any] | None = None, **inputs: Any) -> Floats:
     """Processed logits [..., V], -inf where removed."""
-    return _processed(logits, plan, inputs)[1].reshape(np.shape(logits))
+    return _logits_of(_processed(logits, plan, inputs)[1], np.shape(logits))
 
 
 def probs(logits: ArrayLike, *, plan: Sequence[Any] | None = None, **inputs: Any) -> Floats:
@@ -150,8 +167,8 @@ def probs(logits: ArrayLike, *, plan: Sequence[Any] | None = None, **inputs: Any
 
 def candidates(logits: ArrayLike, *, plan: Sequence[Any] | None = None, **inputs: Any) -> Candidates:
     """The survivors of each row by (logit descending, id ascending), with their processed logits and log-probs."""
-    _, rows = _processed(logits, plan, inputs)
-    orders = [Row(x).order() for x in rows]
+    raw, left = _processed(logits, plan, inputs)
+    orders, rows = [row.order() for row in left], _logits_of(left, raw.shape)
     offsets = np.cumsum([0, *map(len, orders)], dtype=np.int64)
     flat = [np.concatenate([a[o] for a, o in zip(each, orders, strict=True)]) for each in (rows, log_softmax(rows))]
     return Candidates(np.concatenate(orders), flat[0], flat[1], offsets)
@@ -172,10 +189,10 @@ def sample(
     """Token ids [...] drawn by `steps.draw` with u = `uniform`; with `logprobs=n` a SampleResult."""
     seed, shape = _seed(rng), np.shape(logits)[:-1]
     raw, rows = _processed(logits, plan, inputs | {"rng": seed, "position": position, "keys": keys})
-    random = _random(seed, position, keys, _contexts(inputs.get("context"), len(raw)), shape or (1,))
-    us = [uniform(*each) for each in random]
-    ids = np.array([steps.draw(Row(x), u) for x, u in zip(rows, us, strict=True)], np.int64)
-    return ids.reshape(shape)[()] if logprobs is None else _result(ids, raw, rows, logprobs, shape)
+    ids = np.array([steps.draw(row, row.draw_uniform()) for row in rows], np.int64)
+    if logprobs is None:
+        return ids.reshape(shape)[()]
+    return _result(ids, raw, _logits_of(rows, raw.shape), logprobs, shape)
 
 
 def _result(ids: Ids, raw: Floats, rows: Floats, n: int, shape: tuple[int, ...]) -> SampleResult:

@@ -29,7 +29,9 @@ def uniform(seed: int, key: int, position: int, stream: int = 0) -> float:
 class Row:
     """One row on its way: logits [V], the ids seen so far, and the masses remembered at the first joint cut.
 
-    `random` is (seed, key, position); `asked` counts the random steps that have run.
+    `random` is (seed, key, position); `asked` counts the random steps that have run, `skew` is that of the draw.
+    `memory` holds what steps remember by their place in the plan, `at` the place of the step that runs, `shares_at` the
+    probabilities before the steps that want to hear them.
     """
 
     logits: Floats
@@ -38,6 +40,8 @@ class Row:
     random: tuple[int, int, int] = (0, 0, 0)
     mass: Floats | None = None
     asked: int = 0
+    skew: float = 0.0
+    at: int = 0
 
     def __init__(
         self,
@@ -45,7 +49,9 @@ class Row:
         context: ArrayLike = (),
         prompt_length: int = 0,
         random: tuple[int, int, int] | None = None,
+        memory: Mapping[int, tuple[float, float]] | None = None,
     ) -> None:
+        self.memory, self.shares_at = dict(memory or {}), dict[int, Floats]()
         self.logits, self.prompt_length = np.asarray(logits, np.float64), prompt_length
         self.context = np.asarray(context, np.int64)
         self.random = (0, 0, len(self.context)) if random is None else random
@@ -54,6 +60,10 @@ class Row:
         """The u of the next random step of the plan."""
         self.asked += 1
         return uniform(*self.random, stream=self.asked)
+
+    def draw_uniform(self) -> float:
+        """The u of the draw, skewed."""
+        return min(float(uniform(*self.random) ** np.exp(-self.skew)), 1 - 2.0**-53)
 
     def top_logit(self) -> float:
         """The largest logit."""
@@ -106,6 +116,34 @@ class Row:
         logits = np.full(len(self.logits), -np.inf)
         logits[kept] = self.logits[kept]
         return logits
+
+
+def zipf_rank(logits: Floats, mu: float, vocab: int) -> int:
+    """(e 2^mu / (1 - V^-e))^(1 / s) of logits in descending order; s from the first 100, e = s - 1."""
+    falls = -np.diff(logits[:100])
+    if len(falls) == 0:
+        return 1
+    t = np.log1p(1 / np.arange(1, len(falls) + 1))
+    s = (t * falls).sum() / (t * t).sum()
+    x = (s - 1) * np.log(vocab)  # e / (1 - V^-e) = x / (1 - exp(-x)) / ln V, 1 / ln V at x = 0
+    log_k = mu * np.log(2) + np.log((-x / np.expm1(-x) if x else 1.0) / np.log(vocab))
+    return int(np.exp(np.clip(log_k / s if s else np.inf * np.sign(log_k), 0, 43)))
+
+
+def first_memory(name: str, **fields: Any) -> tuple[float, float]:
+    """What a step remembers before the first token: mu of mirostat; weighted sum and weight of adaptive_p."""
+    if name == "mirostat":
+        return 2.0 * fields.get("tau", 5.0), 0.0
+    decay = fields.get("decay", 0.9)
+    return fields["target"] / (1 - decay), 1 / (1 - decay)
+
+
+def next_memory(name: str, memory: tuple[float, float], observed: float, **fields: Any) -> tuple[float, float]:
+    """What it remembers behind a token of surprise `observed` (mirostat) or of that probability (adaptive_p)."""
+    if name == "mirostat":
+        return memory[0] - fields.get("eta", 0.1) * (observed - fields.get("tau", 5.0)), 0.0
+    decay = fields.get("decay", 0.9)
+    return observed + decay * memory[0], 1 + decay * memory[1]
 
 
 class steps:  # noqa: N801 - named as the module fastlogits.steps
@@ -303,6 +341,33 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
         if not row.next_uniform() < probability or len(order) - len(out) < min_keep:
             return row.logits
         return row.only(np.setdiff1d(order, out))
+
+    @staticmethod
+    def mirostat(row: Row, version: int | None, tau: float = 5.0, eta: float = 0.1, min_keep: int = 1) -> Floats:
+        """What has -log2 p <= mu (version 2), or the k likeliest by `zipf_rank` (1); off: None, 0."""
+        if not version:
+            return row.logits
+        mu, _ = row.memory.get(row.at, first_memory("mirostat", tau=tau, eta=eta))
+        if version == 2:
+            return row.reaching(row.top_logit() + np.log(2.0**-mu / row.shares().max()), min_keep)
+        order = row.order()
+        return row.only(order[: max(1, int(min_keep), zipf_rank(row.logits[order], mu, len(row.logits)))])
+
+    @staticmethod
+    def adaptive_p(row: Row, target: float | None, decay: float = 0.9) -> Floats:
+        """5 - 10 d^2 / (1 + d), d = |p - a| / 0.3, a = clamp(2 target - weighted sum / weight, 0, 1); off: None."""
+        if target is None or np.isnan(target):
+            return row.logits
+        total, weight = row.memory.get(row.at, first_memory("adaptive_p", target=target, decay=decay))
+        shares = row.shares_at[row.at] = row.shares()
+        d = np.abs(shares - min(max(2 * target - total / weight, 0.0), 1.0)) / 0.3
+        return np.where(row.logits > -np.inf, 5 - 10 * d**2 / (1 + d), -np.inf)
+
+    @staticmethod
+    def skew(row: Row, skew: float | None) -> Floats:
+        """The draw's u becomes u^exp(-skew); off: None, 0."""
+        row.skew += skew or 0.0
+        return row.logits
 
     @staticmethod
     def greedy(row: Row) -> Floats:

@@ -36,6 +36,12 @@ class Steering(TypedDict, total=False):
     xtc_probability: Any
     xtc_threshold: Any
     xtc_special_tokens: Any
+    mirostat: Any
+    mirostat_tau: Any
+    mirostat_eta: Any
+    adaptive_target: Any
+    adaptive_decay: Any
+    skew: Any
     min_keep: Any
     ties: Any
     joint: Any
@@ -52,7 +58,8 @@ class Steering(TypedDict, total=False):
 #: What a keyword is when it is not given; None for all others.
 _DEFAULTS: dict[str, Any] = {
     "temperature": 1.0, "dynatemp_exponent": 1.0, "smoothing_curve": 1.0, "xtc_threshold": 0.1,
-    "xtc_special_tokens": (), "min_keep": 1, "ties": "id", "joint": False,
+    "xtc_special_tokens": (), "mirostat_tau": 5.0, "mirostat_eta": 0.1, "adaptive_decay": 0.9, "min_keep": 1,
+    "ties": "id", "joint": False,
 }  # fmt: skip
 KEYWORDS: dict[str, Any] = {name: _DEFAULTS.get(name) for name in Steering.__annotations__}
 
@@ -88,6 +95,9 @@ _LINES = (
     _Line(s.PLess, ("p_less", "min_keep")),
     _Line(s.MinK, ("min_k", "min_keep")),
     _Line(s.Xtc, ("xtc_probability", "xtc_threshold", "xtc_special_tokens", "min_keep"), 0.0),
+    _Line(s.Mirostat, ("mirostat", "mirostat_tau", "mirostat_eta", "min_keep"), 0),
+    _Line(s.AdaptiveP, ("adaptive_target", "adaptive_decay")),
+    _Line(s.Skew, ("skew",), 0.0),
 )
 
 

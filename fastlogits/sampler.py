@@ -20,8 +20,9 @@ class Sampler(_core.Plan):
     ``Sampler(*steps)`` runs steps of `fastlogits.steps` in the order written. ``Sampler(**keywords)`` runs those asked
     for in the order repetition_penalty, frequency_penalty, presence_penalty, logit_bias, sequence_bias, mask,
     temperature (with dynatemp_range), smoothing_factor, top_h, top_k, top_p, min_p, typical_p, epsilon_cutoff,
-    eta_cutoff, top_n_sigma, top_a, tfs, p_less, min_k, xtc_probability. Each number is one for all rows or one per row
-    (broadcast against the shape of the batch). `fastlogits.steps` says what each of them does, and where it comes from.
+    eta_cutoff, top_n_sigma, top_a, tfs, p_less, min_k, xtc_probability, mirostat, adaptive_target, skew. Each number is
+    one for all rows or one per row (broadcast against the shape of the batch). `fastlogits.steps` says what each of
+    them does, and where it comes from.
 
     Parameters
     ----------
@@ -59,6 +60,14 @@ class Sampler(_core.Plan):
     xtc_probability : float in [0, 1], optional
         How often the top choices are removed, those of at least ``xtc_threshold`` (default 0.1) but the last of them;
         ``xtc_special_tokens`` (token ids) never are.
+    mirostat : 0, 1 or 2, optional
+        Steers the surprise of the tokens towards ``mirostat_tau`` bits (default 5.0) at the rate ``mirostat_eta``
+        (default 0.1); 0 is off.
+    adaptive_target : float in [0, 1], optional
+        Prefers tokens whose probability lies near this, the drawn ones on average, those before counting
+        ``adaptive_decay`` (in [0, 0.99], default 0.9) times less each; None is off.
+    skew : float, optional
+        The draw's u becomes u^exp(-skew), along token ids; 0 is off.
     min_keep : int >= 1, default 1
         What every cut leaves at least.
     ties : "id" or "keep", default "id"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastlogits import _params as params
 from fastlogits._edits import Lists, bias_arrays, checked_bias, checked_mask, mask_words, same_bias, same_mask
 from fastlogits._step import Step
+from fastlogits._step_draws import AdaptiveP, Mirostat, Skew
 from fastlogits._step_shapes import (
     DynamicTemperature,
     EpsilonCutoff,
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Draw", "DynamicTemperature", "EpsilonCutoff", "EtaCutoff", "FrequencyPenalty", "Greedy", "LogitBias", "Mask",
-    "MinK", "MinP", "PLess", "PresencePenalty", "RepetitionPenalty", "SequenceBias", "Smoothing", "Step",
-    "Temperature", "Tfs", "TopA", "TopH", "TopK", "TopNSigma", "TopP", "TypicalP", "Xtc",
+    "AdaptiveP", "Draw", "DynamicTemperature", "EpsilonCutoff", "EtaCutoff", "FrequencyPenalty", "Greedy", "LogitBias",
+    "Mask", "MinK", "MinP", "Mirostat", "PLess", "PresencePenalty", "RepetitionPenalty", "SequenceBias", "Skew",
+    "Smoothing", "Step", "Temperature", "Tfs", "TopA", "TopH", "TopK", "TopNSigma", "TopP", "TypicalP", "Xtc",
 ]  # fmt: skip
 
 # As NumPy shortens long arrays.

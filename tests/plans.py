@@ -131,13 +131,16 @@ def shaped_step(rng: np.random.Generator, kind: str, keep: int) -> Any:
         "top_h": lambda: steps.TopH(r[0], keep),
         "min_k": lambda: steps.MinK(30 * r[0], keep),
         "xtc": lambda: steps.Xtc(float(np.sqrt(r[0])), r[1] * 0.3, special, keep),
+        "mirostat": lambda: steps.Mirostat(int(rng.integers(1, 3)), 6 * r[0], r[1], keep),
+        "adaptive_p": lambda: steps.AdaptiveP(r[0], 0.99 * r[1]),
+        "skew": lambda: steps.Skew(2 * r[0] - 1),
     }
     return made[kind]()
 
 
 SHAPED = (
     "dynamic_temperature", "smoothing", "epsilon_cutoff", "eta_cutoff", "top_a", "p_less", "top_n_sigma", "typical_p",
-    "tfs", "top_h", "min_k", "xtc",
+    "tfs", "top_h", "min_k", "xtc", "mirostat", "adaptive_p", "skew",
 )  # fmt: skip
 
 KINDS = (
@@ -181,22 +184,27 @@ def run(case: Case) -> NDArray[np.float64] | None:
 
 #: How far a sum of float32 exponentials may move the threshold of a step.
 UNSURE = 1e-6
-UNBOUNDED = ("dynamic_temperature", "smoothing", "p_less", "top_n_sigma", "min_k")
+UNBOUNDED = ("dynamic_temperature", "smoothing", "p_less", "top_n_sigma", "min_k", "mirostat")
+#: The field that stands for the threshold, where it is not the first.
+MOVED = {"xtc": "threshold", "mirostat": "tau"}
 
 
 def unsure(case: Case) -> bool:
-    """Whether a shaped step of the plan keeps other tokens when its parameter moves by `UNSURE`."""
+    """Whether a shaped step of the plan keeps other tokens when its parameter moves by `UNSURE`.
+
+    Or, adaptive_p making unlike tokens all but equal, whether their order changes then.
+    """
     for i, step in enumerate(case.plan):
-        if step.name not in SHAPED:
+        if step.name not in SHAPED or step.name == "skew":
             continue
-        field = "threshold" if step.name == "xtc" else next(iter(vars(step)))
+        field = MOVED.get(step.name) or next(iter(vars(step)))
         kept = []
         for factor in (1 - UNSURE, 1, 1 + UNSURE):
             moved = min(getattr(step, field) * factor, np.inf if step.name in UNBOUNDED else 1.0)
             row = reference.Row(case.row, case.context, case.prompt_length)
             row.logits = reference.process(row, case.plan[:i])
             row.logits = reference.process(row, (replace(step, **{field: moved}),))
-            kept.append(row.logits > -np.inf)
+            kept.append(np.argsort(-row.logits) if step.name == "adaptive_p" else row.logits > -np.inf)
         if not (np.array_equal(kept[0], kept[1]) and np.array_equal(kept[1], kept[2])):
             return True
     return False
@@ -213,6 +221,12 @@ def margin(case: Case) -> float:
             running = np.cumsum(mass[row.order()])
             nearest = min(nearest, float(np.abs(running / mass.sum() - step.p).min()))
     return nearest
+
+
+def draw_uniform(case: Case, seed: int, position: int) -> float:
+    """The u of a draw, skewed as the plan says."""
+    skew = sum(step.skew for step in case.plan if step.name == "skew")
+    return float(reference.uniform(seed, 0, position) ** np.exp(-skew))
 
 
 def interval(logits: NDArray[np.float64], token: int) -> tuple[float, float]:

@@ -68,8 +68,8 @@ def compare(case: plans.Case, tally: Tally) -> None:
     if right.max() <= float(np.finfo(case.row.dtype).max):  # beyond the type: an error, tested elsewhere
         kept = sampler.filter_logits(case.row, **case.inputs(), rng=0)
         np.testing.assert_array_equal(np.isneginf(kept), np.isneginf(right), err_msg=repr(case))
-        # A dynamic temperature is as exact as the entropy, and powers round as they are written.
-        plain = not any(step.name in ("dynamic_temperature", "smoothing") for step in case.plan)
+        # A dynamic temperature is as exact as the entropy, and powers and differences round as they are written.
+        plain = not any(step.name in ("dynamic_temperature", "smoothing", "adaptive_p") for step in case.plan)
         tally.rounding = max(tally.rounding, plain * rows.ulps(kept[order], right[order], case.row.dtype.name).max())
     drawn = sampler.sample(case.row, **case.inputs(), rng=seed, logprobs=4)
     padded = [*order[:4].tolist(), *[-1] * 4][:4]
@@ -82,7 +82,7 @@ def compare(case: plans.Case, tally: Tally) -> None:
     np.testing.assert_allclose(drawn.top_logprobs, tops, rtol=1e-6, atol=2e-6, err_msg=repr(case))
     for position in [len(case.context)] if random else range(3):
         token = sampler.sample(case.row, **case.inputs(), rng=seed, position=position)
-        u = reference.uniform(seed, 0, position)
+        u = plans.draw_uniform(case, seed, position)
         tally.draws += 1
         if token != reference.steps.draw(reference.Row(right), u):
             low, high = plans.interval(right, token)

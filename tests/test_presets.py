@@ -17,7 +17,7 @@ EVERYTHING: dict[str, dict[str, Any]] = {
     "presence_penalty": {"presence_penalty": 0.1}, "top_h": {"top_h": 0.5}, "top_k": {"top_k": 3},
     "top_p": {"top_p": 0.9}, "min_p": {"min_p": 0.1}, "typical_p": {"typical_p": 0.9},
     "epsilon_cutoff": {"epsilon_cutoff": 0.1}, "eta_cutoff": {"eta_cutoff": 0.1}, "top_n_sigma": {"top_n_sigma": 1.0},
-    "xtc": {"xtc_probability": 0.5},
+    "xtc": {"xtc_probability": 0.5}, "mirostat": {"mirostat": 2}, "adaptive_p": {"adaptive_target": 0.5},
 }  # fmt: skip
 
 

@@ -15,6 +15,8 @@ double fl_floor_of_step(const fl_shape *s, const fl_step_values *v) {
     case FL_OP_eta_cutoff: return logit_of(s, least_of(log_value, 0.5 * log_value - s->entropy));
     /* p >= a p_max^2, where p_max = 1 / total. */
     case FL_OP_top_a: return s->top + log_value - fl_log(s->total);
+    /* -log2 p <= mu. */
+    case FL_OP_mirostat: return logit_of(s, -v->memory[0] * 0x1.62e42fefa39efp-1);
     /* p >= (sum p^k)^(1 / (k - 1)), which is at most p_max. */
     case FL_OP_p_less:
         return least_of(logit_of(s, (fl_log(s->power) - v->value * fl_log(s->total)) / (v->value - 1.0)), s->top);
@@ -48,7 +50,7 @@ static void shape_of_list(fl_cands *c, const fl_step_values *v, fl_shape *s) {
     s->deviation = squares > 0 ? fl_exp(0.5 * fl_log(squares)) : 0.0;
 }
 
-static void cut_by_floor(fl_cands *c, const fl_step_values *v) {
+void fl_list_floor(fl_cands *c, const fl_step_values *v) {
     fl_shape s;
     double floor = v->floor;
     if (!v->resolved) {
@@ -61,11 +63,11 @@ static void cut_by_floor(fl_cands *c, const fl_step_values *v) {
     fl_cands_keep(c, keep > v->min_keep ? keep : v->min_keep);
 }
 
-void fl_list_epsilon_cutoff(fl_cands *c, const fl_step_values *v) { cut_by_floor(c, v); }
-void fl_list_eta_cutoff(fl_cands *c, const fl_step_values *v) { cut_by_floor(c, v); }
-void fl_list_top_a(fl_cands *c, const fl_step_values *v) { cut_by_floor(c, v); }
-void fl_list_p_less(fl_cands *c, const fl_step_values *v) { cut_by_floor(c, v); }
-void fl_list_top_n_sigma(fl_cands *c, const fl_step_values *v) { cut_by_floor(c, v); }
+void fl_list_epsilon_cutoff(fl_cands *c, const fl_step_values *v) { fl_list_floor(c, v); }
+void fl_list_eta_cutoff(fl_cands *c, const fl_step_values *v) { fl_list_floor(c, v); }
+void fl_list_top_a(fl_cands *c, const fl_step_values *v) { fl_list_floor(c, v); }
+void fl_list_p_less(fl_cands *c, const fl_step_values *v) { fl_list_floor(c, v); }
+void fl_list_top_n_sigma(fl_cands *c, const fl_step_values *v) { fl_list_floor(c, v); }
 
 void fl_list_dynamic_temperature(fl_cands *c, const fl_step_values *v) {
     fl_shape s;
