@@ -135,6 +135,13 @@ def test_bad_row_loses_nothing(capsys, command):
     assert "1 bad rows were left out so far: give --nan skip" in capsys.readouterr().err
 
 
+def edited(path, was, now):
+    """One spot of a file changed, its length kept."""
+    content = Path(path).read_bytes()
+    assert was in content
+    Path(path).write_bytes(content.replace(was, now, 1))
+
+
 def touched():
     os.utime("nan.npy", ns=(0, 0))
 
@@ -159,6 +166,9 @@ def retargeted():
         (None, ["--csv", "other.csv"], "options csv was"),
         (lambda: Path("out.csv").write_bytes(b"row"), [], "holds 3 bytes, but the state tells of"),
         (lambda: Path("out.csv").unlink(), [], "out.csv: No such file"),
+        (lambda: edited("out.csv", b"ok", b"OK"), [], "out.csv: is not what the state tells of"),
+        (lambda: edited("state", b'"skipped": 1', b'"skipped": 2'), [], "not a state of a fastlogits run"),
+        (lambda: edited("state", b'"done": 37', b'"done": 33'), [], "not a state of a fastlogits run"),
         (lambda: Path("state").write_bytes(Path("state").read_bytes()[:-9]), [], "not a state of a fastlogits run"),
         (lambda: Path("state").write_text("[1]"), [], "not a state of a fastlogits run"),
         (lambda: Path("state").write_text('{"format": "other"}'), [], "not a state of a fastlogits run"),
@@ -177,6 +187,18 @@ def test_state_of_another_run(capsys, change, more, message):
     assert (out, err.count("\n")) == ("", 1)
     assert message in err
     assert results("state") == before
+
+
+@pytest.mark.usefixtures("files")
+def test_damaged_records(capsys):
+    asked = [*LONG["calibrate"], "--nan", "skip", "--resume", "state"]
+    assert main(asked) == 0
+    records = bytearray(Path("state.rows").read_bytes())
+    records[100] ^= 1
+    Path("state.rows").write_bytes(records)
+    capsys.readouterr()
+    assert main(asked) == 2
+    assert "state.rows: is not what the state tells of; delete the state to start anew" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("files")

@@ -1,8 +1,8 @@
 """What a long run has done so far, kept in a file so that it goes on after an interruption with nothing lost.
 
 The state is a JSON file, replaced as a whole after every chunk. A run may also append to one output file (a CSV); the
-state records its length, and whatever lies behind that length was written by a chunk that did not finish and is cut
-off. As totals are exact, the result has the same bits wherever the run was interrupted and whatever the chunks.
+state records its length and checksum, and whatever lies behind that length was written by a chunk that did not finish
+and is cut off. A file that was damaged or changed meanwhile is refused. As totals are exact, the result has the same bits wherever the run was interrupted and whatever the chunks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import sys
+import zlib
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import fastlogits
@@ -42,15 +43,15 @@ class Ledger:
     Raises
     ------
     UserError
-        On entering: a state that another process holds, that of another run or no state at all, an output shorter than
-        the state tells, a file that cannot be opened.
+        On entering: a state that another process holds, that of another run or no state at all, an output that is not
+        what the state tells of, a file that cannot be opened.
     """
 
     def __init__(
         self, path: str | None, identity: dict[str, Any], output: str | None = None, header: bytes = b""
     ) -> None:
         self.path, self.identity = path, {"version": fastlogits.__version__, **identity}
-        self.done, self.totals, self.length = 0, None, 0
+        self.done, self.totals, self.length, self.crc = 0, None, 0, 0
         self.output, self.header = output, header
         self.file: IO[bytes] | None = None
         self.lock: IO[bytes] | None = None
@@ -60,7 +61,9 @@ class Ledger:
         try:
             self.lock = None if self.path is None else _locked(f"{self.path}.lock")
             known = self.path is not None and os.path.exists(self.path) and self._load(self.path)
-            self.file = None if self.output is None else _opened(self.output, self.length if known else None)
+            self.file = (
+                None if self.output is None else _opened(self.output, (self.length, self.crc) if known else None)
+            )
             if not known:
                 self._append(self.header)
         except BaseException:
@@ -89,8 +92,9 @@ class Ledger:
             if self.file:
                 self.file.flush()
                 os.fsync(self.file.fileno())
-            told = {"done": self.done, "totals": totals, "length": self.length}
-            replace(self.path, json.dumps({"format": FORMAT, "identity": self.identity, **told}).encode())
+            done = {"done": self.done, "totals": totals, "length": self.length, "crc": self.crc}
+            told = {"format": FORMAT, "identity": self.identity, **done}
+            replace(self.path, json.dumps({**told, "seal": _seal(told)}).encode())
 
     def run(
         self, what: str, rows: int, size: int, work: Callable[[int, int], tuple[Any, bytes]], base: int = 0
@@ -129,25 +133,31 @@ class Ledger:
         """Write behind what is there."""
         if self.file and output:
             self.file.write(output)
-            self.length += len(output)
+            self.length, self.crc = self.length + len(output), zlib.crc32(output, self.crc)
 
     def _load(self, path: str) -> bool:
         """Take over a state of the same run."""
         try:
             with open(path, "rb") as file:
                 found = json.load(file)
-            if found["format"] != FORMAT:
+            seal = found.pop("seal")
+            if found["format"] != FORMAT or _seal(found) != seal:
                 raise ValueError
-            identity, self.done, self.totals = found["identity"], int(found["done"]), found["totals"]
-            self.length = int(found["length"])
+            identity, self.done, self.totals = found["identity"], found["done"], found["totals"]
+            self.length, self.crc = found["length"], found["crc"]
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise UserError(f"{path}: not a state of a fastlogits run; name another file with --resume") from None
         wrong = _difference(identity, json.loads(json.dumps(self.identity)))
         if wrong:
             raise UserError(f"{path}: the state of another run ({wrong}); name another file to start anew")
         return True
+
+
+def _seal(told: dict[str, Any]) -> int:
+    """The checksum of a state."""
+    return zlib.crc32(json.dumps(told).encode())
 
 
 def _difference(was: Any, now: Any, name: str = "") -> str:
@@ -175,21 +185,34 @@ def _locked(path: str) -> IO[bytes]:
     return file
 
 
-def _opened(path: str, length: int | None) -> IO[bytes]:
-    """A file to append to: a new one, or one cut to `length`."""
+def _opened(path: str, known: tuple[int, int] | None) -> IO[bytes]:
+    """A file to append to: a new one, or one cut to a known length, of which the checksum is known too."""
     try:
-        file = open(path, "wb" if length is None else "r+b")  # noqa: SIM115 - the ledger closes it
+        file = open(path, "wb" if known is None else "r+b")  # noqa: SIM115 - the ledger closes it
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    if length is None:
+    if known is None:
         return file
-    there = file.seek(0, os.SEEK_END)
-    if there < length:
+    length, crc = known
+    wrong = ""
+    if (there := file.seek(0, os.SEEK_END)) < length:
+        wrong = f"holds {there} bytes, but the state tells of {length}"
+    elif _checksum(file, length) != crc:
+        wrong = "is not what the state tells of"
+    if wrong:
         file.close()
-        raise UserError(f"{path}: holds {there} bytes, but the state tells of {length}; delete the state to start anew")
-    file.seek(length)
+        raise UserError(f"{path}: {wrong}; delete the state to start anew")
     file.truncate()
     return file
+
+
+def _checksum(file: IO[bytes], length: int) -> int:
+    """Of the first `length` bytes; the place in the file is then behind them."""
+    crc = file.seek(0)
+    while length:
+        part = file.read(min(length, 1 << 20))
+        crc, length = zlib.crc32(part, crc), length - len(part)
+    return crc
 
 
 def is_special(path: str) -> bool:
