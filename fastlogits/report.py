@@ -1,6 +1,6 @@
-"""A scoring run as one HTML page: figures, the text token by token, its log-probs, calibration, the hardest tokens.
+"""A scoring run or a calibration as one HTML page: figures, the text token by token, reliability, the hardest tokens.
 
-The page stands by itself: styles and drawings are inside, nothing is fetched, no script runs, so it opens in any
+A page stands by itself: styles and drawings are inside, nothing is fetched, no script runs, so it opens in any
 browser and prints. Needs NumPy alone.
 """
 
@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastlogits import _curves
+from fastlogits import _curves, _svg
 from fastlogits._colours import LEVELS, QUANTITIES, SERIES, ink
 from fastlogits._scored import ScoredText, visible
 from fastlogits.calibration import ReliabilityCurve
 from fastlogits.texts import TextScore
 
-__all__ = ["ScoredText", "save_report", "scoring_report"]
+__all__ = ["ScoredText", "calibration_report", "save_report", "scoring_report"]
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -94,17 +93,81 @@ def scoring_report(
         given: Any = value
         if isinstance(given, bool) or not isinstance(given, int) or given < low:
             raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
-    found = {} if curves is None else _curves.named(curves)
-    if len(found) > len(SERIES):
-        raise ValueError(f"curves must hold at most {len(SERIES)}, got {len(found)}")
-    head = f"<title>{_escaped(title)}</title><style>{_STYLE}{_levels_style()}</style>"
-    parts = [f"<h1>{_escaped(title)}</h1>", _figures_table(texts, figures or {})]
+    found = {} if curves is None else _few(curves)
+    parts = [_figures_table(texts, figures or {})]
     for each in texts:
         parts += _text_parts(each, hardest, most_tokens)
     if found:
-        parts.append(f"<h2>Calibration</h2>{_reliability(found)}")
+        parts.append(f"<h2>Calibration</h2>{_svg.reliability(found)}")
+    return _page(title, parts, _levels_style())
+
+
+def calibration_report(
+    curves: ReliabilityCurve | Mapping[str, ReliabilityCurve],
+    *,
+    figures: Mapping[str, float | Sequence[float]] | None = None,
+    title: str = "Calibration report",
+) -> str:
+    """The page of a calibration, as a string: figures, the reliability diagram, every bin in numbers.
+
+    Parameters
+    ----------
+    curves : ReliabilityCurve, or mapping of str to ReliabilityCurve
+        What `reliability_curve` returns; up to six by name, as ``{"before": one, "after": other}``.
+    figures : mapping of str to float, or to one float per curve, optional
+        Further lines of the table of figures, by name.
+    title : str, default "Calibration report"
+        Heading of the page.
+
+    Returns
+    -------
+    str
+        HTML in UTF-8, with everything inside; the same string each time.
+
+    Raises
+    ------
+    ValueError, TypeError
+        No curve or more than six, a wrong type, a curve without an event, figures that are not one per curve.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> from fastlogits.report import calibration_report
+    >>> curve = fl.reliability_curve([0.2, 0.9, 0.8], [0, 1, 1], bins=2)
+    >>> page = calibration_report({"before": curve, "after": curve}, figures={"temperature": [1.0, 1.2]})
+    >>> page[:15], page.count("<svg"), "<script" in page
+    ('<!doctype html>', 1, False)
+    """
+    found = _few(curves)
+    rows: dict[str, list[Any]] = {"events": [int(curve.counts.sum()) for curve in found.values()]}
+    rows |= {"calibration error over these bins": [_curves.ece(curve) for curve in found.values()]}
+    for name, value in (figures or {}).items():
+        values = list(value) if isinstance(value, Sequence | np.ndarray) else [value]
+        if len(values) not in (1, len(found)):
+            raise ValueError(f"figures[{name!r}] must hold one number, or one per curve ({len(found)}), got {values}")
+        rows[name] = values
+    lines = [[name, *map(_number, values), *[""] * (len(found) - len(values))] for name, values in rows.items()]
+    parts = [_table(["", *found], lines)]
+    parts.append(f"<h2>Reliability</h2>{_svg.reliability(found)}")
+    for name, curve in found.items():
+        parts.append(f"<h2>Bins{f', {_escaped(name)}' if name else ''}</h2>{_bins_table(curve)}")
+    return _page(title, parts)
+
+
+def _few(curves: Any) -> dict[str, ReliabilityCurve]:
+    """Curves by name, no more than there are colours."""
+    found = _curves.named(curves)
+    if len(found) > len(SERIES):
+        raise ValueError(f"curves must hold at most {len(SERIES)}, got {len(found)}")
+    return found
+
+
+def _page(title: str, parts: Sequence[str], style: str = "") -> str:
+    """The whole document."""
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    return f'<!doctype html>\n<html lang="en"><head>{meta}{head}</head>\n<body>{chr(10).join(parts)}</body></html>\n'
+    head = f"{meta}<title>{_escaped(title)}</title><style>{_STYLE}{style}</style>"
+    body = "\n".join([f"<h1>{_escaped(title)}</h1>", *parts])
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n'
 
 
 def save_report(page: str, path: str | PathLike[str]) -> None:
@@ -180,6 +243,23 @@ def _figure(score: TextScore, name: str) -> float | None:
         return None
 
 
+def _bins_table(curve: ReliabilityCurve) -> str:
+    """A line per bin that holds an event."""
+    lines = [
+        [f"{lower:.3f} to {upper:.3f}", f"{count:,}", f"{promised:.4f}", f"{kept:.4f}", f"{low:.3f} to {high:.3f}"]
+        for lower, upper, count, promised, kept, low, high in zip(*curve, strict=True)
+        if count
+    ]
+    return _table(["confidence", "events", "promised", "came true", "interval"], lines)
+
+
+def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table, of which the first column is text."""
+    top = "".join(f"<th>{_escaped(head)}</th>" for head in heads)
+    rows = "".join(f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in line)}</tr>" for line in lines)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
+
+
 def _number(value: Any) -> str:
     """Six digits, or thousands with commas for a whole number."""
     if value is None or np.isnan(value):
@@ -195,7 +275,7 @@ def _text_parts(text: ScoredText, hardest: int, most: int) -> Iterator[str]:
         yield f"<h3>By {QUANTITIES[name].title}</h3>{_legend(name)}<p class='text'>{_strip(text, name, most)}</p>"
     if len(text) > most:
         yield f"<p class='note'>{len(text) - most:,} more tokens are not shown; they count in the figures.</p>"
-    yield f"<h3>Log-prob of each token</h3>{_curve(text.logprobs)}"
+    yield f"<h3>Log-prob of each token</h3>{_svg.stems(text.logprobs)}"
     if hardest:
         yield f"<h3>The least likely tokens</h3>{_hardest(text, hardest)}"
 
@@ -232,36 +312,6 @@ def _told(text: ScoredText, i: int) -> str:
     return ", ".join(words)
 
 
-_WIDTH, _HEIGHT, _EDGE = 900, 220, 45
-
-
-def _curve(logprobs: NDArray[np.float64]) -> str:
-    """Log-probs in order as stems, and their running mean over 32 tokens; of many tokens the lowest of each slice."""
-    values = logprobs[np.isfinite(logprobs)]
-    if not values.size:
-        return "<p class='note'>No finite log-prob.</p>"
-    slices = np.array_split(values, min(values.size, _WIDTH))
-    low = min(float(values.min()), -1.0)
-    x = np.linspace(_EDGE, _EDGE + _WIDTH, len(slices))
-    y = [10 + _HEIGHT * float(part.min()) / low for part in slices]
-    stems = "".join(f"M{a:.1f} 10V{b:.1f}" for a, b in zip(x, y, strict=True))
-    near = np.convolve(values, np.ones(min(32, values.size)) / min(32, values.size), "same")
-    means = [10 + _HEIGHT * float(part.mean()) / low for part in np.array_split(near, len(slices))]
-    line = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, means, strict=True))
-    ticks = "".join(
-        f"<text x='{_EDGE - 6}' y='{14 + _HEIGHT * part:.0f}' text-anchor='end'>{low * part + 0.0:.3g}</text>"
-        for part in (0.0, 0.5, 1.0)
-    )
-    return (
-        f"<figure><svg viewBox='0 0 {_WIDTH + 2 * _EDGE} {_HEIGHT + 40}' font-size='12' role='img' "
-        f"aria-label='log-probs'><path d='{stems}' stroke='#9ab' fill='none'/>"
-        f"<path d='{line}' stroke='{SERIES[1]}' stroke-width='2' fill='none'/>"
-        f"{ticks}<text x='{_EDGE}' y='{_HEIGHT + 30}'>token 1</text>"
-        f"<text x='{_EDGE + _WIDTH}' y='{_HEIGHT + 30}' text-anchor='end'>token {values.size:,}</text></svg>"
-        "<figcaption class='note'>Nats; stems: each token, line: mean of 32 neighbours.</figcaption></figure>"
-    )
-
-
 def _hardest(text: ScoredText, count: int) -> str:
     """A table of the least likely tokens, with the words before them."""
     scored = np.flatnonzero(text.counted)
@@ -281,66 +331,3 @@ def _hardest(text: ScoredText, count: int) -> str:
         )
     heads = "".join(f"<th>{name}</th>" for name in ["log-prob", *(name for name, _ in there)])
     return f"<table><thead><tr><th>token</th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-
-
-_SIDE = 320
-
-
-def _reliability(found: Mapping[str, ReliabilityCurve]) -> str:
-    """The reliability diagram: accuracy by confidence with intervals, above the shares of the events."""
-    left, top, low = 50, 10, 20 + _SIDE + 80
-    parts = [
-        f"<rect x='{left}' y='{top}' width='{_SIDE}' height='{_SIDE}' fill='none' stroke='#444'/>",
-        f"<path d='M{left} {top + _SIDE}L{left + _SIDE} {top}' stroke='#888' stroke-dasharray='2 3'/>",
-    ]
-    legend = []
-    for i, (name, curve) in enumerate(found.items()):
-        parts.append(_points(curve, SERIES[i], left, top))
-        parts.append(_shares(curve, SERIES[i], left, low))
-        y = top + 20 + 20 * i
-        legend.append(
-            f"<text x='{left + _SIDE + 20}' y='{y}' fill='{SERIES[i]}'>{_escaped(_curves.label(name, curve))}</text>"
-        )
-    for part in (0.0, 0.5, 1.0):
-        parts.append(f"<text x='{left - 6}' y='{top + 4 + _SIDE * (1 - part):.0f}' text-anchor='end'>{part:g}</text>")
-        parts.append(f"<text x='{left + _SIDE * part:.0f}' y='{low + 16}' text-anchor='middle'>{part:g}</text>")
-    parts.append(
-        f"<text x='{left + _SIDE / 2:.0f}' y='{low + 34}' text-anchor='middle'>confidence (probability)</text>"
-    )
-    middle = top + _SIDE / 2
-    turned = (
-        f"<text x='14' y='{middle:.0f}' transform='rotate(-90 14 {middle:.0f})' text-anchor='middle'>accuracy</text>"
-    )
-    parts.append(turned)
-    drawing = "".join(parts + legend)
-    return (
-        f"<figure><svg viewBox='0 0 640 {low + 45}' width='640' font-size='12' role='img' aria-label='reliability'>"
-        f"{drawing}</svg>"
-        "<figcaption class='note'>Below the diagonal: right less often than promised. Bars: 95 % intervals; "
-        "below: share of the events in each bin.</figcaption></figure>"
-    )
-
-
-def _points(curve: ReliabilityCurve, colour: str, left: int, top: int) -> str:
-    """Points with their intervals, joined."""
-    held = np.asarray(curve.counts) > 0
-    x = left + _SIDE * np.asarray(curve.confidences)[held]
-    y, low, high = (
-        top + _SIDE * (1 - np.asarray(values, np.float64)[held]) for values in (curve.accuracies, curve.low, curve.high)
-    )
-    bars = "".join(f"M{a:.1f} {b:.1f}V{c:.1f}" for a, b, c in zip(x, low, high, strict=True))
-    line = "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
-    dots = "".join(f"<circle cx='{a:.1f}' cy='{b:.1f}' r='4' fill='{colour}'/>" for a, b in zip(x, y, strict=True))
-    return f"<path d='{bars}{line}' stroke='{colour}' stroke-width='1.5' fill='none'/>{dots}"
-
-
-def _shares(curve: ReliabilityCurve, colour: str, left: int, low: int) -> str:
-    """Shares of the events as boxes, 60 units for all of them."""
-    boxes = []
-    for begin, end, share in zip(curve.lower, curve.upper, _curves.shares(curve), strict=True):
-        wide, tall = max(_SIDE * (end - begin), 1.0), 60 * share
-        boxes.append(
-            f"<rect x='{left + _SIDE * begin:.1f}' y='{low - tall:.1f}' width='{wide:.1f}' height='{tall:.1f}' "
-            f"fill='{colour}' fill-opacity='.2' stroke='{colour}'/>"
-        )
-    return "".join(boxes)

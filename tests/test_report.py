@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 
 import fastlogits as fl
 from fastlogits.__main__ import main
-from fastlogits.report import ScoredText, save_report, scoring_report
+from fastlogits.report import ScoredText, calibration_report, save_report, scoring_report
 
+CONFIDENCES = np.random.default_rng(2).random(300)
+DRAWN = CONFIDENCES, np.random.default_rng(3).random(300) < CONFIDENCES
 VOID = {"meta", "path", "rect", "circle"}
 
 
@@ -61,9 +64,7 @@ def text() -> ScoredText:
 
 @pytest.fixture
 def curve() -> Any:
-    rng = np.random.default_rng(2)
-    p = rng.random(300)
-    return fl.reliability_curve(p, rng.random(300) < p, bins=5)
+    return fl.reliability_curve(*DRAWN, bins=5)
 
 
 def test_page_stands_by_itself(text: Any, curve: Any) -> None:
@@ -127,7 +128,44 @@ def test_refused(text: Any, curve: Any, tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
 
 
-# ---- fastlogits score --report -------------------------------------------------------------------------------------
+def test_calibration_page(curve: Any) -> None:
+    few = [0.3, 0.35, 1.0], [0, 1, 1]
+    given: Any = {"before <1>": curve, "after": fl.reliability_curve(*few, bins=5)}
+    page = calibration_report(given, figures={"T & more": [1.0, 1.25], "rows": 7}, title="a <title>")
+    assert page == calibration_report(given, figures={"T & more": (1.0, 1.25), "rows": 7}, title="a <title>")
+    found = read(page)
+    assert not found.used & {"script", "link", "img", "iframe", "object"}
+    assert not re.search(r"https?://|@import|url\(", page)
+    words = found.words
+    errors = [f"{fl.calibration_error(*each, bins=5):.6g}" for each in (DRAWN, few)]
+    for name, cells in {
+        "T & more": ["1", "1.25"], "rows": ["7", "\n"], "events": ["300", "3"],
+        "calibration error over these bins": errors,
+    }.items():  # fmt: skip
+        assert words[words.index(name) + 1 :][:2] == cells
+    assert "".join(words).count("a <title>") == 2
+    bins = words[words.index("Bins, after") :]
+    assert bins[bins.index("interval") + 1 :][:4] == ["0.200 to 0.400", "2", "0.3250", "0.5000"]
+    assert "0.400 to 0.600" not in bins
+    assert page.count("<circle") == 5 + 2
+
+
+def test_calibration_page_of_one_curve(curve: Any) -> None:
+    words = read(calibration_report(curve)).words
+    assert "Calibration report" in words
+    assert "Bins" in words
+
+
+def test_calibration_page_refused(curve: Any) -> None:
+    with pytest.raises(ValueError, match=r"figures\['T'\] must hold one number, or one per curve \(1\), got \[1, 2\]"):
+        calibration_report(curve, figures={"T": [1, 2]})
+    with pytest.raises(ValueError, match="curves must hold one curve at least"):
+        calibration_report({})
+    with pytest.raises(ValueError, match="at most 6, got 7"):
+        calibration_report({str(i): curve for i in range(7)})
+
+
+# ---- --report -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -151,6 +189,35 @@ def test_report_of_the_command(files: Path, capsys: Any) -> None:
     assert words[words.index("perplexity of all rows") + 1] == f"{told['perplexity']:,.6g}"
     ids = np.load(files / "ids.npy")
     assert f" <{ids[0]}>" in words
+
+
+def test_report_reads_rows_in_place(tmp_path: Path) -> None:
+    """No part of a mapped file is copied into memory."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "logits.npy", rng.normal(size=(300, 20_000)).astype(np.float32))
+    np.save(tmp_path / "ids.npy", rng.integers(0, 20_000, 300))
+    for command in ("score", "calibrate"):
+        asked = [command, str(tmp_path / "logits.npy"), "--targets", str(tmp_path / "ids.npy"), "--json"]
+        main([*asked, "--report", str(tmp_path / "out.html")])  # imports what it needs
+        tracemalloc.start()
+        assert main([*asked, "--report", str(tmp_path / "out.html")]) == 0
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2 << 20
+
+
+def test_report_of_calibrate(files: Path, capsys: Any) -> None:
+    page = files / "out.html"
+    asked = ["calibrate", str(files / "logits.npy"), "--targets", str(files / "ids.npy"), "--json", "--bins", "4"]
+    assert main([*asked, "--report", str(page), "--norm", "l2"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    words = read(page.read_text(encoding="utf-8")).words
+    names = {"calibration error (l2)": "calibration_error", "negative log likelihood": "negative_log_likelihood",
+             "temperature": "temperature", "brier score": "brier_score"}  # fmt: skip
+    for shown, name in names.items():
+        assert words[words.index(shown) + 1 :][:2] == [f"{told[side][name]:,.6g}" for side in ("before", "after")]
+    assert words[words.index("events") + 1 :][:2] == ["30", "30"]
+    assert {"Bins, before", "Bins, after"} <= set(words)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import numpy as np
 import fastlogits
 from fastlogits import _core, _inputs, _temperatures, _threads
 from fastlogits.calibration import _figures, _intake, _temperature
-from fastlogits.cli import UserError, inputs, report
+from fastlogits.cli import UserError, inputs, page, report
 from fastlogits.cli.state import Ledger, replace
 from fastlogits.cli.tables import texts
 
@@ -156,6 +156,8 @@ def collect(options: argparse.Namespace) -> Calibration:
     )  # fmt: skip
     if options.csv is not None:
         replace(options.csv, curves(found))
+    if options.report is not None:
+        page.write_calibration(options, found)
     return found
 
 

@@ -133,6 +133,8 @@ def check_outputs(options: argparse.Namespace, *inputs: Named) -> None:
             continue
         if not os.path.isdir(os.path.dirname(path) or ".") or os.path.isdir(path) or path in ("", "-"):
             raise UserError(f"--{option} {path}: must name a file in a folder that exists")
+        if option == "report" and not path.lower().endswith((".html", ".htm")):
+            raise UserError(f"--report {path}: must end in .html")
         if is_special(path):
             if option in ("resume", "report"):
                 raise UserError(f"--{option} {path}: must name a file, not a device or pipe")

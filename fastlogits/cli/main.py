@@ -142,6 +142,7 @@ def add_long(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     calibrate.add_argument("--rule", choices=RULES, default="netcal", help="whose bin edges (default netcal)")
     calibrate.add_argument("--csv", metavar="OUT", help="the reliability curves, a line per bin")
+    calibrate.add_argument("--report", metavar="OUT.html", help="a page with figures and the reliability diagram")
     add_run(calibrate)
 
     compare = commands.add_parser("compare", help="divergences of the distributions in two files of logits")

@@ -1,4 +1,4 @@
-"""``fastlogits score --report``: the run as one HTML page."""
+"""``--report``: a run as one HTML page."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 
 import fastlogits
 from fastlogits.cli import UserError
-from fastlogits.report import ScoredText, save_report, scoring_report
+from fastlogits.report import ScoredText, calibration_report, save_report, scoring_report
 
 if TYPE_CHECKING:
     import argparse
 
+    from fastlogits.cli.calibrate import Calibration
     from fastlogits.cli.inputs import Scored
     from fastlogits.cli.score import Score
 
@@ -61,7 +62,24 @@ def write(options: argparse.Namespace, scored: Scored, found: Score, pieces: Any
     text = ScoredText(
         words, logprobs, entropy=scores.entropy, ranks=scores.ranks, greedy=scores.greedy, best=best, name="Tokens"
     )
-    curve = fastlogits.reliability_curve(x[counts], ids[counts], from_logits=True, temperature=options.temperature)
+    shown = np.where(counts, ids, -1)
+    curve = fastlogits.reliability_curve(x, shown, from_logits=True, temperature=options.temperature, ignore_index=-1)
     whole = {"perplexity of all rows": found.perplexity, "accuracy of all rows": found.accuracy, "rows": found.rows}
     title = f"{found.logits} against {found.targets}"
     save_report(scoring_report(text, curves=curve, figures=whole, title=title, most_tokens=SHOWN), options.report)
+
+
+def write_calibration(options: argparse.Namespace, found: Calibration) -> None:
+    """The page of a calibration: figures and reliability before and after the fitted temperature."""
+    sides = {"before": found.before, "after": found.after}
+    names = ("temperature", "negative_log_likelihood", "calibration_error", "brier_score", "mean_confidence")
+    figures: dict[str, Any] = {name: [getattr(side, name) for side in sides.values()] for name in names}
+    errors = figures.pop("calibration_error")  # with l1, what the page says of its bins
+    figures |= {} if found.norm == "l1" else {f"calibration error ({found.norm})": errors}
+    figures |= {"accuracy": [found.accuracy] * 2, "ignored rows": found.ignored, "bad rows": found.skipped}
+    page = calibration_report(
+        {name: side.curve for name, side in sides.items()},
+        figures={name.replace("_", " "): value for name, value in figures.items()},
+        title=f"{found.logits} against {found.targets}",
+    )
+    save_report(page, options.report)

@@ -175,8 +175,6 @@ def collect(options: argparse.Namespace) -> Score:
     words, size = length_of(options)
     scored = inputs.read_scored(options)
     inputs.check_outputs(options, scored.logits, scored.targets)
-    if options.report is not None and not options.report.lower().endswith((".html", ".htm")):
-        raise UserError(f"--report {options.report}: must end in .html")
     pieces = page.pieces_of(options)
     steps = inputs.chunk_rows(options, scored.rows)
     work = Scoring(options, scored)

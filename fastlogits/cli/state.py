@@ -2,7 +2,8 @@
 
 The state is a JSON file, replaced as a whole after every chunk. A run may also append to one output file (a CSV); the
 state records its length and checksum, and whatever lies behind that length was written by a chunk that did not finish
-and is cut off. A file that was damaged or changed meanwhile is refused. As totals are exact, the result has the same bits wherever the run was interrupted and whatever the chunks.
+and is cut off. A file that was damaged or changed meanwhile is refused. As totals are exact, the result has the same
+bits wherever the run was interrupted and whatever the chunks.
 """
 
 from __future__ import annotations
