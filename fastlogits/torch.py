@@ -123,8 +123,8 @@ def logsumexp(
     Examples
     --------
     >>> import torch, fastlogits.torch as ft
-    >>> ft.logsumexp(torch.zeros(2, 4), dim=(0, 1)).item()
-    2.079441...
+    >>> round(ft.logsumexp(torch.zeros(2, 4), dim=(0, 1)).item(), 4)
+    2.0794
     """
     dims = [dim] if isinstance(dim, int) else list(dim)
     if torch.compiler.is_compiling() and out is None:
