@@ -8,11 +8,8 @@
 #define FASTLOGITS_H
 
 #include <stddef.h>
-#include <stdint.h>
 
-/* ---- values ---------------------------------------------------------------------------------- */
-
-typedef enum { FL_F32 = 0, FL_F16 = 1, FL_BF16 = 2, FL_F64 = 3 } fl_dtype;
+#include "values.h"
 
 /* What can be wrong with the contents of a row. Shapes, types and ranges are the binding's business. */
 typedef enum {
@@ -34,8 +31,6 @@ typedef struct {
 } fl_where;
 
 /* ---- instruction sets ------------------------------------------------------------------------ */
-
-typedef struct fl_kernels fl_kernels; /* one table of dense passes per instruction set */
 
 int fl_isa_count(void); /* known names, best first: avx512, avx2, neon, scalar */
 const char *fl_isa_name(int i);
@@ -94,8 +89,6 @@ int fl_argmax(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t *ids
 /* values, ids: C-contiguous [rows, top]; values have x's dtype; NaN sorts first, then value desc, then id asc. */
 int fl_top_k(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t top, void *values, int64_t *ids,
              int64_t begin, int64_t end);
-
-enum { FL_TEMPERATURES = 8, FL_MIDDLE = 3 };
 
 /* What rows say at the inverse temperatures b_k = (power + k) step, k < count, from one read; tails are
  * [rows, count]. A row that fails or is left out holds id -1 and NaN. targets and targets_at may be NULL. */
@@ -172,8 +165,6 @@ typedef struct {
 int fl_merge(const fl_kernels *k, fl_scratch *s, const fl_merging *m, int64_t begin, int64_t end);
 
 /* ---- two rows compared -------------------------------------------------------------------------- */
-
-enum { FL_KL, FL_REVERSE_KL, FL_JS, FL_TOTAL_VARIATION, FL_CROSS_ENTROPY, FL_MEASURES };
 
 /* Measures of p = softmax(a / T) beside q = softmax(b / T), row by row; a pointer that is NULL is not wanted. p counts as
  * 0 where exp(log p) is 0 in double; such a token adds nothing to p log(p / q), and any other one with b = -inf makes it

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fastlogits.h"
 #include "kernels.h"
 
 /* ---- math.c ----------------------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "fastlogits.h"
+#include "values.h"
 
 enum { FL_LANES = 16, FL_BLOCK = 256 };
 
