@@ -18,6 +18,7 @@ static inline int32_t insert(fl_edits *e, int64_t id) {
     for (; e->table[at]; at = (at + 1) & (0xffffffffu >> e->shift))
         if ((int64_t)(e->table[at] >> 32) == id) return (int32_t)(uint32_t)e->table[at] - 1;
     e->id[e->n] = (int32_t)id;
+    e->last[e->n] = e->number[e->n] = -1;
     e->count[e->n++] = 0;
     e->table[at] = (uint64_t)id << 32 | (uint64_t)e->n;
     return (int32_t)e->n - 1;
@@ -29,19 +30,27 @@ static int make_room(fl_scratch *s, fl_edits *e, int64_t most) {
     e->shift = 26;
     for (; (int64_t)size < 2 * most && e->shift > 1; size *= 2) e->shift--;
     most += most % 2; /* keeps the arrays behind aligned */
-    e->logit = fl_buffer(s, FL_BUF_EDITS, (size_t)(most + 2) * (sizeof(double) + 2 * sizeof(int32_t)));
+    e->logit = fl_buffer(s, FL_BUF_EDITS, (size_t)(most + 2) * (sizeof(double) + 4 * sizeof(int32_t)));
     e->table = fl_buffer(s, FL_BUF_TABLE, size * sizeof(uint64_t));
     e->slots = fl_buffer(s, FL_BUF_SLOTS, (size_t)(e->context.n + 1) * sizeof(int32_t));
     if (!e->logit || !e->table || !e->slots) return FL_NO_MEMORY;
     e->id = (int32_t *)(void *)(e->logit + most + 2);
     e->count = e->id + most + 2;
+    e->last = e->count + most + 2;
+    e->number = e->last + most + 2;
     memset(e->table, 0, size * sizeof(uint64_t));
     e->n = 0;
     return FL_OK;
 }
 
-int64_t fl_window_start(const fl_edits *e, const fl_step_values *v, int64_t from) {
-    int64_t start = v->window < 0 || v->window > e->context.n ? 0 : e->context.n - v->window;
+int64_t fl_counts_from(const fl_step_values *v, int64_t prompt_length) {
+    return v->flags & FL_PROMPT ? 0 : prompt_length;
+}
+
+int64_t fl_window_start(const fl_edits *e, const fl_step_values *v) {
+    int64_t from = fl_counts_from(v, e->context.prompt_length), n = e->context.n;
+    int64_t decay = v->op == FL_OP_repetition_penalty ? (int64_t)v->second : 0;
+    int64_t start = v->window < 0 || v->window > n - decay ? 0 : n - decay - v->window;
     return start > from ? start : from;
 }
 
@@ -49,32 +58,56 @@ static int reads_context(const fl_step_values *v) {
     return v->op == FL_OP_repetition_penalty || v->op == FL_OP_frequency_penalty || v->op == FL_OP_presence_penalty;
 }
 
-static int64_t context_start(const fl_edits *e, const fl_step_values *v) {
-    return fl_window_start(e, v, v->op == FL_OP_repetition_penalty ? 0 : e->context.prompt_length);
-}
-
-static void add_context(fl_edits *e, const fl_program *p) {
-    int64_t start = e->context.n;
-    for (int32_t i = 0; i < p->head; i++)
-        if (reads_context(&p->at[i])) {
-            int64_t from = context_start(e, &p->at[i]);
-            start = from < start ? from : start;
-        }
+/* Entries for the tokens of the context from `start` on, the last ones first. */
+static void add_context(fl_edits *e, int64_t start) {
     fl_edits local = *e; /* its fields stay in registers */
-    for (int64_t i = start; i < local.context.n; i++) {
+    for (int64_t i = local.context.n - 1; i >= start; i--) {
         int32_t at = insert(&local, local.context.ids[i]);
         local.slots[i] = at;
+        if (local.last[at] < 0) local.last[at] = (int32_t)i;
         local.count[at]++;
     }
     *e = local;
     e->counted_from = start;
 }
 
+/* The same from a history. */
+static void add_history(fl_edits *e, int64_t start) {
+    const fl_history *h = e->context.history;
+    fl_edits local = *e;
+    for (int32_t d = h->newest; d >= 0 && h->last[d] >= start; d = h->older[d]) {
+        int32_t at = insert(&local, h->id[d]);
+        local.last[at] = h->last[d];
+        local.number[at] = d;
+    }
+    *e = local;
+}
+
+/* The first position that a penalty of the head reads. */
+static int64_t first_read(const fl_edits *e, const fl_program *p) {
+    int64_t start = e->context.n;
+    for (int32_t i = 0; i < p->head; i++)
+        if (reads_context(&p->at[i])) {
+            int64_t from = fl_window_start(e, &p->at[i]);
+            start = from < start ? from : start;
+        }
+    return start;
+}
+
+void fl_edits_mark(fl_edits *e, int64_t start) {
+    for (int64_t i = 0; i < e->n; i++) e->count[i] = e->last[i] >= start;
+    e->counted_from = -1;
+}
+
 void fl_edits_count(fl_edits *e, int64_t start) {
     if (e->counted_from == start) return;
-    for (int64_t i = 0; i < e->n; i++) e->count[i] = 0;
-    for (int64_t i = start; i < e->context.n; i++)
-        if (e->slots[i] >= 0) e->count[e->slots[i]]++;
+    const fl_history *h = e->context.history;
+    const int32_t *counts = h ? fl_history_counts(h, start) : NULL;
+    for (int64_t i = 0; i < e->n; i++) e->count[i] = counts && e->number[i] >= 0 ? counts[e->number[i]] : 0;
+    for (int64_t i = start; !counts && i < e->context.n; i++) {
+        int64_t at = h ? fl_edits_find(e, e->context.ids[i]) : e->slots[i];
+        if (at >= 0) e->count[at]++;
+    }
     e->counted_from = start;
 }
 
@@ -166,17 +199,17 @@ static int blame(fl_edits *e, const fl_program *p, const fl_row *row, fl_where *
 
 int fl_edits_open(fl_scratch *s, const fl_program *p, const fl_row *row, fl_edits *e, const uint16_t **live,
                   fl_where *where) {
-    int64_t most = 0;
-    int penalties = 0;
+    int64_t start = first_read(e, p), most = e->context.n - start;
+    const fl_history *h = e->context.history;
     *live = NULL;
-    for (int32_t i = 0; i < p->head; i++) {
-        most += p->at[i].entries;
-        penalties |= reads_context(&p->at[i]);
-    }
-    most += penalties ? e->context.n : 0;
+    if (h && h->distinct < most) most = h->distinct;
+    for (int32_t i = 0; i < p->head; i++) most += p->at[i].entries;
     if (make_room(s, e, most)) return FL_NO_MEMORY;
     e->counted_from = e->context.n;
-    if (penalties) add_context(e, p);
+    if (start < e->context.n && h)
+        add_history(e, start);
+    else if (start < e->context.n)
+        add_context(e, start);
     for (int32_t i = 0; i < p->head; i++)
         for (int64_t b = 0; b < p->at[i].entries; b++) insert(e, p->at[i].ids[b]);
     fetch_values(e, row);
@@ -196,12 +229,25 @@ void fl_head_values(const fl_kernels *k, const fl_program *p, double *values, in
         if (p->at[i].op == FL_OP_temperature) k->list_divide(values, n, p->at[i].value);
 }
 
+/* Where the entries occur last in the context, and what knows how often. */
+static void find_in_context(fl_edits *e) {
+    const fl_history *h = e->context.history;
+    for (int64_t i = 0; h && i < e->n; i++) {
+        e->number[i] = fl_history_find(h, e->id[i]);
+        e->last[i] = e->number[i] < 0 ? -1 : h->last[e->number[i]];
+    }
+    for (int64_t i = 0; !h && i < e->context.n; i++) {
+        e->slots[i] = (int32_t)fl_edits_find(e, e->context.ids[i]);
+        if (e->slots[i] >= 0) e->last[e->slots[i]] = (int32_t)i;
+    }
+}
+
 /* The survivors become the entries, the edit acts, and they are sorted again. */
 int fl_cands_edit(fl_cands *c, const fl_step_values *v) {
     fl_edits e = *c->edits;
     if (make_room(c->s, &e, c->n)) return FL_NO_MEMORY;
     for (int64_t i = 0; i < c->n; i++) e.logit[insert(&e, c->id[i])] = c->logit[i];
-    for (int64_t i = 0; i < e.context.n; i++) e.slots[i] = (int32_t)fl_edits_find(&e, e.context.ids[i]);
+    if (reads_context(v)) find_in_context(&e);
     e.counted_from = -1;
     fl_edits_apply(&e, v);
     for (int64_t i = 0; i < c->n; i++) c->logit[i] = e.logit[i];

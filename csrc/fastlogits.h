@@ -200,7 +200,7 @@ enum { /* one id per line of steps.def: FL_OP_temperature, FL_OP_top_k, ... */
        FL_OP_END
 };
 
-enum { FL_TIES_KEEP = 1, FL_JOINT = 2 }; /* bits of fl_step.flags */
+enum { FL_TIES_KEEP = 1, FL_JOINT = 2, FL_PROMPT = 4 }; /* bits of fl_step.flags; FL_PROMPT: the prompt counts too */
 
 /* Lists of tokens, each with a number or none. List i is ids[offsets[i]] .. ids[offsets[i + 1] - 1], or the single token
  * ids[i] if offsets is NULL; values[i] is its number. Lists rows[r] .. rows[r + 1] - 1 belong to row r, or all `count` of
@@ -237,6 +237,38 @@ typedef struct {
 
 enum { FL_MEMORY = 2 }; /* numbers that a step remembers from token to token */
 
+/* ---- histories: tokens of one sequence, with what the steps of a plan ask of them --------------- */
+
+typedef struct fl_history fl_history;
+/* An empty one for the steps of a row of a plan; NULL without memory. */
+fl_history *fl_history_new(const fl_plan *plan, int64_t row, int64_t prompt_length);
+/* Users of a history: one more, which gets the same pointer; one less, the last of which frees it. */
+fl_history *fl_history_share(fl_history *h);
+void fl_history_free(fl_history *h);
+/* What a user gets who wants to change it: h, if nobody else has it, else a copy in its place; NULL without memory. */
+fl_history *fl_history_own(fl_history *h);
+/* Adds tokens in [0, 2^31); observed: what the first of them became to the steps, or NULL. FL_OK, or FL_NO_MEMORY and nothing
+ * is changed. plan and row as they were when the history was made. */
+int fl_history_accept(fl_history *h, const int64_t *tokens, int64_t count, const fl_plan *plan, int64_t row,
+                      const double *observed);
+/* Takes back the last tokens, at most all. */
+void fl_history_rollback(fl_history *h, int64_t count);
+/* Their number; they themselves, until the next change. */
+int64_t fl_history_tokens(const fl_history *h, const int64_t **tokens);
+int64_t fl_history_prompt(const fl_history *h);
+/* What the steps remember behind each token, [tokens, width]; width is steps * FL_MEMORY, or 0 if none remembers. */
+int64_t fl_history_memory(const fl_history *h, double **memory);
+
+/* What a row has of its own in the place of a call's context, prompt length, position and key. All tokens of the history
+ * lie in [0, n). */
+typedef struct {
+    const fl_plan *plan; /* NULL: that of the call */
+    int64_t row;         /* whose parameters of the plan */
+    fl_history *history;
+    int64_t position, key;
+    double *observed; /* [steps]: what the drawn token is to each step that remembers, or NULL */
+} fl_sequence;
+
 /* Inputs of a call. context ids of row r: context[offsets[r] .. offsets[r + 1] - 1], or all `context_n` for every row
  * if offsets is NULL. u is made from (seed, key, position) by fl_uniform. */
 typedef struct {
@@ -248,6 +280,7 @@ typedef struct {
     fl_per_row_i position; /* at.NULL: the number of context tokens of the row */
     fl_per_row_i keys;     /* at.NULL: the row number */
     const double *memory;  /* [rows, steps, FL_MEMORY]: what steps remember; NULL, or NaN in a place: nothing yet */
+    const fl_sequence *sequences; /* one per row, or NULL */
 } fl_inputs;
 
 /* u in [0, 1): the top 53 bits of the first word of Philox4x64-10 with key (seed, key) and counter (position, stream, 0,

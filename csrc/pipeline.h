@@ -2,7 +2,7 @@
 #ifndef FL_PIPELINE_H
 #define FL_PIPELINE_H
 
-#include "internal.h"
+#include "history.h"
 
 enum { FL_EDIT, FL_MAP, FL_CUT, FL_PICK }; /* kinds of steps.def */
 enum {                                     /* what its steps need of all survivors, or of the tokens before */
@@ -16,7 +16,6 @@ enum {                                     /* what its steps need of all survivo
        FL_NEEDS_PREFIX = 64
 };
 enum { FL_HEARS_NOTHING, FL_HEARS_SURPRISE, FL_HEARS_SHARE }; /* what a step wants to know of the drawn token */
-enum { FL_MAX_STEPS = 64 };
 
 /* A step with the parameters of one row. */
 typedef struct {
@@ -45,6 +44,7 @@ typedef struct {
 typedef struct {
     const int64_t *ids;
     int64_t n, prompt_length;
+    const fl_history *history; /* that holds them, or NULL */
 } fl_context;
 
 /* The steps of one row that do something. at[0 .. head - 1] are the edits and temperatures before the first cut. */
@@ -60,6 +60,8 @@ typedef struct {
 /* ---- program.c ---------------------------------------------------------------------------------- */
 
 int64_t fl_integer_at(fl_per_row_i p, int64_t r, int64_t unset);
+/* A step with the parameters of row r. */
+fl_step_values fl_step_values_of(const fl_step *s, int64_t r, int32_t index);
 /* Finds the head again, after the first step behind it was replaced. */
 void fl_program_head(fl_program *p);
 /* memory: of the row, or NULL. FL_OK or FL_NO_MEMORY. */
@@ -90,6 +92,8 @@ typedef struct { /* the edited tokens and what the steps so far made of them */
     const fl_kernels *k;
     double *logit;
     int32_t *id, *count; /* count: occurrences in the window counted last */
+    int32_t *last;       /* last position in the context, as far as penalties read it, or -1 */
+    int32_t *number;     /* in the history, or -1 */
     int64_t n;
     uint64_t *table; /* open addressing, 2^(32 - shift) places */
     uint32_t shift;
@@ -104,8 +108,12 @@ int fl_edits_open(fl_scratch *s, const fl_program *p, const fl_row *row, fl_edit
                   fl_where *where);
 /* Occurrences of every entry in the context from `start` on. */
 void fl_edits_count(fl_edits *e, int64_t start);
-/* First context position in the step's window, not before `from`. */
-int64_t fl_window_start(const fl_edits *e, const fl_step_values *v, int64_t from);
+/* First context position that the step counts, whatever its window. */
+int64_t fl_counts_from(const fl_step_values *v, int64_t prompt_length);
+/* First context position that the step reads. */
+int64_t fl_window_start(const fl_edits *e, const fl_step_values *v);
+/* count[i] = whether entry i occurs from `start` on. */
+void fl_edits_mark(fl_edits *e, int64_t start);
 /* Entry of a token, -1 if it is not edited. */
 int64_t fl_edits_find(const fl_edits *e, int64_t id);
 /* What the head makes of an unedited value: the temperatures, one after the other. */
@@ -197,6 +205,7 @@ typedef struct {
     const fl_results *out;
     int64_t r;
     fl_row row;
+    int64_t position, key;
     fl_program program;
     fl_edits edits;
     const uint16_t *live;

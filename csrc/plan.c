@@ -347,8 +347,7 @@ int fl_run_all(fl_job *j) {
 }
 
 static double uniform_of(const fl_job *j, uint64_t stream) {
-    int64_t position = fl_integer_at(j->in->position, j->r, j->edits.context.n);
-    return fl_uniform(j->in->seed, (uint64_t)fl_integer_at(j->in->keys, j->r, j->r), (uint64_t)position, stream);
+    return fl_uniform(j->in->seed, (uint64_t)j->key, (uint64_t)j->position, stream);
 }
 
 /* u, or u^exp(-skew), below 1. */
@@ -359,21 +358,45 @@ double fl_draw_u(const fl_job *j) {
     return skewed < 1 ? skewed : 1 - 0x1p-53;
 }
 
-static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
+/* The row's context, position and key from the inputs of the call; fails at a token outside the row. */
+static int read_inputs(fl_job *j) {
     const fl_inputs *in = j->in;
-    if (fl_row_open(j->s, j->k, x, j->r, &j->row)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     fl_context *c = &j->edits.context;
-    *c = (fl_context){in->context, in->context ? in->context_n : 0, fl_integer_at(in->prompt_length, j->r, 0)};
+    *c = (fl_context){in->context, in->context ? in->context_n : 0, fl_integer_at(in->prompt_length, j->r, 0), NULL};
     if (in->context && in->context_offsets) {
         c->ids = in->context + in->context_offsets[j->r];
         c->n = in->context_offsets[j->r + 1] - in->context_offsets[j->r];
     }
-    int64_t outside = 0; /* negative as soon as one id is negative or above the last */
-    for (int64_t i = 0; i < c->n; i++) outside |= c->ids[i] | (int64_t)((uint64_t)(x->n - 1) - (uint64_t)c->ids[i]);
+    j->position = fl_integer_at(in->position, j->r, c->n);
+    j->key = fl_integer_at(in->keys, j->r, j->r);
+    int64_t n = j->row.n, outside = 0; /* negative as soon as one id is negative or above the last */
+    for (int64_t i = 0; i < c->n; i++) outside |= c->ids[i] | (int64_t)((uint64_t)(n - 1) - (uint64_t)c->ids[i]);
     for (int64_t i = 0; outside < 0 && i < c->n; i++)
-        if (c->ids[i] < 0 || c->ids[i] >= x->n) return fl_fail(j, FL_BAD_TOKEN, -1, (double)c->ids[i]);
-    const double *memory = in->memory ? in->memory + j->r * plan->count * FL_MEMORY : NULL;
-    if (fl_program_read(&j->program, j->s, plan, j->r, j->row.n, c, memory)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+        if (c->ids[i] < 0 || c->ids[i] >= n) return fl_fail(j, FL_BAD_TOKEN, -1, (double)c->ids[i]);
+    return FL_OK;
+}
+
+static int read_sequence(fl_job *j, const fl_sequence *own) {
+    const fl_history *h = own->history;
+    j->edits.context = (fl_context){h->tokens, h->n, h->prompt_length, h};
+    j->position = own->position;
+    j->key = own->key;
+    return FL_OK;
+}
+
+/* What the steps of a plan remember of a sequence, which may have been made for more of them. */
+static const double *remembered(const fl_sequence *own, const fl_plan *plan) {
+    return own->history->width >= plan->count * FL_MEMORY ? fl_history_remembers(own->history) : NULL;
+}
+
+static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
+    const fl_sequence *own = j->in->sequences ? &j->in->sequences[j->r] : NULL;
+    if (fl_row_open(j->s, j->k, x, j->r, &j->row)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (own ? read_sequence(j, own) : read_inputs(j)) return j->where.status;
+    const double *memory = own ? remembered(own, plan) : j->in->memory;
+    if (memory && !own) memory += j->r * plan->count * FL_MEMORY;
+    if (fl_program_read(&j->program, j->s, plan, own ? own->row : j->r, j->row.n, &j->edits.context, memory))
+        return fl_fail(j, FL_NO_MEMORY, -1, 0);
     for (int32_t i = 0; i < j->program.count; i++)
         if (j->program.at[i].stream) j->program.at[i].u = uniform_of(j, j->program.at[i].stream);
     return fl_run_all(j);
@@ -414,9 +437,10 @@ fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, co
         j.live = NULL;
         j.banned = 0;
         j.gmax = j.smax = NULL;
-        j.observed = out->observed ? out->observed + r * plan->count : NULL;
-        for (int32_t i = 0; j.observed && i < plan->count; i++) j.observed[i] = (double)NAN;
-        int status = run_row(&j, plan, x);
+        const fl_plan *own = in->sequences && in->sequences[r].plan ? in->sequences[r].plan : plan;
+        j.observed = in->sequences ? in->sequences[r].observed : out->observed ? out->observed + r * plan->count : NULL;
+        for (int32_t i = 0; j.observed && i < own->count; i++) j.observed[i] = (double)NAN;
+        int status = run_row(&j, own, x);
         if (out->status) out->status[r] = status;
         if (out->trace) out->trace[r] = j.trace;
         if (!status) continue;

@@ -29,7 +29,7 @@ static int hears_of(int32_t op) {
     return op == FL_OP_mirostat ? FL_HEARS_SURPRISE : op == FL_OP_adaptive_p ? FL_HEARS_SHARE : FL_HEARS_NOTHING;
 }
 
-static fl_step_values values_of(const fl_step *s, int64_t r, int32_t index) {
+fl_step_values fl_step_values_of(const fl_step *s, int64_t r, int32_t index) {
     fl_step_values v = {.op = s->op, .kind = kind_of(s->op), .needs = needs_of(s->op), .index = index};
     v.hears = hears_of(s->op);
     v.value = number_at(s->value, r, 0);
@@ -52,7 +52,7 @@ static fl_step_values values_of(const fl_step *s, int64_t r, int32_t index) {
 /* Whether the step leaves every row as it is. */
 static int is_off(const fl_step_values *v, int64_t n, int64_t context_n) {
     switch (v->op) {
-    case FL_OP_repetition_penalty: return v->value == 1.0 || context_n == 0 || v->window == 0;
+    case FL_OP_repetition_penalty: return v->value == 1.0 || context_n == 0 || (v->window == 0 && v->second == 0.0);
     case FL_OP_frequency_penalty:
     case FL_OP_presence_penalty: return v->value == 0.0 || context_n == 0 || v->window == 0;
     case FL_OP_temperature: return v->value == 1.0;
@@ -105,7 +105,7 @@ static void remembered(fl_step_values *v, const double *memory) {
 void fl_plan_remember(const fl_plan *plan, int64_t row, const double *observed, double *memory) {
     uint64_t saved = fl_env_enter();
     for (int32_t i = 0; i < plan->count; i++) {
-        fl_step_values v = values_of(&plan->steps[i], row, i);
+        fl_step_values v = fl_step_values_of(&plan->steps[i], row, i);
         if (!v.hears || observed[i] != observed[i]) continue;
         remembered(&v, memory);
         fl_memory_next(&v, observed[i], v.memory);
@@ -131,7 +131,7 @@ int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r
     p->count = p->shares = 0;
     p->skew = 0;
     for (int32_t i = 0; i < plan->count; i++) {
-        fl_step_values v = values_of(&plan->steps[i], r, i);
+        fl_step_values v = fl_step_values_of(&plan->steps[i], r, i);
         if (v.needs == FL_NEEDS_CONTEXT) {
             int64_t own = v.entries + c->n;
             fl_resolve(c, &v, ids, values);

@@ -13,6 +13,7 @@ except ImportError as error:
 from fastlogits import reference, steps
 from fastlogits._errors import Status
 from fastlogits.arrays import TopK, argmax, log_softmax, logsumexp, softmax, top_k
+from fastlogits.batch import Batch
 from fastlogits.calibration import (
     ReliabilityCurve,
     Scaling,
@@ -46,6 +47,7 @@ from fastlogits.pipeline import candidates, filter_logits, probs, sample
 from fastlogits.sampler import Candidates, Explanation, Sampler, SampleResult
 from fastlogits.scoring import TokenLogprobs, token_logprobs
 from fastlogits.shards import merge, shard_peaks, shard_summary
+from fastlogits.state import State
 from fastlogits.texts import TextScore, Window, perplexity, score_text, sliding_windows
 
 try:
@@ -54,6 +56,7 @@ except PackageNotFoundError:  # a source tree that was built but not installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "Batch",
     "Candidates",
     "Comparison",
     "ComparisonTotals",
@@ -65,6 +68,7 @@ __all__ = [
     "SampleResult",
     "Sampler",
     "Scaling",
+    "State",
     "Status",
     "TemperatureFit",
     "TextScore",

@@ -10,7 +10,7 @@ cdef extern from "fastlogits.h" nogil:
     enum: FL_F32, FL_F16, FL_BF16, FL_F64
     enum: FL_OK, FL_NAN, FL_POS_INF, FL_NO_FINITE, FL_STEP_INF, FL_ALL_BANNED, FL_BAD_TOKEN, FL_NO_MEMORY
     enum: FL_OP_END
-    enum: FL_TIES_KEEP, FL_JOINT
+    enum: FL_TIES_KEEP, FL_JOINT, FL_PROMPT
     enum: FL_MEMORY
 
     ctypedef struct fl_where:
@@ -164,6 +164,28 @@ cdef extern from "fastlogits.h" nogil:
         const fl_step *steps
         int32_t count
 
+    ctypedef struct fl_history:
+        pass
+
+    fl_history *fl_history_new(const fl_plan *plan, int64_t row, int64_t prompt_length)
+    fl_history *fl_history_share(fl_history *h)
+    void fl_history_free(fl_history *h)
+    fl_history *fl_history_own(fl_history *h)
+    int fl_history_accept(fl_history *h, const int64_t *tokens, int64_t count, const fl_plan *plan, int64_t row,
+                          const double *observed)
+    void fl_history_rollback(fl_history *h, int64_t count)
+    int64_t fl_history_tokens(const fl_history *h, const int64_t **tokens)
+    int64_t fl_history_prompt(const fl_history *h)
+    int64_t fl_history_memory(const fl_history *h, double **memory)
+
+    ctypedef struct fl_sequence:
+        const fl_plan *plan
+        int64_t row
+        fl_history *history
+        int64_t position
+        int64_t key
+        double *observed
+
     ctypedef struct fl_inputs:
         const int64_t *context
         const int64_t *context_offsets
@@ -173,6 +195,7 @@ cdef extern from "fastlogits.h" nogil:
         fl_per_row_i position
         fl_per_row_i keys
         const double *memory
+        const fl_sequence *sequences
 
     double fl_uniform(uint64_t seed, uint64_t key, uint64_t position, uint64_t stream)
 

@@ -1,4 +1,4 @@
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ BFLOAT16_BITS: Final[np.dtype[np.void]]
 TIES_KEEP: Final[int]
 MEMORY: Final[int]
 JOINT: Final[int]
+PROMPT: Final[int]
 STEP_IDS: Final[dict[str, int]]
 STEP_KINDS: Final[dict[str, str]]
 SOFTMAX: Final[int]
@@ -134,6 +135,42 @@ class ComparisonTask:
     ) -> None: ...
     def run(self, begin: int, end: int) -> None: ...
 
+class Sequence:
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def row(self) -> int: ...
+    @property
+    def vocab(self) -> int: ...
+    @property
+    def key(self) -> int | None: ...
+    @property
+    def tokens(self) -> NDArray[np.int64]: ...
+    @property
+    def prompt_length(self) -> int: ...
+    @property
+    def position(self) -> int: ...
+    def _fill(
+        self,
+        plan: Plan,
+        row: int,
+        tokens: NDArray[np.int64],
+        prompt_length: int,
+        key: int | None,
+        position: int | None,
+        vocab: int,
+        memory: tuple[Any, ...] | None = None,
+    ) -> None: ...
+    def accept(self, token: Any) -> None: ...
+    def rollback(self, n: int = 1) -> None: ...
+    def copy(self) -> Self: ...
+    def _checked(self, tokens: Any) -> NDArray[np.int64]: ...
+    def _checked_count(self, n: Any) -> int: ...
+    def _name(self, key: int) -> None: ...
+    def _largest(self) -> int: ...
+    def _memory(self) -> tuple[Any, ...] | None: ...
+    def __len__(self) -> int: ...
+
 class Plan:
     @property
     def steps(self) -> tuple[Any, ...]: ...
@@ -152,6 +189,7 @@ class Plan:
         *,
         context: Any = None,
         prompt_length: Any = 0,
+        state: Any = None,
         rng: Any = None,
         position: Any = None,
         keys: Any = None,
@@ -175,6 +213,8 @@ class PlanTask:
         context: NDArray[np.int64] | None = None,
         offsets: NDArray[np.int64] | None = None,
         prompt_length: NDArray[np.int64] | None = None,
+        states: tuple[Sequence, ...] | None = None,
+        mixed: bool = False,
         seed: int = 0,
         position: NDArray[np.int64] | None = None,
         keys: NDArray[np.int64] | None = None,
@@ -192,6 +232,7 @@ class PlanTask:
         status: NDArray[np.int32] | None = None,
         trace: NDArray[np.uint8] | None = None,
     ) -> None: ...
+    def tell(self, vocab: int) -> None: ...
     @property
     def failures(self) -> list[tuple[int, int, int, float]]: ...
     @property

@@ -57,7 +57,7 @@ cdef extern from "numpy/ndarraytypes.h":
 
 F32, F16, BF16, F64 = _c.FL_F32, _c.FL_F16, _c.FL_BF16, _c.FL_F64
 DTYPE_NAMES = {F32: "float32", F16: "float16", BF16: "bfloat16", F64: "float64"}
-TIES_KEEP, JOINT = _c.FL_TIES_KEEP, _c.FL_JOINT
+TIES_KEEP, JOINT, PROMPT = _c.FL_TIES_KEEP, _c.FL_JOINT, _c.FL_PROMPT
 MEMORY = _c.FL_MEMORY
 STEP_KINDS = {fl_step_list[i].name.decode(): fl_step_list[i].kind.decode() for i in range(<int>_c.FL_OP_END)}
 STEP_IDS = {fl_step_list[i].name.decode(): fl_step_list[i].id for i in range(<int>_c.FL_OP_END)}
@@ -69,6 +69,7 @@ cdef enum:
     NOGIL_MIN = 4096
     MAX_AXES = 64   # NPY_MAXDIMS of NumPy 2
     SLOTS = 64      # idle scratches kept
+    MAX_STEPS = 64  # FL_MAX_STEPS
 
 
 # ---- instruction sets -------------------------------------------------------------------------------------------
@@ -255,4 +256,5 @@ include "_core_scores.pxi"
 include "_core_temperatures.pxi"
 include "_core_exact.pxi"
 include "_core_comparison.pxi"
+include "_core_state.pxi"
 include "_core_plan.pxi"

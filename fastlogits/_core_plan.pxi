@@ -49,8 +49,8 @@ cdef class Plan:
         """Whether biases and masks fit a row of ``n`` values."""
         return self.needs <= n
 
-    def sample(self, logits, *, context=None, prompt_length=0, rng=None, position=None, keys=None, logprobs=None,
-               out=None, threads=None, on_error="raise"):
+    def sample(self, logits, *, context=None, prompt_length=0, state=None, rng=None, position=None, keys=None,
+               logprobs=None, out=None, threads=None, on_error="raise"):
         """Draw one token per row.
 
         Parameters
@@ -63,6 +63,8 @@ cdef class Plan:
             count, and, unless `position` says otherwise, what moves the randomness on.
         prompt_length : int >= 0 or one per row, default 0
             Frequency and presence penalty count ``context[prompt_length:]``.
+        state : State, or a list with one per row, optional
+            What `Sampler.state` gives, in the place of context, prompt_length, position and keys; never changed here.
         rng : int, numpy.random.Generator, BitGenerator, SeedSequence or None
             An int >= 0 is the seed of this very call and nothing advances; a Generator gives one 64-bit word to each
             call; None takes entropy from the operating system.
@@ -119,26 +121,35 @@ cdef class Plan:
         cdef _c.fl_results results
         cdef _c.fl_where where
         cdef _c.fl_scratch *scratch
+        cdef _c.fl_sequence own
+        cdef double observed[MAX_STEPS]
         cdef int64_t one = -1, place = 0, key = 0, start = 0
         cdef int code
         if (not cnp.PyArray_CheckExact(logits) or logprobs is not None or out is not None or threads is not None
                 or on_error is not RAISE or self.shape is not NO_AXES or cnp.PyArray_NDIM(logits) != 1):
-            return self._sample(logits, context, prompt_length, rng, position, keys, logprobs, out, threads, on_error)
+            return self._sample(logits, context, prompt_length, state, rng, position, keys, logprobs, out, threads,
+                                on_error)
         code = code_of(logits)
         if (code < 0 or cnp.PyArray_DIM(logits, 0) < (self.needs if self.needs > 1 else 1)
                 or not int64_of(position, &place) or not int64_of(keys, &key) or not int64_of(prompt_length, &start)
-                or start < 0 or not plain_ids(context)):
-            return self._sample(logits, context, prompt_length, rng, position, keys, logprobs, out, threads, on_error)
+                or start < 0 or not plain_ids(context)
+                or not plain_state(self, state, cnp.PyArray_DIM(logits, 0), context, prompt_length, position, keys)):
+            return self._sample(logits, context, prompt_length, state, rng, position, keys, logprobs, out, threads,
+                                on_error)
         memset(&given, 0, sizeof(given))
         memset(&results, 0, sizeof(results))
+        given.seed = PyLong_AsUnsignedLongLong(self._seed(rng) if not small_int(rng) else rng)
         fill_rows(&rows, logits, 0, code)
-        if context is not None:
+        if state is not None:
+            (<Sequence>state).fill(&own, 0)
+            own.observed = NULL if (<Sequence>state).heard is NULL else observed
+            given.sequences = &own
+        elif context is not None:
             given.context = <const int64_t *>cnp.PyArray_DATA(context)
             given.context_n = cnp.PyArray_DIM(context, 0)
         given.prompt_length.at = &start
         given.position.at = NULL if position is None else &place
         given.keys.at = NULL if keys is None else &key
-        given.seed = PyLong_AsUnsignedLongLong(self._seed(rng) if not small_int(rng) else rng)
         results.ids = &one
         scratch = take_scratch()
         if rows.rows.n >= NOGIL_MIN:
@@ -147,8 +158,12 @@ cdef class Plan:
         else:
             where = _c.fl_plan_run(kernels, scratch, &self.plan, &rows.rows, &given, &results, 0, 1)
         give_scratch(scratch)
+        if state is not None:
+            _c.fl_history_free(own.history)
         if where.status != _c.FL_OK:
             self._refuse((), where.row, where.status, where.step, where.value, rows.rows.n)
+        if state is not None and own.observed is not NULL:
+            (<Sequence>state).hear(one, observed)
         return one
 
 
@@ -182,6 +197,16 @@ cdef bint plain_ids(object context) noexcept:
     return context is None or (
         cnp.PyArray_CheckExact(context) and cnp.PyArray_NDIM(context) == 1
         and cnp.PyArray_TYPE(context) == cnp.NPY_INT64 and cnp.PyArray_ISCARRAY_RO(context))
+
+
+cdef bint plain_state(Plan plan, object state, int64_t n, context, prompt_length, position, keys):
+    """Whether `state` is None, or is the plan's own, stands alone and knows that it fits logits of `n` tokens."""
+    return state is None or (
+        isinstance(state, Sequence) and (<Sequence>state).vocab == n and (<Sequence>state).plan is plan
+        and context is None and position is None and keys is None and prompt_length is ZERO)
+
+
+cdef object ZERO = 0
 
 
 cdef int fill_step(_c.fl_step *to, step) except -1:
@@ -220,11 +245,21 @@ cdef class PlanTask:
     cdef readonly list failures  # (row, status, step, value) of each block that met a bad row
     cdef readonly dict listings  # first row of a block -> (ids, logits, logprobs)
     cdef bint listed
+    cdef _c.fl_sequence *sequences
+    cdef double *observed  # [rows, MAX_STEPS], where some state remembers
+    cdef tuple states
+
+    def __dealloc__(self):
+        cdef int64_t r
+        for r in range(self.x.rows.rows if self.sequences is not NULL else 0):
+            _c.fl_history_free(self.sequences[r].history)
+        PyMem_Free(self.sequences)
+        PyMem_Free(self.observed)
 
     def __init__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
-                 seed=0, position=None, keys=None, memory=None, ids=None, logprobs=None, observed=None,
-                 raw_logprobs=None, ranks=None, top_ids=None, top_logprobs=None, probs=None, logits=None, counts=None,
-                 status=None, trace=None):
+                 states=None, bint mixed=False, seed=0, position=None, keys=None, memory=None, ids=None, logprobs=None,
+                 observed=None, raw_logprobs=None, ranks=None, top_ids=None, top_logprobs=None, probs=None, logits=None,
+                 counts=None, status=None, trace=None):
         cdef int last = cnp.PyArray_NDIM(x) - 1
         cdef int64_t rows
         fill_rows(&self.x, x, last, code_of(x))
@@ -241,6 +276,8 @@ cdef class PlanTask:
         self.given.keys = integers_per_row(keys, rows)
         self.given.memory = <const double *>elements(memory, cnp.NPY_DOUBLE, rows * plan.plan.count * _c.FL_MEMORY)
         self.results.observed = <double *>elements(observed, cnp.NPY_DOUBLE, rows * plan.plan.count)
+        if states is not None:
+            self._take_states(states, mixed)
         self.results.ids = <int64_t *>elements(ids, cnp.NPY_INT64, rows)
         self.results.logprobs = <double *>elements(logprobs, cnp.NPY_DOUBLE, rows)
         self.results.raw_logprobs = <double *>elements(raw_logprobs, cnp.NPY_DOUBLE, rows)
@@ -259,6 +296,39 @@ cdef class PlanTask:
         self.results.counts = <int64_t *>elements(counts, cnp.NPY_INT64, rows)
         self.results.status = <int32_t *>elements(status, cnp.NPY_INT32, rows)
         self.results.trace = <_c.fl_trace *>elements(trace, cnp.NPY_UINT8, rows * sizeof(_c.fl_trace))
+
+    def _take_states(self, tuple states, bint mixed):
+        """One `Sequence` per row; ``mixed`` rows follow the plan of their own."""
+        cdef int64_t r
+        cdef Sequence state
+        if len(states) != self.x.rows.rows:
+            raise ValueError(f"{self.x.rows.rows} states are needed here, got {len(states)}")
+        self.sequences = <_c.fl_sequence *>PyMem_Calloc(len(states) + 1, sizeof(_c.fl_sequence))
+        if self.sequences is NULL:
+            raise MemoryError()
+        if any((<Sequence>state).heard is not NULL for state in states):
+            self.observed = <double *>PyMem_Calloc(len(states) * MAX_STEPS, sizeof(double))
+            if self.observed is NULL:
+                raise MemoryError()
+        self.states = states
+        for r in range(len(states)):
+            state = states[r]
+            state.fill(&self.sequences[r], r)
+            if state.heard is not NULL:
+                self.sequences[r].observed = self.observed + r * MAX_STEPS
+            if mixed:
+                self.sequences[r].plan = &state.plan.plan
+        self.given.sequences = self.sequences
+
+    def tell(self, int64_t vocab):
+        """All rows have run: their states know the size of the vocabulary, and what was drawn."""
+        cdef int64_t r
+        cdef Sequence state
+        for r in range(len(self.states)):
+            state = self.states[r]
+            state.vocab = vocab
+            if state.heard is not NULL and self.results.ids is not NULL and self.results.ids[r] >= 0:
+                state.hear(self.results.ids[r], self.observed + r * MAX_STEPS)
 
     def run(self, int64_t begin, int64_t end):
         """Rows begin .. end - 1, up to the first bad one unless a status is wanted."""

@@ -171,6 +171,42 @@ def sequence_lists(name: str, rows: Sequence[Any], per_row: bool) -> Lists:
     )
 
 
+def _nested(item: Any) -> bool:
+    """Whether an item has items."""
+    return hasattr(item, "__len__") and getattr(item, "ndim", 1) > 0 and not isinstance(item, str | bytes)
+
+
+def breaker_rows(name: str, breakers: Any) -> Any:
+    """Checked sequences of token ids as a tuple, or a list with one such tuple per row; None is none."""
+    given = [] if breakers is None else list(breakers)
+    if not all(each is None or _nested(each) for each in given):
+        raise TypeError(f"{name} must be sequences of token ids, or a list of these per row, got {shown(breakers)}")
+    if any(each is None or any(map(_nested, each)) for each in given):
+        return [tuple(sequence(name, ids, r) for ids in row or ()) for r, row in enumerate(given)]
+    return tuple(sequence(name, ids) for ids in given)
+
+
+def breaker_lists(name: str, breakers: Any) -> Lists:
+    """What `breaker_rows` checked, as C reads it."""
+    per_row = isinstance(breakers, list)
+    return sequence_lists(name, breakers if per_row else [breakers], per_row)
+
+
+def text_rows(name: str, ids: Any) -> Any:
+    """A checked text of token ids as a tuple, or a list with one per row; None is none."""
+    given = () if ids is None else ids
+    if _nested(given) and any(each is None or _nested(each) for each in given):
+        return [token_ids(name, () if each is None else each, r) for r, each in enumerate(given)]
+    return token_ids(name, given)
+
+
+def text_lists(name: str, ids: Any) -> Lists:
+    """What `text_rows` checked, as C reads it."""
+    rows = ids if isinstance(ids, list) else [ids]
+    flat = np.array([i for row in rows for i in row], np.int64)
+    return Lists(name, flat, None, None, _ends(rows) if isinstance(ids, list) else None)
+
+
 def checked_mask(mask: Any) -> NDArray[Any]:
     """``mask`` as a bool, int32 or uint32 array of at least one axis; packed words are not copied."""
     array = _inputs.plain_array("mask", mask)

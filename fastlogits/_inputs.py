@@ -208,7 +208,7 @@ def _row_sequences(context: Any, outer: tuple[int, ...], rows: int) -> list[Any]
     return parts
 
 
-def _wrapped(name: str, item: Any) -> int:
+def wrapped(name: str, item: Any) -> int:
     """An integer mod 2^64, as the int64 of the same bits."""
     if isinstance(item, bool) or not isinstance(item, _INTEGERS):
         raise TypeError(f"{name} must be an integer or one integer per row, got {shown(item)}")
@@ -221,12 +221,12 @@ def row_integers(name: str, value: Any, outer: tuple[int, ...], *, low: int | No
     if value is None:
         return None
     if isinstance(value, _INTEGERS) and not isinstance(value, bool):
-        array = np.array(_wrapped(name, value), np.int64)
+        array = np.array(wrapped(name, value), np.int64)
     else:
         # NumPy would make float64 of a list that needs both signed and unsigned integers.
         given = np.array(value, object) if isinstance(value, list | tuple) else plain_array(name, value)
         if given.dtype.kind == "O":
-            array = np.array([_wrapped(name, i) for i in given.ravel()], np.int64).reshape(given.shape)
+            array = np.array([wrapped(name, i) for i in given.ravel()], np.int64).reshape(given.shape)
         elif given.dtype.kind in "iu" or given.size == 0:
             array = given.astype(np.uint64 if given.dtype.kind == "u" else np.int64).view(np.int64)
         else:

@@ -117,10 +117,12 @@ def choice(name: str, value: Any, allowed: tuple[str, ...]) -> PerRow:
     return each(name, value, check)
 
 
-def flag(name: str, value: Any) -> PerRow:
-    """True or False."""
+def flag(name: str, value: Any, *, off: bool | None = None) -> PerRow:
+    """True or False; None means ``off`` if that is given."""
 
     def check(item: Any, index: tuple[int, ...]) -> bool:
+        if item is None and off is not None:
+            return off
         if not isinstance(item, bool):
             raise TypeError(f"{name} must be True or False, got {item!r}{row_note(index)}")
         return item

@@ -34,7 +34,18 @@ class Prepared(NamedTuple):
 
 
 #: The numbers of a step are those of its fields that are none of these, in order.
-_OTHER_FIELDS = ("min_keep", "ties", "joint", "window", "special_tokens", "bias", "mask")
+_OTHER_FIELDS = (
+    "min_keep",
+    "ties",
+    "joint",
+    "window",
+    "prompt",
+    "special_tokens",
+    "sequence_breakers",
+    "ids",
+    "bias",
+    "mask",
+)
 
 
 def _window(value: Any) -> Any:
@@ -46,7 +57,8 @@ def _flags(step: Any) -> Array:
     """Bits of ``fl_step.flags``."""
     ties = np.asarray(getattr(step, "ties", "id")) == "keep"
     joint = np.asarray(getattr(step, "joint", False))
-    return np.asarray(ties * _core.TIES_KEEP + joint * _core.JOINT, np.int64)
+    prompt = np.asarray(getattr(step, "prompt", False))
+    return np.asarray(ties * _core.TIES_KEEP + joint * _core.JOINT + prompt * _core.PROMPT, np.int64)
 
 
 def prepared(step: Step) -> Prepared:
@@ -57,7 +69,7 @@ def prepared(step: Step) -> Prepared:
     window = getattr(step, "window", None)
     integers |= {
         "min_keep": np.asarray(step.min_keep, np.int64) if hasattr(step, "min_keep") else None,
-        "flags": _flags(step) if hasattr(step, "joint") or hasattr(step, "ties") else None,
+        "flags": _flags(step) if any(hasattr(step, name) for name in ("joint", "ties", "prompt")) else None,
         "window": None if window is None else np.asarray(_window(window), np.int64),
     }
     lists = step._lists()
@@ -123,7 +135,7 @@ def _spread_step(step: Prepared, outer: Shape) -> Prepared:
         if array is not None and array.size != 1:
             changed[field] = _inputs.per_row(name, array, outer)
     if step.flags is not None and step.flags.size != 1:
-        changed["flags"] = _inputs.per_row("ties and joint", step.flags, outer)
+        changed["flags"] = _inputs.per_row("ties, joint and penalty_prompt", step.flags, outer)
     rows = math.prod(outer)
     if step.lists is not None and step.lists.rows is not None and step.lists.rows.size - 1 != rows:
         what = "lists" if step.lists.values is None else "biases"

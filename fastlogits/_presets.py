@@ -22,16 +22,20 @@ _PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 #: Tokens equal to the last one kept stay, as a comparison with its value leaves them.
 _TIES = MappingProxyType({"ties": "keep"})
 
+#: All penalties count the prompt.
+_PROMPT = MappingProxyType({"penalty_prompt": True})
+
 PRESETS = {
     "hf": Preset(
-        ("logit_bias", "sequence_bias", "repetition_penalty", "mask", "temperature", "top_h", "top_k", "top_p",
-         "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
+        ("logit_bias", "sequence_bias", "repetition_penalty", "no_repeat_ngram", "encoder_no_repeat_ngram", "mask",
+         "temperature", "top_h", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
         _TIES,
     ),
     "vllm": Preset(("mask", "logit_bias", *_PENALTIES, "temperature", "min_p", "top_k", "top_p"), _TIES),
     "llama.cpp": Preset(
-        ("logit_bias", "mask", *_PENALTIES, "top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc", "temperature",
-         "dynamic_temperature", "mirostat", "adaptive_p"),
+        ("logit_bias", "mask", *_PENALTIES, "dry", "top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc",
+         "temperature", "dynamic_temperature", "mirostat", "adaptive_p"),
+        _PROMPT,
     ),
     "openvino": Preset(
         ("mask", "repetition_penalty", "presence_penalty", "frequency_penalty", "top_k", "temperature", "min_p",
@@ -40,6 +44,7 @@ PRESETS = {
     "mlx": Preset(
         ("logit_bias", "mask", "repetition_penalty", "presence_penalty", "frequency_penalty", "top_p", "min_p", "xtc",
          "top_k", "temperature"),
+        _PROMPT,
     ),
 }  # fmt: skip
 

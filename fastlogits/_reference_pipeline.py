@@ -10,14 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastlogits._reference_steps import Floats, Ids, Row, steps
+from fastlogits._reference_repeats import Floats, Ids
+from fastlogits._reference_steps import Row, steps
 from fastlogits.reference import Candidates, SampleResult, log_softmax, softmax
 
 # Step -> {field: keyword}; a step is asked for by the keyword of its first field.
 _ORDER: dict[str, dict[str, str]] = {
-    "repetition_penalty": {"theta": "repetition_penalty", "window": "penalty_window"},
-    "frequency_penalty": {"alpha": "frequency_penalty", "window": "penalty_window"},
-    "presence_penalty": {"alpha": "presence_penalty", "window": "penalty_window"},
+    "repetition_penalty": {
+        "theta": "repetition_penalty", "window": "penalty_window", "prompt": "penalty_prompt", "decay": "penalty_decay",
+        "slope": "penalty_slope",
+    },
+    "frequency_penalty": {"alpha": "frequency_penalty", "window": "penalty_window", "prompt": "penalty_prompt"},
+    "presence_penalty": {"alpha": "presence_penalty", "window": "penalty_window", "prompt": "penalty_prompt"},
+    "dry": {
+        "multiplier": "dry_multiplier", "base": "dry_base", "allowed_length": "dry_allowed_length",
+        "window": "dry_penalty_last_n", "sequence_breakers": "dry_sequence_breakers",
+    },
+    "no_repeat_ngram": {"size": "no_repeat_ngram_size"},
+    "encoder_no_repeat_ngram": {"size": "encoder_no_repeat_ngram_size", "ids": "encoder_ids"},
     "logit_bias": {"bias": "logit_bias"},
     "sequence_bias": {"bias": "sequence_bias"},
     "mask": {"mask": "mask"},
@@ -90,10 +100,17 @@ def _per_row(value: Any, shape: tuple[int, ...], inner: int = 0) -> Any:
     return np.broadcast_to(axes, shape + own).reshape(-1, *own) if axes.ndim > inner else [value] * math.prod(shape)
 
 
+def _depth(value: Any) -> int:
+    """How deep sequences are nested."""
+    return 1 + max(map(_depth, value), default=0) if hasattr(value, "__len__") else 0
+
+
 def _of_row(field: str, value: Any, shape: tuple[int, ...], r: int) -> Any:
     """What row r sees of a step's field; biases differ from row to row when they stand in a list."""
     if field == "bias":
         return value[r] if isinstance(value, list) else value
+    if depth := {"ids": 1, "sequence_breakers": 2}.get(field):
+        return (value[r] or ()) if _depth(value) > depth else value
     return _per_row(value, shape, inner=int(field in ("mask", "special_tokens")))[r]
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
-Ids = NDArray[np.int64]
+from fastlogits._reference_repeats import Floats, Ids, banned, repeats, tail
 
 
 def uniform(seed: int, key: int, position: int, stream: int = 0) -> float:
@@ -71,9 +70,22 @@ class Row:
 
     def counts(self, start: int, window: int | None) -> Ids:
         """How often each token occurs in the last `window` ids of context[start:]; [V]."""
-        seen = self.context[start:]
-        seen = seen if window is None or window < 0 else seen[max(0, len(seen) - int(window)) :]
-        return np.bincount(seen, minlength=len(self.logits))
+        return np.bincount(tail(self.context[start:], window), minlength=len(self.logits))
+
+    def last(self) -> Ids:
+        """Where each token occurs last in the context, -1 if it does not; [V]."""
+        last = np.full(len(self.logits), -1)
+        last[self.context] = np.arange(len(self.context))  # of equal ids the last one stays
+        return last
+
+    def strengths(self, start: int, window: int | None, decay: int, slope: float) -> Floats:
+        """How much of theta - 1 a token gets by its last occurrence; [V]."""
+        n, last = len(self.context), self.last()
+        begin = n - len(tail(self.context, window))
+        first = max(begin, start)
+        full = np.where(last < first + (n - first) // 2, slope, 1.0)
+        fading = full * np.where(last < begin, 1 - (begin - 1 - last) / max(decay, 1), 1.0)
+        return np.where((last >= start) & (last >= begin - decay), fading, 0.0)
 
     def ends_with(self, ids: ArrayLike) -> bool:
         """Whether the context ends with these tokens."""
@@ -150,20 +162,63 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
     """One function per step of `fastlogits.steps`, by the step's name: (row, the step's fields) -> new logits [V]."""
 
     @staticmethod
-    def repetition_penalty(row: Row, theta: float, window: int | None = None) -> Floats:
-        """Divide l > 0 by theta, multiply l <= 0 by it, once per distinct context token (Keskar et al., 2019)."""
-        x, seen = row.logits, row.counts(0, window) > 0
-        return np.where(seen, np.where(x > 0, x / theta, x * theta), x)
+    def repetition_penalty(
+        row: Row,
+        theta: float,
+        window: int | None = None,
+        prompt: bool = True,
+        decay: int = 0,
+        slope: float = 1.0,
+    ) -> Floats:
+        """Divide l > 0 by theta, multiply l <= 0 by it, once per distinct context token (Keskar et al., 2019).
+
+        Where the token occurs only in the older half of the window theta - 1 is multiplied by `slope`; before the
+        window it falls to 0 over `decay` tokens.
+        """
+        x = row.logits
+        factors = 1 + (theta - 1) * row.strengths(0 if prompt else row.prompt_length, window, decay, slope)
+        return np.where(row.last() < 0, x, np.where(x > 0, x / factors, x * factors))
 
     @staticmethod
-    def frequency_penalty(row: Row, alpha: float, window: int | None = None) -> Floats:
-        """Logit - count * alpha, counting context[prompt_length:] (OpenAI's parameter of that name)."""
-        return row.logits - row.counts(row.prompt_length, window) * alpha
+    def frequency_penalty(row: Row, alpha: float, window: int | None = None, prompt: bool = False) -> Floats:
+        """Logit - count * alpha, counting context[prompt_length:], or all of it (OpenAI's parameter of that name)."""
+        return row.logits - row.counts(0 if prompt else row.prompt_length, window) * alpha
 
     @staticmethod
-    def presence_penalty(row: Row, alpha: float, window: int | None = None) -> Floats:
-        """Logit - alpha where context[prompt_length:] holds the token (OpenAI's parameter of that name)."""
-        return row.logits - (row.counts(row.prompt_length, window) > 0) * alpha
+    def presence_penalty(row: Row, alpha: float, window: int | None = None, prompt: bool = False) -> Floats:
+        """Logit - alpha where context[prompt_length:], or all of it, holds the token (OpenAI's parameter)."""
+        return row.logits - (row.counts(0 if prompt else row.prompt_length, window) > 0) * alpha
+
+    @staticmethod
+    def dry(
+        row: Row,
+        multiplier: float,
+        base: float = 1.75,
+        allowed_length: int = 2,
+        window: int | None = None,
+        sequence_breakers: Sequence[Sequence[int]] = (),
+    ) -> Floats:
+        """Logit - multiplier * base^(m - allowed_length) of what followed the last m tokens before (p-e-w, 2024).
+
+        The longest such m counts, if it is at least `allowed_length`; it ends at a breaker, and a breaker of one token
+        is never lowered.
+        """
+        logits = row.logits.copy()
+        most = int(88.7228391 / np.log(base)) if base > 1.000001 else 2**31
+        for token, m in repeats(tail(row.context, window), sequence_breakers).items():
+            if m >= allowed_length and (token,) not in map(tuple, sequence_breakers):
+                logits[token] -= multiplier * base ** min(m - allowed_length, most)
+        return logits
+
+    @staticmethod
+    def no_repeat_ngram(row: Row, size: int) -> Floats:
+        """-inf for whatever followed the last size - 1 tokens before: no n-gram comes twice."""
+        return row.logits + banned(row.context, row.context, size, len(row.logits))
+
+    @staticmethod
+    def encoder_no_repeat_ngram(row: Row, size: int, ids: Sequence[int] = ()) -> Floats:
+        """-inf for whatever follows the last size - 1 tokens in the ids of the encoder's input."""
+        return row.logits + banned(np.asarray(ids, np.int64), row.context, size, len(row.logits))
 
     @staticmethod
     def logit_bias(row: Row, bias: Any) -> Floats:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastlogits import _bfloat16 as half
 from fastlogits import _core, _inputs, _prepare, _threads
+from fastlogits import state as _state
 from fastlogits._errors import Status, refuse_row
 from fastlogits._results import Candidates, SampleResult
 
@@ -26,27 +27,25 @@ class Call:
         logits: Any,
         context: Any = None,
         prompt_length: Any = 0,
+        state: Any = None,
         position: Any = None,
         keys: Any = None,
         threads: Any = None,
         on_error: str = "raise",
     ) -> None:
-        self.x = _inputs.logits_array("logits", logits)
-        self.outer, self.n = self.x.shape[:-1], self.x.shape[-1]
-        self.rows = math.prod(self.outer)
-        self.code = _core.dtype_code(self.x)
-        if self.n == 0 and self.rows:
-            raise ValueError(f"logits must have at least one token per row, got shape {self.x.shape}")
+        self.plan = plan
+        self._take(logits, threads, on_error)
+        states = None if state is None else _state.of_rows(state, self.outer, self.rows)
+        if states is not None:
+            _state.check_alone(context, prompt_length, position, keys)
+            _state.check_fits(states, self.n, plan)
+            self.inputs: dict[str, Any] = {"states": states}
+            return
         self.plan = bound(plan, self.outer)
-        if not plan.fits(self.n) and self.rows:
-            _prepare.check_fits(plan.prepared, self.n)
-        self.threads = _inputs.thread_count(threads)
-        check_on_error(on_error)
-        self.status = np.zeros(self.rows, np.int32) if on_error == "status" else None
         ids, offsets = _inputs.context_arrays(context, self.outer, self.rows)
         none = type(prompt_length) is int and prompt_length == 0
         starts = None if none else _inputs.row_integers("prompt_length", prompt_length, self.outer, low=0)
-        self.inputs: dict[str, Any] = {
+        self.inputs = {
             "context": ids,
             "offsets": offsets,
             "prompt_length": starts,
@@ -54,14 +53,38 @@ class Call:
             "keys": _inputs.row_integers("keys", keys, self.outer),
         }
 
+    def _take(self, logits: Any, threads: Any, on_error: str) -> None:
+        """The arguments that any rows have."""
+        self.x = _inputs.logits_array("logits", logits)
+        self.outer, self.n = self.x.shape[:-1], self.x.shape[-1]
+        self.rows = math.prod(self.outer)
+        self.code = _core.dtype_code(self.x)
+        if self.n == 0 and self.rows:
+            raise ValueError(f"logits must have at least one token per row, got shape {self.x.shape}")
+        self._fit(self.plan)
+        self.threads = _inputs.thread_count(threads)
+        check_on_error(on_error)
+        self.status = np.zeros(self.rows, np.int32) if on_error == "status" else None
+
+    def _fit(self, plan: _core.Plan) -> None:
+        """Whether the operands of the steps lie within the rows."""
+        if not plan.fits(self.n) and self.rows:
+            _prepare.check_fits(plan.prepared, self.n)
+
     def run(self, seed: int = 0, **results: Any) -> _core.PlanTask:
         """Runs all rows; the first bad one raises unless the status is wanted."""
         task = _core.PlanTask(self.plan, self.x, seed=seed, status=self.status, **self.inputs, **results)
         _threads.run_blocks(task.run, self.rows, self.threads)
         if task.failures:
             row, status, step, value = min(task.failures)
-            refuse_row(self.outer, row, status, step, value, self.n, [step.name for step in self.plan.steps])
+            refuse_row(self.outer, row, status, step, value, self.n, [step.name for step in self.steps_of(row)])
+        if "states" in self.inputs:
+            task.tell(self.n)
         return task
+
+    def steps_of(self, row: int) -> tuple[Any, ...]:
+        """The steps that a row goes through."""
+        return self.plan.steps
 
     def narrowed(self, values: NDArray[np.float64]) -> Array:
         """Log-probs in their type: float64 for float64 logits, else float32, where only probability 0 gives -inf."""
@@ -74,6 +97,27 @@ class Call:
     def shaped(self, values: Array) -> Any:
         """One value per row in the shape of the batch; for a single row an int or a NumPy scalar."""
         return shaped(values, self.outer)
+
+
+class MixedCall(Call):
+    """One call for rows [R, V] with a state each that follow the plans of their own."""
+
+    def __init__(self, states: tuple[Any, ...], logits: Any, threads: Any, on_error: str) -> None:
+        self.states, self.plan = states, _core.Plan()
+        self.plan._fill((), (), ())
+        self._take(logits, threads, on_error)
+        if self.outer != (len(states),):
+            raise ValueError(
+                f"logits must hold one row per sequence of the batch, [{len(states)}, V], got shape {self.x.shape}"
+            )
+        for state in states:
+            self._fit(state.plan)
+        _state.check_fits(states, self.n, self.plan, mixed=True)
+        self.inputs = {"states": states, "mixed": True}
+
+    def steps_of(self, row: int) -> tuple[Any, ...]:
+        steps: tuple[Any, ...] = self.states[row].plan.steps
+        return steps
 
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -120,6 +164,7 @@ def sample(
     logits: Any,
     context: Any,
     prompt_length: Any,
+    state: Any,
     rng: Any,
     position: Any,
     keys: Any,
@@ -129,7 +174,12 @@ def sample(
     on_error: str,
 ) -> Any:
     """`Sampler.sample` of any arguments."""
-    call = Call(plan, logits, context, prompt_length, position, keys, threads, on_error)
+    call = Call(plan, logits, context, prompt_length, state, position, keys, threads, on_error)
+    return sampled(call, rng, logprobs, out)
+
+
+def sampled(call: Call, rng: Any, logprobs: Any, out: Any) -> Any:
+    """The drawn tokens of a call."""
     top_n = None if logprobs is None else top_count("logprobs", logprobs, " or None")
     target = None if out is None else _inputs.out_array(out, call.outer, -1, call.x)
     direct = target is not None and target.flags.c_contiguous and target.flags.aligned

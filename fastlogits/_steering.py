@@ -49,6 +49,17 @@ class Steering(TypedDict, total=False):
     frequency_penalty: Any
     presence_penalty: Any
     penalty_window: Any
+    penalty_prompt: Any
+    penalty_decay: Any
+    penalty_slope: Any
+    dry_multiplier: Any
+    dry_base: Any
+    dry_allowed_length: Any
+    dry_penalty_last_n: Any
+    dry_sequence_breakers: Any
+    no_repeat_ngram_size: Any
+    encoder_no_repeat_ngram_size: Any
+    encoder_ids: Any
     logit_bias: Any
     sequence_bias: Any
     mask: Any
@@ -57,6 +68,8 @@ class Steering(TypedDict, total=False):
 
 #: What a keyword is when it is not given; None for all others.
 _DEFAULTS: dict[str, Any] = {
+    "penalty_decay": 0, "penalty_slope": 1.0, "dry_base": 1.75, "dry_allowed_length": 2, "dry_sequence_breakers": (),
+    "encoder_ids": (),
     "temperature": 1.0, "dynatemp_exponent": 1.0, "smoothing_curve": 1.0, "xtc_threshold": 0.1,
     "xtc_special_tokens": (), "mirostat_tau": 5.0, "mirostat_eta": 0.1, "adaptive_decay": 0.9, "min_keep": 1,
     "ties": "id", "joint": False,
@@ -74,9 +87,18 @@ class _Line(NamedTuple):
 
 #: In the order of work.
 _LINES = (
-    _Line(s.RepetitionPenalty, ("repetition_penalty", "penalty_window"), 1.0),
-    _Line(s.FrequencyPenalty, ("frequency_penalty", "penalty_window"), 0.0),
-    _Line(s.PresencePenalty, ("presence_penalty", "penalty_window"), 0.0),
+    _Line(
+        s.RepetitionPenalty,
+        ("repetition_penalty", "penalty_window", "penalty_prompt", "penalty_decay", "penalty_slope"),
+        1.0,
+    ),
+    _Line(s.FrequencyPenalty, ("frequency_penalty", "penalty_window", "penalty_prompt"), 0.0),
+    _Line(s.PresencePenalty, ("presence_penalty", "penalty_window", "penalty_prompt"), 0.0),
+    _Line(
+        s.Dry, ("dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers"), 0.0
+    ),
+    _Line(s.NoRepeatNgram, ("no_repeat_ngram_size",), 0),
+    _Line(s.EncoderNoRepeatNgram, ("encoder_no_repeat_ngram_size", "encoder_ids"), 0),
     _Line(s.LogitBias, ("logit_bias",)),
     _Line(s.SequenceBias, ("sequence_bias",)),
     _Line(s.Mask, ("mask",)),

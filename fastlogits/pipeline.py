@@ -26,8 +26,9 @@ def _sampler(keywords: Steering) -> Sampler:
 
 @spelled_out
 def sample(
-    logits: Any, *, context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None,
-    keys: Any = None, logprobs: int | None = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
+    logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
+    position: Any = None, keys: Any = None, logprobs: int | None = None, out: Any = None, threads: int | None = None,
+    on_error: str = "raise",
     **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """Draw one token per row.
@@ -36,7 +37,7 @@ def sample(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    context, prompt_length, rng, position, keys, threads, on_error
+    context, prompt_length, state, rng, position, keys, threads, on_error
         Inputs of the call; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default.
@@ -75,15 +76,15 @@ def sample(
     True
     """
     return _sampler(steering).sample(
-        logits, context=context, prompt_length=prompt_length, rng=rng, position=position, keys=keys,
+        logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         logprobs=logprobs, out=out, threads=threads, on_error=on_error,
     )  # fmt: skip
 
 
 @spelled_out
 def probs(
-    logits: Any, *, context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None,
-    keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
+    logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
+    position: Any = None, keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
     **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """Probabilities of the survivors, renormalised; 0 where removed.
@@ -92,7 +93,7 @@ def probs(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    context, prompt_length, rng, position, keys, threads, on_error
+    context, prompt_length, state, rng, position, keys, threads, on_error
         Inputs of the call; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default.
@@ -119,15 +120,15 @@ def probs(
     array([0. , 0.5, 0.5])
     """
     return _sampler(steering).probs(
-        logits, context=context, prompt_length=prompt_length, rng=rng, position=position, keys=keys, out=out,
-        threads=threads, on_error=on_error,
+        logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
+        out=out, threads=threads, on_error=on_error,
     )  # fmt: skip
 
 
 @spelled_out
 def filter_logits(
-    logits: Any, *, context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None,
-    keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
+    logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
+    position: Any = None, keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
     **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """Processed logits, -inf where removed; each rounded once, at the end.
@@ -136,7 +137,7 @@ def filter_logits(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    context, prompt_length, rng, position, keys, threads, on_error
+    context, prompt_length, state, rng, position, keys, threads, on_error
         Inputs of the call; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default.
@@ -163,15 +164,15 @@ def filter_logits(
     array([-inf,   6.,   4.])
     """
     return _sampler(steering).filter_logits(
-        logits, context=context, prompt_length=prompt_length, rng=rng, position=position, keys=keys, out=out,
-        threads=threads, on_error=on_error,
+        logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
+        out=out, threads=threads, on_error=on_error,
     )  # fmt: skip
 
 
 @spelled_out
 def candidates(
-    logits: Any, *, context: Any = None, prompt_length: Any = 0, rng: Any = None, position: Any = None,
-    keys: Any = None, threads: int | None = None, on_error: str = "raise",
+    logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
+    position: Any = None, keys: Any = None, threads: int | None = None, on_error: str = "raise",
     **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """The survivors of each row, sorted by (logit descending, id ascending).
@@ -180,7 +181,7 @@ def candidates(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written.
-    context, prompt_length, rng, position, keys, threads, on_error
+    context, prompt_length, state, rng, position, keys, threads, on_error
         Inputs of the call; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default.
@@ -205,6 +206,6 @@ def candidates(
     array([1, 2])
     """
     return _sampler(steering).candidates(
-        logits, context=context, prompt_length=prompt_length, rng=rng, position=position, keys=keys,
+        logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         threads=threads, on_error=on_error,
     )  # fmt: skip

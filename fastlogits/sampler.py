@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 from fastlogits import _core, _inputs, _prepare, _run
+from fastlogits import state as _state
 from fastlogits import steps as s
 from fastlogits._errors import refuse_row
 from fastlogits._explain import Explanation, explain
 from fastlogits._results import Candidates, SampleResult
 from fastlogits._steering import KEYWORDS, Steering, keyword_steps, refuse_unknown, spelled_out
+
+if TYPE_CHECKING:
+    from fastlogits.state import State
 
 __all__ = ["Candidates", "Explanation", "SampleResult", "Sampler"]
 
@@ -18,7 +22,8 @@ class Sampler(_core.Plan):
     """A pipeline: edits, temperature, cuts and a draw, prepared once, immutable, picklable.
 
     ``Sampler(*steps)`` runs steps of `fastlogits.steps` in the order written. ``Sampler(**keywords)`` runs those asked
-    for in the order repetition_penalty, frequency_penalty, presence_penalty, logit_bias, sequence_bias, mask,
+    for in the order repetition_penalty, frequency_penalty, presence_penalty, dry_multiplier, no_repeat_ngram_size,
+    encoder_no_repeat_ngram_size, logit_bias, sequence_bias, mask,
     temperature (with dynatemp_range), smoothing_factor, top_h, top_k, top_p, min_p, typical_p, epsilon_cutoff,
     eta_cutoff, top_n_sigma, top_a, tfs, p_less, min_k, xtc_probability, mirostat, adaptive_target, skew. Each number is
     one for all rows or one per row (broadcast against the shape of the batch). `fastlogits.steps` says what each of
@@ -80,6 +85,21 @@ class Sampler(_core.Plan):
         Lower a token's logit per occurrence, or once if it occurs; 0 is off.
     penalty_window : int >= 0, optional
         How many tokens at the end of the context the penalties count; None: all.
+    penalty_prompt : bool, optional
+        Whether the penalties count the first ``prompt_length`` tokens of the context; None: repetition_penalty does,
+        the other two do not.
+    penalty_decay : int >= 0, default 0
+        Before the window repetition_penalty falls to 1 over so many tokens.
+    penalty_slope : float in [0, 1], default 1.0
+        How much of repetition_penalty the older half of the window has.
+    dry_multiplier : float >= 0, optional
+        DRY: lowers what would go on with a repeat of at least ``dry_allowed_length`` (default 2) tokens by multiplier
+        times ``dry_base`` (>= 1, default 1.75) to the power of the tokens beyond. ``dry_penalty_last_n`` tokens are
+        searched (None and -1: all); ``dry_sequence_breakers`` (sequences of token ids) end a repeat. 0 is off.
+    no_repeat_ngram_size : int >= 0, optional
+        Bans what would complete an n-gram that the context holds; 0 is off.
+    encoder_no_repeat_ngram_size : int >= 0, optional
+        Bans what would complete an n-gram of ``encoder_ids``; 0 is off.
     logit_bias : {id: bias}, or (ids, values), or a list of these per row, optional
         Added to logits; -inf bans.
     sequence_bias : {ids: bias}, or pairs [ids, bias], or a list of such dicts per row, optional
@@ -88,9 +108,8 @@ class Sampler(_core.Plan):
         Bans what it does not allow; a shorter mask bans what lies beyond it.
     preset : "hf", "vllm", "llama.cpp", "openvino" or "mlx", optional
         The sequence of steps of that system and its boundary rules (transformers and vLLM keep ties), never a
-        parameter's value. A step that the system lacks is an error. What else it counts in its own way is for the
-        caller: llama.cpp's and mlx-lm's penalties count the prompt too (``prompt_length=0``) and a window of the last
-        tokens (``penalty_window``).
+        parameter's value (llama.cpp's and mlx-lm's penalties count the prompt too; their windows of 64 and 20 tokens
+        are for the caller to give, as ``penalty_window``). A step that the system lacks is an error.
 
     Attributes
     ----------
@@ -139,6 +158,7 @@ class Sampler(_core.Plan):
         *,
         context: Any = None,
         prompt_length: Any = 0,
+        state: Any = None,
         rng: Any = None,
         position: Any = None,
         keys: Any = None,
@@ -150,7 +170,7 @@ class Sampler(_core.Plan):
 
         Parameters
         ----------
-        logits, context, prompt_length, rng, position, keys, threads, on_error
+        logits, context, prompt_length, state, rng, position, keys, threads, on_error
             As in `sample`; rng, position and keys matter to random steps only.
         out : array of the shape and type of logits, optional
             Receives the result; may be ``logits`` itself.
@@ -171,7 +191,7 @@ class Sampler(_core.Plan):
         >>> fl.Sampler(top_k=2).probs([1.0, 3.0, 3.0])
         array([0. , 0.5, 0.5])
         """
-        call = _run.Call(self, logits, context, prompt_length, position, keys, threads, on_error)
+        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
         return _run.dense(call, "probs", rng, out)
 
     def filter_logits(
@@ -180,6 +200,7 @@ class Sampler(_core.Plan):
         *,
         context: Any = None,
         prompt_length: Any = 0,
+        state: Any = None,
         rng: Any = None,
         position: Any = None,
         keys: Any = None,
@@ -191,7 +212,7 @@ class Sampler(_core.Plan):
 
         Parameters
         ----------
-        logits, context, prompt_length, rng, position, keys, threads, on_error
+        logits, context, prompt_length, state, rng, position, keys, threads, on_error
             As in `sample`; rng, position and keys matter to random steps only.
         out : array of the shape and type of logits, optional
             Receives the result; may be ``logits`` itself.
@@ -212,7 +233,7 @@ class Sampler(_core.Plan):
         >>> fl.Sampler(temperature=0.5, top_k=2).filter_logits([1.0, 3.0, 2.0])
         array([-inf,   6.,   4.])
         """
-        call = _run.Call(self, logits, context, prompt_length, position, keys, threads, on_error)
+        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
         return _run.dense(call, "logits", rng, out)
 
     def candidates(
@@ -221,6 +242,7 @@ class Sampler(_core.Plan):
         *,
         context: Any = None,
         prompt_length: Any = 0,
+        state: Any = None,
         rng: Any = None,
         position: Any = None,
         keys: Any = None,
@@ -231,7 +253,7 @@ class Sampler(_core.Plan):
 
         Parameters
         ----------
-        logits, context, prompt_length, rng, position, keys, threads, on_error
+        logits, context, prompt_length, state, rng, position, keys, threads, on_error
             As in `sample`; rng, position and keys matter to random steps only.
 
         Returns
@@ -250,7 +272,7 @@ class Sampler(_core.Plan):
         >>> fl.Sampler(top_k=2).candidates([1.0, 3.0, 2.0]).ids
         array([1, 2])
         """
-        call = _run.Call(self, logits, context, prompt_length, position, keys, threads, on_error)
+        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
         return _run.candidates(call, rng)
 
     def explain(
@@ -260,6 +282,7 @@ class Sampler(_core.Plan):
         row: int = 0,
         context: Any = None,
         prompt_length: Any = 0,
+        state: Any = None,
         rng: Any = None,
         position: Any = None,
         keys: Any = None,
@@ -268,7 +291,7 @@ class Sampler(_core.Plan):
 
         Parameters
         ----------
-        logits, context, prompt_length, rng, position, keys
+        logits, context, prompt_length, state, rng, position, keys
             As in `sample`.
         row : int, default 0
             Which row of a batch, in C order.
@@ -290,8 +313,56 @@ class Sampler(_core.Plan):
         >>> [(step.name, step.given, step.survived) for step in e.steps]
         [('temperature', 4, 4), ('top_k', 4, 2)]
         """
-        call = _run.Call(self, logits, context, prompt_length, position, keys, 1, "raise")
+        call = _run.Call(self, logits, context, prompt_length, state, position, keys, 1, "raise")
         return explain(call, row, _run.seed_of(call, rng))
+
+    def state(
+        self,
+        context: Any = None,
+        *,
+        prompt_length: Any = 0,
+        row: int | None = None,
+        key: int | None = None,
+        position: int | None = None,
+        vocab: int | None = None,
+    ) -> State:
+        """A `State` for one sequence: pass it as ``state=`` and give it each token by `State.accept`.
+
+        Parameters
+        ----------
+        context : token ids, optional
+            The tokens so far.
+        prompt_length : int >= 0, default 0
+            How many of them are the prompt, which frequency and presence penalty leave out.
+        row : int >= 0, optional
+            Whose parameters it uses; needed where the Sampler has parameters per row.
+        key : int, optional
+            Its random stream, whatever row it stands in; the number of that row by default.
+        position : int, optional
+            Where in the stream it begins; the number of its tokens by default.
+        vocab : int >= 1, optional
+            Size of the vocabulary, which `State.accept` holds tokens against; known anyway after the first use.
+
+        Returns
+        -------
+        State
+
+        Raises
+        ------
+        ValueError, TypeError
+            A token outside the vocabulary, or an argument out of range.
+
+        Examples
+        --------
+        >>> import fastlogits as fl
+        >>> sampler = fl.Sampler(repetition_penalty=1.3, temperature=0.8, top_k=2)
+        >>> state = sampler.state([3])
+        >>> for _ in range(4):
+        ...     state.accept(sampler.sample([1.0, 3.0, 2.0, 2.5], state=state, rng=7))
+        >>> state.tokens.size
+        5
+        """
+        return _state.made(self, context, prompt_length, row, key, position, vocab)
 
     def _sample(self, *arguments: Any) -> Any:
         return _run.sample(self, *arguments)

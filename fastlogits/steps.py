@@ -15,6 +15,7 @@ from fastlogits import _params as params
 from fastlogits._edits import Lists, bias_arrays, checked_bias, checked_mask, mask_words, same_bias, same_mask
 from fastlogits._step import Step
 from fastlogits._step_draws import AdaptiveP, Mirostat, Skew
+from fastlogits._step_repeats import Dry, EncoderNoRepeatNgram, NoRepeatNgram
 from fastlogits._step_shapes import (
     DynamicTemperature,
     EpsilonCutoff,
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "AdaptiveP", "Draw", "DynamicTemperature", "EpsilonCutoff", "EtaCutoff", "FrequencyPenalty", "Greedy", "LogitBias",
-    "Mask", "MinK", "MinP", "Mirostat", "PLess", "PresencePenalty", "RepetitionPenalty", "SequenceBias", "Skew",
-    "Smoothing", "Step", "Temperature", "Tfs", "TopA", "TopH", "TopK", "TopNSigma", "TopP", "TypicalP", "Xtc",
+    "AdaptiveP", "Draw", "Dry", "DynamicTemperature", "EncoderNoRepeatNgram", "EpsilonCutoff", "EtaCutoff",
+    "FrequencyPenalty", "Greedy", "LogitBias", "Mask", "MinK", "MinP", "Mirostat", "NoRepeatNgram", "PLess",
+    "PresencePenalty", "RepetitionPenalty", "SequenceBias", "Skew", "Smoothing", "Step", "Temperature", "Tfs", "TopA",
+    "TopH", "TopK", "TopNSigma", "TopP", "TypicalP", "Xtc",
 ]  # fmt: skip
 
 # As NumPy shortens long arrays.
@@ -59,6 +61,13 @@ class RepetitionPenalty(Step):
         1 is off; above 1 makes repetition less likely. Default 1.
     window : int >= 0 or None
         Only the last ``window`` tokens of the context count. None: all of them.
+    prompt : bool
+        Whether the first ``prompt_length`` tokens of the context count. Default True.
+    decay : int >= 0
+        Before the window theta falls linearly to 1 over so many tokens (exllamav2): r tokens after its last occurrence
+        a token has 1 + (theta - 1) (1 - (r - window) / decay). 0: it ends with the window. Default 0.
+    slope : float in [0, 1]
+        Tokens that occur in the older half of the window only have 1 + (theta - 1) slope (koboldcpp). Default 1.
 
     Notes
     -----
@@ -75,11 +84,17 @@ class RepetitionPenalty(Step):
     name: ClassVar[str] = "repetition_penalty"
     theta: Any = 1.0
     window: Any = None
+    prompt: Any = True
+    decay: Any = 0
+    slope: Any = 1.0
 
     def __post_init__(self) -> None:
         self._set(
             theta=params.number("repetition_penalty", self.theta, 0.0, off=1.0, open_low=True),
             window=params.integer("penalty_window", self.window, 0, off=None),
+            prompt=params.flag("penalty_prompt", self.prompt, off=True),
+            decay=params.integer("penalty_decay", self.decay, 0, off=0),
+            slope=params.number("penalty_slope", self.slope, 0.0, 1.0, off=1.0),
         )
 
 
@@ -95,6 +110,8 @@ class FrequencyPenalty(Step):
         Finite; 0 is off. Default 0.
     window : int >= 0 or None
         Only the last ``window`` tokens count. None: all of them.
+    prompt : bool
+        Whether the first ``prompt_length`` tokens count too. Default False.
 
     Examples
     --------
@@ -106,11 +123,13 @@ class FrequencyPenalty(Step):
     name: ClassVar[str] = "frequency_penalty"
     alpha: Any = 0.0
     window: Any = None
+    prompt: Any = False
 
     def __post_init__(self) -> None:
         self._set(
             alpha=params.number(self.name, self.alpha, off=0.0),
             window=params.integer("penalty_window", self.window, 0, off=None),
+            prompt=params.flag("penalty_prompt", self.prompt, off=False),
         )
 
 
@@ -126,6 +145,8 @@ class PresencePenalty(Step):
         Finite; 0 is off. Default 0.
     window : int >= 0 or None
         Only the last ``window`` tokens count. None: all of them.
+    prompt : bool
+        Whether the first ``prompt_length`` tokens count too. Default False.
 
     Examples
     --------
@@ -137,11 +158,13 @@ class PresencePenalty(Step):
     name: ClassVar[str] = "presence_penalty"
     alpha: Any = 0.0
     window: Any = None
+    prompt: Any = False
 
     def __post_init__(self) -> None:
         self._set(
             alpha=params.number(self.name, self.alpha, off=0.0),
             window=params.integer("penalty_window", self.window, 0, off=None),
+            prompt=params.flag("penalty_prompt", self.prompt, off=False),
         )
 
 

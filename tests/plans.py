@@ -85,11 +85,12 @@ def random_step(rng: np.random.Generator, kind: str, n: int, tied: bool) -> Any:
         return steps.MinP(p, min_keep=keep)
     if kind == "repetition_penalty":
         theta = float(rng.choice([0.5, 1, 2, 4]) if tied else np.exp(rng.uniform(-0.4, 0.7)))
-        return steps.RepetitionPenalty(theta, window)
+        decay, slope = (0, 1.0) if tied else (int(rng.choice([0, 0, 25])), float(rng.choice([1, 1, 0.3])))
+        return steps.RepetitionPenalty(theta, window, bool(rng.random() < 0.7), decay, slope)
     if kind in ("frequency_penalty", "presence_penalty"):
         alpha = float(np.round(rng.normal() * 8) / 8 if tied else rng.normal())
         made: Any = steps.FrequencyPenalty if kind == "frequency_penalty" else steps.PresencePenalty
-        return made(alpha, window)
+        return made(alpha, window, bool(rng.random() < 0.3))
     if kind == "logit_bias":
         ids = rng.choice(n, min(n, int(rng.integers(1, 25))), replace=False)
         values = rng.normal(size=len(ids)) * 5
@@ -101,6 +102,8 @@ def random_step(rng: np.random.Generator, kind: str, n: int, tied: bool) -> Any:
         # Few tokens: many sequences end as the context does.
         found = {tuple(rng.integers(0, min(n, 3), k).tolist()): float(np.round(rng.normal() * 40) / 8) for k in lengths}
         return steps.SequenceBias({ids: -np.inf if rng.random() < 0.2 else value for ids, value in found.items()})
+    if kind in REPEATS:
+        return repeats_step(rng, kind, n, tied)
     if kind == "mask":
         allowed = rng.random(n) < rng.choice([0.02, 0.5, 0.99])
         if rng.random() < 0.5:
@@ -138,6 +141,20 @@ def shaped_step(rng: np.random.Generator, kind: str, keep: int) -> Any:
     return made[kind]()
 
 
+def repeats_step(rng: np.random.Generator, kind: str, n: int, tied: bool) -> Any:
+    """One step against repeats with random parameters."""
+    size, few = int(rng.integers(0, 5)), min(n, 3)
+    if kind == "no_repeat_ngram":
+        return steps.NoRepeatNgram(size)
+    if kind == "encoder_no_repeat_ngram":
+        return steps.EncoderNoRepeatNgram(size, rng.integers(0, few, 20).tolist())
+    breakers = [rng.integers(0, few, rng.integers(1, 4)).tolist() for _ in range(rng.integers(0, 3))]
+    multiplier, base = (0.5, 2.0) if tied else (float(rng.uniform(0, 2)), float(rng.uniform(1, 3)))
+    return steps.Dry(multiplier, base, size, int(rng.integers(-1, 60)), breakers)
+
+
+REPEATS = ("dry", "no_repeat_ngram", "encoder_no_repeat_ngram")
+
 SHAPED = (
     "dynamic_temperature", "smoothing", "epsilon_cutoff", "eta_cutoff", "top_a", "p_less", "top_n_sigma", "typical_p",
     "tfs", "top_h", "min_k", "xtc", "mirostat", "adaptive_p", "skew",
@@ -146,6 +163,7 @@ SHAPED = (
 KINDS = (
     *("temperature", "temperature", "top_k", "top_k", "top_p", "top_p", "min_p", "min_p"),
     *("repetition_penalty", "frequency_penalty", "presence_penalty", "logit_bias", "mask", "sequence_bias"),
+    *REPEATS,
 )
 
 

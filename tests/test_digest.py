@@ -22,7 +22,7 @@ DIGESTS = {
     "float32": "67094978aec5332b8fb79022f35cd3197e00cb542ff92fa431d09f9e62f18bb7",
     "float16": "63018c929564cb0b175e5757905f173fe45bf6d8a85b61bb8a0fed2bcca31f83",
     "bfloat16": "9634368365b66b6c0b16fa3d707c386514e5ee4dae1b4c2828ec66476856beb4",
-    "float64": "d6b76ae1d6823b84f353af819f1810f179bf65cea7b4d8fa328fafffeca08ae7",
+    "float64": "7d6a4099ca5fd08dd11bc2a2fdc02933ddae57cf1aba527739176dd1c58be73d",
 }
 
 Array = np.ndarray[Any, Any]

@@ -11,6 +11,8 @@ import fastlogits as fl
 from fastlogits._presets import PRESETS
 
 EVERYTHING: dict[str, dict[str, Any]] = {
+    "dry": {"dry_multiplier": 0.8}, "no_repeat_ngram": {"no_repeat_ngram_size": 3},
+    "encoder_no_repeat_ngram": {"encoder_no_repeat_ngram_size": 3, "encoder_ids": [1, 2]},
     "sequence_bias": {"sequence_bias": {(0,): 1.0}},
     "logit_bias": {"logit_bias": {0: 1.0}}, "mask": {"mask": [True] * 4}, "temperature": {"temperature": 0.5},
     "repetition_penalty": {"repetition_penalty": 1.1}, "frequency_penalty": {"frequency_penalty": 0.1},

@@ -92,7 +92,7 @@ def step_distributions(
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= 100:
         raise ValueError(f"tokens must be an integer in [1, 100], got {tokens!r}")
     _axes.matplotlib()
-    columns = _columns(_run.Call(sampler, logits, context, prompt_length, position, keys, 1, "raise"), row, rng)
+    columns = _columns(_run.Call(sampler, logits, context, prompt_length, None, position, keys, 1, "raise"), row, rng)
     shown = _chosen(columns, int(tokens))
     place: Any = _axes.axes(ax, (1.6 + 1.25 * len(columns), 1.3 + 0.24 * (len(shown) + 1)))
     largest = max(float(column.probs.max()) for column in columns)
