@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,8 +14,21 @@ from fastlogits import _params as params
 from fastlogits._errors import row_name
 from fastlogits.calibration import _bins, _intake
 
-# From (step, power) to the reading at the inverse temperatures (power + k) step, k = 0 ... 7.
-Reader = Callable[[float, int], _temperatures.Reading]
+
+class Seen(Protocol):
+    """What one read at eight inverse temperatures b_k tells of all rows that take part; see `_temperatures.Reading`."""
+
+    @property
+    def betas(self) -> Any: ...
+    @property
+    def count(self) -> int: ...
+    def loss(self, k: int) -> float: ...
+    def slope(self) -> float: ...
+    def error(self, k: int) -> float: ...
+
+
+# From (step, power) to what is seen at the inverse temperatures (power + k) step, k = 0 ... 7.
+Reader = Callable[[float, int], Seen]
 BOUNDS = (0.01, 100.0)
 NODES = np.arange(_core.TEMPERATURES, dtype=np.float64)
 FIRST_STEP = 0.25  # the first read: 1/T = 0.25, 0.5 ... 2, with 1 at number 3
@@ -71,13 +84,13 @@ class _Search:
         self.reader, self.low, self.high = reader, low, high
         self.reads = 0
 
-    def read(self, step: float, power: int) -> tuple[_temperatures.Reading, Any]:
+    def read(self, step: float, power: int) -> tuple[Seen, Any]:
         """One read at eight inverse temperatures and the mean loss at each, [8]."""
         self.reads += 1
         seen = self.reader(step, power)
         return seen, np.array([seen.loss(k) for k in range(_core.TEMPERATURES)])
 
-    def coarse(self, seen: _temperatures.Reading, losses: Any) -> float:
+    def coarse(self, seen: Seen, losses: Any) -> float:
         """An inverse temperature near the minimum, from grids of 1 : 8 moved until one holds it; of equals the last."""
         while True:
             best, step = len(NODES) - 1 - int(losses[::-1].argmin()), float(seen.betas[0])
@@ -95,7 +108,7 @@ class _Search:
                 return step * float(1 + best + (0.5 * (below - above) / bend if bend > 0 else 0.0))
             seen, losses = self.read(step * factor, 1)
 
-    def settle(self, beta: float) -> tuple[float, _temperatures.Reading, bool]:
+    def settle(self, beta: float) -> tuple[float, Seen, bool]:
         """Newton's steps from ``beta``: slope from the mean logit there, bend from the losses around it."""
         low, high, middle = self.low, self.high, _core.MIDDLE
         while True:
@@ -171,43 +184,66 @@ def fit_temperature(
     >>> fit.ece_after < 0.03 < fit.ece_before
     True
     """
-    x, ids = _checked(logits, targets, ignore_index)
-
-    def reader(step: float, power: int) -> _temperatures.Reading:
-        return _temperatures.read("logits", x, ids, step, power, _core.TEMPERATURES, threads)
-
-    return fit(reader, _bounds(bounds), x.shape[:-1])
+    x, ids = checked(logits, targets, ignore_index)
+    return fit(lambda step, power: read(x, ids, step, power, threads), limits(bounds))
 
 
-def fit(reader: Reader, bounds: tuple[float, float], outer: tuple[int, ...]) -> TemperatureFit:
-    """`fit_temperature` on whatever ``reader`` reads; ``outer`` is the shape in which its rows are counted."""
+def fit(reader: Reader, bounds: tuple[float, float]) -> TemperatureFit:
+    """`fit_temperature` on whatever ``reader`` reads."""
     search = _Search(reader, 1.0 / bounds[1], 1.0 / bounds[0])
     first, losses = search.read(FIRST_STEP, 1)
-    unlikely = np.flatnonzero(np.isposinf(first.gaps))
-    if unlikely.size:
-        row = int(first.rows[unlikely[0]])
-        raise ValueError(f"{row_name('logits', row, outer)}: the target's logit must be finite, got -inf")
     beta, last, at_bound = search.settle(search.coarse(first, losses))
     return TemperatureFit(
         float(1.0 / beta),
         float(losses[AT_ONE]),
         last.loss(_core.MIDDLE),
-        _bins.expected_error(np.exp(-first.tails[:, AT_ONE]), first.correct),
-        _bins.expected_error(np.exp(-last.tails[:, _core.MIDDLE]), last.correct),
-        len(first.rows),
+        first.error(AT_ONE),
+        last.error(_core.MIDDLE),
+        first.count,
         search.reads,
         at_bound,
     )
 
 
-def _checked(logits: Any, targets: Any, ignore_index: int | None) -> tuple[Any, Any]:
+def read(x: Any, ids: Any, step: float, power: int, threads: int | None) -> Rows:
+    """One read of checked rows at eight inverse temperatures."""
+    return Rows.of(_temperatures.read("logits", x, ids, step, power, _core.TEMPERATURES, threads), x.shape[:-1])
+
+
+class Rows(_temperatures.Reading):
+    """A reading of rows whose targets all have a probability."""
+
+    @classmethod
+    def of(cls, seen: _temperatures.Reading, outer: tuple[int, ...]) -> Rows:
+        """The reading; the first row whose target's logit is -inf is refused, counted in the shape ``outer``."""
+        unlikely = np.flatnonzero(np.isposinf(seen.gaps))
+        if unlikely.size:
+            row = int(seen.rows[unlikely[0]])
+            raise ValueError(f"{row_name('logits', row, outer)}: the target's logit must be finite, got -inf")
+        return cls(**vars(seen))
+
+    @property
+    def count(self) -> int:
+        """How many rows take part."""
+        return len(self.rows)
+
+    def column(self, k: int) -> tuple[Any, Any]:
+        """Confidence of the top token at b_k, and whether it is the target."""
+        return np.exp(-self.tails[:, k]), self.correct
+
+    def error(self, k: int) -> float:
+        """The expected calibration error at b_k."""
+        return _bins.expected_error(*self.column(k))
+
+
+def checked(logits: Any, targets: Any, ignore_index: int | None) -> tuple[Any, Any]:
     """Logits [..., V] and targets [rows]."""
     x = _temperatures.logits_of(logits)
     ids = _temperatures.target_array("targets", targets, x.shape[:-1], x.shape[-1], ignore_index)
     return x, _intake.some(ids)
 
 
-def _bounds(bounds: Any) -> tuple[float, float]:
+def limits(bounds: Any) -> tuple[float, float]:
     """The checked range of T."""
     pair = params.number("bounds", tuple(bounds), 1e-4, 1e4, off=1.0)
     if len(pair) != 2 or not pair[0] < pair[1]:

@@ -143,8 +143,11 @@ def collect(options: argparse.Namespace) -> Calibration:
         reads = Reads(options, scored, ledger)
         seen = reads.read(1.0, 1, 2)
         before = figures(options, seen, 1.0)
+        outer = (len(scored.ids),)
         try:
-            fit = _temperature.fit(reads.read, _temperature.BOUNDS, (len(scored.ids),))
+            fit = _temperature.fit(
+                lambda step, power: _temperature.Rows.of(reads.read(step, power), outer), _temperature.BOUNDS
+            )
         except ValueError as error:
             raise UserError(f"{scored.logits.shown}: {error}") from None
         after = figures(options, reads.read(1.0 / fit.temperature, 1, 2), fit.temperature)

@@ -1,8 +1,9 @@
 """The functions of fastlogits on dask arrays: lazily, chunk by chunk, with the bits of the plain functions.
 
 Names, keywords and figures are those of ``fastlogits``; results are lazy dask arrays, named tuples of them, or a
-`dask.delayed.Delayed` that computes to an object. ``dask.compute(found)`` computes everything that ``found`` holds from
-one read of the logits. Needs the extra: ``pip install "fastlogits[dask]"``.
+`dask.delayed.Delayed` that computes to an object; `fit_temperature` alone computes at once. ``dask.compute(found)``
+computes everything that ``found`` holds from one read of the logits. Compute arrays and Delayed objects in calls of
+their own: dask 2026.8 mixes up what one call returns for both. Needs the extra: ``pip install "fastlogits[dask]"``.
 
 - Logits are dask arrays. A vocabulary axis in several chunks is rechunked to one, and then the rows are cut anew to the
   chunk size that dask is set to (``array.chunk-size``); where it is one chunk already, all chunks stay as they are.
@@ -28,7 +29,9 @@ from fastlogits.dask._comparison import (
     top_n_agreement,
     total_variation,
 )
+from fastlogits.dask._labels import label_logprobs
 from fastlogits.dask._scoring import perplexity, score_text, token_logprobs
+from fastlogits.dask._temperature import fit_temperature
 
 __all__ = [
     "Comparison",
@@ -37,8 +40,10 @@ __all__ = [
     "calibration_error",
     "compare_distributions",
     "cross_entropy",
+    "fit_temperature",
     "js_divergence",
     "kl_divergence",
+    "label_logprobs",
     "log_softmax",
     "logsumexp",
     "negative_log_likelihood",

@@ -225,7 +225,7 @@ def _mean_part(
     threads: Any,
 ) -> Part:  # fmt: skip
     """The sum of the figure of each row that takes part."""
-    if _nothing(targets, ignore):
+    if nothing(targets, ignore):
         return Part()
     values = rows(predictions, targets, from_logits, temperature, ignore, threads)
     return Part(Mean(ExactSum.of(values), len(values)))
@@ -236,13 +236,13 @@ def _binned_part(
     temperature: Any, ignore: Any, threads: Any,
 ) -> Part:  # fmt: skip
     """The bins of the events that take part, or the events."""
-    if _nothing(targets, ignore):
+    if nothing(targets, ignore):
         return Part()
     found = columns(predictions, targets, from_logits, temperature, ignore, threads)
     return Part(Sums.of(found, how) if how.strategy == "uniform" else Columns(tuple(found)))
 
 
-def _nothing(targets: Array, ignore: int | None) -> bool:
+def nothing(targets: Array, ignore: int | None) -> bool:
     """Whether no row of the chunk takes part."""
     return targets.size == 0 or (ignore is not None and bool((targets == ignore).all()))
 

@@ -43,7 +43,7 @@ class Sums:
 
     def curves(self, how: Binning, level: float) -> list[ReliabilityCurve]:
         """One curve per column."""
-        _, lower, upper = _bins.assign(np.empty(0), how.bins, how.strategy, how.rule)
+        _, lower, upper = _bins.assign(np.empty(0), *how)
         curves = []
         for counts, hits, sums in zip(self.counts, self.hits, self.promised, strict=True):
             full = np.maximum(counts, 1)
@@ -79,10 +79,10 @@ class Part:
             return other if self.value is None else self
         return Part(self.value + other.value)
 
-    def some(self) -> Any:
+    def some(self, name: str = "predictions") -> Any:
         """What all rows add; an error if none takes part."""
         if self.value is None:
-            raise ValueError("predictions must hold one row at least that counts, got none")
+            raise ValueError(f"{name} must hold one row at least that counts, got none")
         return self.value
 
 

@@ -1,0 +1,113 @@
+"""One temperature for all rows of a dask array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import _core, _inputs
+from fastlogits._exact import ExactSum
+from fastlogits.calibration import TemperatureFit, _figures, _temperature
+from fastlogits.dask import _blocks
+from fastlogits.dask._calibration import nothing
+from fastlogits.dask._calibration_sums import Binning, Part, Sums
+
+COLUMNS = (_temperature.AT_ONE, _core.MIDDLE)  # where the calibration error may be wanted
+HOW = Binning(15, "uniform", "netcal")
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What rows say at eight inverse temperatures: sums of losses and slopes, and bins at two of them."""
+
+    betas: NDArray[np.float64]
+    losses: tuple[ExactSum, ...]
+    slopes: ExactSum
+    bins: Sums
+    count: int
+
+    def __add__(self, other: Totals) -> Totals:
+        losses = tuple(a + b for a, b in zip(self.losses, other.losses, strict=True))
+        sums = self.slopes + other.slopes, self.bins + other.bins
+        return Totals(self.betas, losses, *sums, self.count + other.count)
+
+    def loss(self, k: int) -> float:
+        """Mean loss at b_k."""
+        return self.losses[k].over(1) / self.count
+
+    def slope(self) -> float:
+        """Derivative of the mean loss at `_core.MIDDLE`."""
+        return self.slopes.over(1) / self.count
+
+    def error(self, k: int) -> float:
+        """The expected calibration error at b_k."""
+        return _figures.error_of([self.bins.curves(HOW, 0.95)[COLUMNS.index(k)]], "l1")
+
+
+def fit_temperature(
+    logits: Any,
+    targets: Any,
+    *,
+    bounds: tuple[float, float] = _temperature.BOUNDS,
+    ignore_index: int | None = None,
+    threads: int | None = None,
+) -> TemperatureFit:
+    """Temperature scaling: `fastlogits.fit_temperature`, chunk by chunk, at once.
+
+    Each of the usually 3 to 5 reads decides on the next, so this is computed when called, on the scheduler that dask is
+    set to. Logits that fit into the memory of the cluster are worth a ``logits.persist()`` before.
+
+    Parameters
+    ----------
+    logits : dask array [..., V]
+        float32, float16, bfloat16 or float64.
+    targets : dask array or array_like of int [...]
+        The true token of each row.
+    bounds, ignore_index
+        As in `fastlogits.fit_temperature`.
+    threads : int >= 0, optional
+        Threads within each chunk, beside those that dask runs.
+
+    Returns
+    -------
+    TemperatureFit
+        Equal to the bit for every chunking.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `fastlogits.fit_temperature`, by the row of the whole.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import fastlogits.dask as fd
+    >>> logits = da.from_array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]], chunks=(3, 2))
+    >>> round(fd.fit_temperature(logits, [0, 1, 1, 0]).temperature, 4)
+    3.641
+    """
+    x = _blocks.rows_of("logits", logits)
+    limits = _temperature.limits(bounds)
+    _inputs.thread_count(threads)
+
+    def reader(step: float, power: int) -> Totals:
+        chunk = partial(_part, step=step, power=power, ignore=ignore_index, threads=threads)
+        parts = _blocks.Call(chunk, x.ndim - 1, {"logits": x}, {"targets": targets}).blocks()
+        found: Totals = _blocks.delayed(_blocks.total(parts)).compute().some("logits")
+        return found
+
+    return _temperature.fit(reader, limits)
+
+
+def _part(logits: Any, targets: Any, step: float, power: int, ignore: int | None, threads: int | None) -> Part:
+    """What the rows of a chunk add."""
+    if nothing(targets, ignore):
+        return Part()
+    seen = _temperature.read(*_temperature.checked(logits, targets, ignore), step, power, threads)
+    losses = tuple(ExactSum.of(seen.losses(k)) for k in range(_core.TEMPERATURES))
+    bins = Sums.of([seen.column(k) for k in COLUMNS], HOW)
+    return Part(Totals(seen.betas, losses, ExactSum.of(seen.means + seen.gaps), bins, seen.count))
