@@ -526,3 +526,65 @@ COMPARISONS = [
     Job("compare_distributions", lambda i: partial(fl.compare_distributions, i.rows, others(i), js=True, top_n=5),
         {"NumPy": lambda i: partial(numpy_comparison, i, others(i))}, _all_error),
 ]  # fmt: skip
+
+
+# ---- rows combined -------------------------------------------------------------------------------------------------
+
+
+def numpy_guide(i: Inputs, u: Singles) -> Singles:
+    """transformers' way: log-softmax of both, then u + 1.5 (c - u)."""
+    c, u = (numpy_log_softmax(x, np.empty_like(x)) for x in (i.rows, u))
+    return u + np.float32(1.5) * (c - u)
+
+
+def numpy_mix(i: Inputs, u: Singles) -> Singles:
+    """The formula of image models."""
+    return u + np.float32(1.5) * (i.rows - u)
+
+
+def _blended(name: str, function: Callable[..., Any], exact: Callable[..., Any], numpy: Callable[..., Any]) -> Job:
+    def error(i: Inputs) -> tuple[float, int]:
+        """In units in the last place of the operands, whose differences cancel."""
+        u = others(i)
+        got, right = function(i.rows, u), exact(i.rows, u)
+        finite = np.isfinite(right)
+        held = np.where(finite, right, 0)
+        size = np.abs(reference.log_softmax(i.rows)) + np.abs(reference.log_softmax(u)) + np.abs(held)
+        away = np.abs(np.where(finite, got, 0) - held) / np.spacing(size.astype(np.float32))
+        return float(away.max()), int(np.count_nonzero(np.isfinite(got) != finite))
+
+    return Job(
+        name, lambda i: partial(function, i.rows, others(i)), {"NumPy": lambda i: partial(numpy, i, others(i))}, error
+    )
+
+
+def guided(name: str, end: str = "sample", **keywords: Any) -> Job:
+    """A pipeline on two rows, prepared once; in units of reading one of them."""
+    sampler = fl.Sampler(**keywords)
+    given: dict[str, Any] = {"rng": 7} if end == "sample" else {}
+
+    def error(i: Inputs) -> tuple[float, int]:
+        u = others(i)
+        beside = sampler.beside[0]
+        found = sampler.candidates(i.rows, **{beside: u}).ids
+        return 0.0, len(np.setxor1d(found, reference.candidates(i.rows, **{beside: u}, **keywords).ids))
+
+    def ours(i: Inputs) -> Call:
+        return partial(getattr(sampler, end), i.x, **{sampler.beside[0]: others(i).reshape(i.x.shape)}, **given)
+
+    return Job(name, ours, {"NumPy": lambda i: partial(numpy_guide, i, others(i))}, error)
+
+
+BLENDS = [
+    _blended("guide", partial(fl.guide, scale=1.5), partial(reference.guide, scale=1.5), numpy_guide),
+    _blended("guide, raw", partial(fl.guide, scale=1.5, space="raw"),
+             partial(reference.guide, scale=1.5, space="raw"), numpy_mix),
+    _blended("contrastive", fl.contrastive, reference.contrastive, numpy_guide),
+    _blended("dexperts", lambda x, u: fl.dexperts(x, x, u, 0.5), lambda x, u: reference.dexperts(x, x, u, 0.5),
+             numpy_mix),
+    guided("guidance, chain", guidance_scale=1.5, **CHAIN),
+    guided("guidance, chain, filter_logits", "filter_logits", guidance_scale=1.5, **CHAIN),
+    guided("guidance, T, top_p", guidance_scale=1.5, temperature=0.8, top_p=0.95),
+    guided("guidance, T", guidance_scale=1.5, temperature=0.8),
+    guided("contrastive step, chain", contrastive_alpha=0.1, **CHAIN),
+]  # fmt: skip

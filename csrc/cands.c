@@ -117,6 +117,7 @@ int fl_cands_step(fl_cands *c, const fl_step_values *v) {
         return status ? status : fl_cands_resort(c);
     }
     switch (v->op) {
+#define FL_RUN_BLEND(name)
 #define FL_RUN_EDIT(name)
 #define FL_RUN_MAP(name)                                                                                               \
     case FL_OP_##name: fl_list_##name(c, v); break;

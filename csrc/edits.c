@@ -153,6 +153,7 @@ void fl_edits_apply(fl_edits *e, const fl_step_values *v) {
     switch (v->op) {
 #define FL_APPLY_EDIT(name)                                                                                            \
     case FL_OP_##name: fl_edit_##name(e, v); break;
+#define FL_APPLY_BLEND(name)
 #define FL_APPLY_MAP(name)
 #define FL_APPLY_CUT(name)
 #define FL_APPLY_PICK(name)
@@ -171,7 +172,7 @@ static int overflowed(const fl_edits *e) {
 }
 
 static void fetch_values(fl_edits *e, const fl_row *row) {
-    if (row->dtype == FL_F32 && !row->wide) {
+    if (row->dtype == FL_F32 && !row->blend && !row->wide) {
         const float *x = row->x;
         for (int64_t i = 0; i < e->n; i++) {
             float v;

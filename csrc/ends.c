@@ -41,8 +41,10 @@ int fl_report_token(fl_job *j, int64_t id, double logprob, int64_t rank, int64_t
     if (o->ranks) o->ranks[j->r] = rank;
     if (o->raw_logprobs) {
         fl_mass m;
-        double raw = fl_row_value(&j->row, id);
-        int status = fl_mass_run(j->k, j->s, &j->row, NULL, 1.0, -FLT_MAX, 0, &m);
+        fl_row *row = j->parts_n ? j->parts : &j->row;
+        double raw = fl_row_value(row, id);
+        if (j->parts_n && row->wide && fl_row_image(j->s, j->k, row, row->wide)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+        int status = fl_mass_run(j->k, j->s, row, NULL, 1.0, -FLT_MAX, 0, &m);
         if (status) return fl_fail(j, status, -1, 0);
         j->trace.passes += (int32_t)m.passes;
         o->raw_logprobs[j->r] = id == m.at ? -fl_log1p(m.rest) : (raw - m.top) - fl_log1p(m.rest);

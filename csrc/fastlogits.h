@@ -27,7 +27,7 @@ typedef struct {
     int32_t status; /* fl_status */
     int32_t step;   /* index into the plan's steps, -1 if none */
     int64_t row;
-    double value;
+    double value; /* of FL_NAN, FL_POS_INF and FL_NO_FINITE: 0 for the logits, else 1 + number of the row beside them */
 } fl_where;
 
 /* ---- instruction sets ------------------------------------------------------------------------ */
@@ -200,7 +200,14 @@ enum { /* one id per line of steps.def: FL_OP_temperature, FL_OP_top_k, ... */
        FL_OP_END
 };
 
-enum { FL_TIES_KEEP = 1, FL_JOINT = 2, FL_PROMPT = 4 }; /* bits of fl_step.flags; FL_PROMPT: the prompt counts too */
+enum {
+    FL_TIES_KEEP = 1,
+    FL_JOINT = 2,
+    FL_PROMPT = 4,
+    FL_RAW = 8
+}; /* bits of fl_step.flags; FL_PROMPT: the prompt counts too */
+
+enum { FL_MOST_BESIDE = 2 };
 
 /* Lists of tokens, each with a number or none. List i is ids[offsets[i]] .. ids[offsets[i + 1] - 1], or the single token
  * ids[i] if offsets is NULL; values[i] is its number. Lists rows[r] .. rows[r + 1] - 1 belong to row r, or all `count` of
@@ -236,6 +243,11 @@ typedef struct {
 } fl_plan;
 
 enum { FL_MEMORY = 2 }; /* numbers that a step remembers from token to token */
+/* The step (guidance, contrastive or d_experts) on whole rows: x and the rows beside it, of its type and shape, to out, which has
+ * them too and may be one of them. Where the step takes log-softmaxes, a row with NaN, +inf or nothing finite is NaN.
+ * Returns FL_OK or FL_NO_MEMORY. */
+int fl_combine(const fl_kernels *k, fl_scratch *s, const fl_step *step, const fl_rows *x, const fl_rows *const *beside,
+               const fl_rows *out, int64_t begin, int64_t end);
 
 /* ---- histories: tokens of one sequence, with what the steps of a plan ask of them --------------- */
 
@@ -281,6 +293,8 @@ typedef struct {
     fl_per_row_i keys;     /* at.NULL: the row number */
     const double *memory;  /* [rows, steps, FL_MEMORY]: what steps remember; NULL, or NaN in a place: nothing yet */
     const fl_sequence *sequences; /* one per row, or NULL */
+    /* Rows that the first step combines with the logits, of their type and shape; NULL where it takes none. */
+    const fl_rows *beside[FL_MOST_BESIDE];
 } fl_inputs;
 
 /* u in [0, 1): the top 53 bits of the first word of Philox4x64-10 with key (seed, key) and counter (position, stream, 0,

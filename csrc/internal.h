@@ -19,8 +19,10 @@ double fl_sum(const double *v, int64_t n, double *low);
 
 /* ---- scratch.c -------------------------------------------------------------------------------- */
 
-enum {                  /* what each buffer of the scratch holds */
-       FL_BUF_PACKED,   /* a strided row, values side by side */
+enum {                /* what each buffer of the scratch holds */
+       FL_BUF_PACKED, /* a strided row, values side by side */
+       FL_BUF_SECOND, /* the same of rows beside it */
+       FL_BUF_THIRD,
        FL_BUF_WIDE,     /* the row as double */
        FL_BUF_IMAGE,    /* the float image of a double row */
        FL_BUF_GMAX,     /* group maxima */
@@ -60,10 +62,15 @@ void *fl_buffer(fl_scratch *s, int which, size_t bytes);
 char *fl_row_address(const fl_rows *x, int64_t row);
 
 /* A row as the dense passes see it. Float rows: x of type dtype < 3. Double rows: wide holds the values, x is their
- * float image (dtype FL_F32), and every collected candidate takes its value from wide. */
+ * float image (dtype FL_F32), and every collected candidate takes its value from wide. A combination of rows that is not
+ * written down: x is NULL, what blend_scan sees lies at most `slack` from the values, beside the roundings of an image. Or x
+ * holds its nearest floats. Values are combined in double. */
 typedef struct {
     const void *x;
     const double *wide;
+    const fl_blend *blend;
+    int32_t parts; /* type of the rows that it combines */
+    double slack;
     int64_t n;
     int32_t dtype;
     uint32_t bad; /* from the image: NaN or +inf seen */
@@ -71,12 +78,21 @@ typedef struct {
 
 /* Values side by side and in native layout. Returns 0, or -1 without memory. */
 int fl_row_open(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t row, fl_row *out);
+/* Without an image of doubles; strided values go to that buffer. */
+int fl_row_part(fl_scratch *s, const fl_rows *x, int64_t row, int buffer, fl_row *out);
+/* The row becomes that of these doubles. */
+int fl_row_image(fl_scratch *s, const fl_kernels *k, fl_row *row, const double *wide);
 /* The same row through the double passes. */
 int fl_row_widen(fl_scratch *s, const fl_kernels *k, fl_row *row);
 double fl_row_value(const fl_row *row, int64_t id);
 int64_t fl_value_size(int32_t dtype);
 void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, int32_t dtype);
 void fl_store_at(const fl_rows *out, int64_t row, int64_t id, double v);
+
+/* ---- blend.c: two or three rows seen as one -------------------------------------------------------- */
+
+/* A value of the combination row->blend. */
+double fl_blend_value(const fl_row *row, int64_t id);
 
 /* ---- mass.c: exponentials of a whole row ------------------------------------------------------- */
 

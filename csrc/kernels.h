@@ -75,6 +75,19 @@ typedef struct {
     int64_t at; /* id of the largest value of a */
 } fl_compare64_args;
 
+enum { FL_PAIR, FL_TRIPLE, FL_BARE };
+
+/* Rows of one type, values side by side (doubles aligned), and their combination
+ *   l = base + scale (plus - minus) - top - tail, less base if FL_BARE; -inf where plus is -inf or below `floor`, and where
+ *   base is, if FL_TRIPLE. Beside a -inf of minus alone it is `limit`, or, if that is 0, plus (FL_PAIR, whose base is
+ *   minus) or base (FL_TRIPLE). */
+typedef struct {
+    const void *base, *plus, *minus;
+    double scale, floor, limit, top, tail;
+    float scale32, floor32, shift32; /* shift32: top + tail */
+    int32_t mode;
+} fl_blend;
+
 /* The next larger float of a finite one. */
 static inline float fl_float_after(float a) {
     uint32_t u;

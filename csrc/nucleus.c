@@ -291,7 +291,8 @@ static int cut_in_list(fl_job *j, const bracket *b, float low, float high, int64
                                              c->raw_id, values);
     if (c->raw < 0) return -1;
     drop_counted(c, d->mass.e, b->hi, values);
-    for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = (double)values[i];
+    for (int64_t i = 0; i < c->raw; i++)
+        c->raw_logit[i] = j->row.blend ? fl_row_value(&j->row, c->raw_id[i]) : (double)values[i];
     fl_head_values(j->k, &j->program, c->raw_logit, c->raw);
     double level_low = fl_head_value(&j->program, (double)low), level_high = fl_head_value(&j->program, (double)high);
     if (fl_join_edited(j, level_low, level_high)) return FL_NO_MEMORY;

@@ -4,8 +4,8 @@
 
 #include "history.h"
 
-enum { FL_EDIT, FL_MAP, FL_CUT, FL_PICK }; /* kinds of steps.def */
-enum {                                     /* what its steps need of all survivors, or of the tokens before */
+enum { FL_BLEND, FL_EDIT, FL_MAP, FL_CUT, FL_PICK }; /* kinds of steps.def */
+enum {                                               /* what its steps need of all survivors, or of the tokens before */
        FL_NEEDS_NOTHING = 0,
        FL_NEEDS_MASS = 1,
        FL_NEEDS_ENTROPY = 2 | FL_NEEDS_MASS,
@@ -167,6 +167,7 @@ int fl_cands_edit(fl_cands *c, const fl_step_values *v);
 int fl_cands_step(fl_cands *c, const fl_step_values *v);
 
 /* One function per line of steps.def: edits act on entries, the other kinds on the list. */
+#define FL_PROTO_BLEND(name)
 #define FL_PROTO_EDIT(name) void fl_edit_##name(fl_edits *e, const fl_step_values *v);
 #define FL_PROTO_MAP(name) void fl_list_##name(fl_cands *c, const fl_step_values *v);
 #define FL_PROTO_CUT(name) FL_PROTO_MAP(name)
@@ -206,6 +207,11 @@ typedef struct {
     int64_t r;
     fl_row row;
     int64_t position, key;
+    fl_row
+        parts[1 +
+              FL_MOST_BESIDE];   /* the logits as they came and the rows beside them, if the first step combines them */
+    int32_t parts_n, shift_free; /* shift_free: a constant added to all logits does not show */
+    fl_blend blend;
     fl_program program;
     fl_edits edits;
     const uint16_t *live;
@@ -262,6 +268,25 @@ float fl_job_floor(fl_job *j, int64_t rank);
 float fl_value_below(const fl_job *j, double logit);
 /* The smallest float whose head value reaches logit. */
 float fl_exact_value(const fl_job *j, double logit);
+
+/* ---- blend.c: the first step of a plan, if it combines rows ------------------------------------------ */
+
+/* Opens the row as that step, `v`, makes it; v->kind is FL_BLEND. FL_OK or a failure. */
+int fl_blend_open(fl_job *j, const fl_step_values *v, const fl_plan *plan, const fl_rows *x);
+/* Writes the combination down: a row of doubles from then on. FL_OK or a failure. */
+int fl_blend_settle(fl_job *j);
+/* A shift that brings the top near 0, where floats are dense, if it does not show: the largest of some values. */
+void fl_blend_center(fl_job *j);
+/* Writes its nearest floats down, for masses. 0 where doubles must serve. */
+int fl_blend_image(fl_job *j);
+/* One scan of the combination for maxima in float. 0 where floats do not serve. */
+int fl_blend_scan(fl_job *j);
+/* A threshold in float, lowered so far that nothing is missed that reaches it in double. */
+float fl_blend_lowered(const fl_job *j, float floor);
+/* Largest value of the live tokens, `image` being the largest of gmax. */
+double fl_blend_top(const fl_job *j, float image);
+/* Fails for what is wrong with one of the rows, else with the step itself: `status`. */
+int fl_blend_fault(fl_job *j, int status);
 
 /* ---- nucleus.c ---------------------------------------------------------------------------------- */
 

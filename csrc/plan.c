@@ -35,19 +35,23 @@ int fl_set_top(fl_job *j, double live_top) {
     }
     j->top = value > edited ? value : edited;
     if (j->top >= -DBL_MAX) return FL_OK;
+    if (j->parts_n && j->row.blend) return fl_blend_fault(j, FL_ALL_BANNED);
     int raw = j->k->row_count[j->row.dtype](j->row.x, j->row.n, NULL, -FLT_MAX) > 0;
+    if (!raw && j->parts_n) return fl_blend_fault(j, FL_ALL_BANNED);
     return raw ? fl_fail(j, FL_ALL_BANNED, last_edit(j), 0) : fl_fail(j, FL_NO_FINITE, -1, 0);
 }
 
 float fl_value_below(const fl_job *j, double logit) {
     double v = logit * j->program.temperature;
-    v -= fabs(v) * 0x1p-21 + 0x1p-140;
+    v -= fabs(v) * 0x1p-21 + 0x1p-140 + j->row.slack;
     if (v < -(double)FLT_MAX) return -FLT_MAX;
     return v > (double)FLT_MAX ? FLT_MAX : (float)v;
 }
 
 float fl_job_floor(fl_job *j, int64_t rank) {
-    return fl_row_floor(j->k, j->s, &j->row, j->live, j->gmax, j->smax, rank, &j->reached);
+    if (!j->row.x && 2 * rank > fl_groups(j->row.n)) return -FLT_MAX; /* nothing to count in */
+    float floor = fl_row_floor(j->k, j->s, &j->row, j->live, j->gmax, j->smax, rank, &j->reached);
+    return j->row.blend ? fl_blend_lowered(j, floor) : floor;
 }
 
 /* Orders n ids and logits, in c->id and c->logit, by id. */
@@ -106,13 +110,16 @@ int fl_collect(fl_job *j, float floor, int64_t equals) {
     int64_t room = (passing < n ? passing : n) + FL_LANES;
     *c = (fl_cands){.k = j->k, .s = j->s, .edits = &j->edits};
     if (fl_cands_room(c, room + j->edits.n)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
-    if (j->row.wide) equals = INT64_MAX; /* equal images are not equal values */
+    if (j->row.wide || j->row.blend) equals = INT64_MAX; /* equal images are not equal values */
     float *values = (float *)(void *)c->logit;
-    if (passing)
+    if (passing && !j->row.x)
+        c->raw = j->k->blend_collect[j->row.dtype](j->row.blend, n, j->live, j->gmax, floor, c->raw_id);
+    else if (passing)
         c->raw =
             j->k->row_collect[j->row.dtype](j->row.x, n, j->live, j->gmax, floor, NAN, equals, room, c->raw_id, values);
     if (equals < INT64_MAX) c->raw = fl_trim(j->k, equals, c->raw, c->raw_id, values);
-    for (int64_t i = 0; i < c->raw; i++) c->raw_logit[i] = j->row.wide ? j->row.wide[c->raw_id[i]] : (double)values[i];
+    for (int64_t i = 0; i < c->raw; i++)
+        c->raw_logit[i] = !j->row.blend && !j->row.wide ? (double)values[i] : fl_row_value(&j->row, c->raw_id[i]);
     for (int32_t i = 0; i < j->program.head; i++)
         if (j->program.at[i].op == FL_OP_temperature) j->k->list_divide(c->raw_logit, c->raw, j->program.at[i].value);
     double level = (double)floor - (j->row.wide ? fabs((double)floor) * 0x1p-22 + 0x1p-140 : 0.0);
@@ -168,6 +175,9 @@ static int has_joint(const fl_program *p) {
 
 /* Whether the end can work without a list. Cuts of double rows always list. */
 static int dense_end(const fl_job *j) {
+    const fl_results *o = j->out;
+    int more = o->listing || o->probs || o->logits || o->logprobs || o->ranks || o->top_n || o->raw_logprobs;
+    if (j->row.blend && more) return 0; /* their floats are near their values, no more */
     return !j->out->listing && !(j->row.wide && j->program.head < j->program.count);
 }
 
@@ -201,6 +211,13 @@ int fl_scan_row(fl_job *j) {
     j->smax = fl_buffer(j->s, FL_BUF_SMAX, (size_t)fl_supers(row->n) * sizeof(float));
     j->reached.groups = -1;
     if (!j->gmax || !j->smax) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (row->blend && row->x && fl_blend_settle(j)) return j->where.status;
+    if (row->blend) {
+        j->trace.passes++;
+        if (fl_blend_scan(j)) return fl_set_top(j, fl_blend_top(j, j->k->row_max[FL_F32](j->smax, fl_supers(row->n))));
+        int status = fl_blend_settle(j);
+        if (status) return status;
+    }
     uint32_t bad = j->k->row_scan[row->dtype](row->x, row->n, j->live, j->gmax, j->smax) | row->bad;
     float top = j->k->row_max[FL_F32](j->smax, fl_supers(row->n));
     j->trace.passes++;
@@ -259,7 +276,14 @@ int fl_run_floor(fl_job *j) {
     /* A first step by mass comes here where no live token is finite: it needs all the edited ones. */
     int all = starts_with_mass(&j->program);
     float floor = all ? -FLT_MAX : early_floor(j, j->program.head, &equals);
-    if (ratio_only(j) && fl_groups_reach(j->k, j->gmax, fl_groups(j->row.n), floor, &j->reached) > 1024) {
+    int many = ratio_only(j) && fl_groups_reach(j->k, j->gmax, fl_groups(j->row.n), floor, &j->reached) > 1024;
+    int64_t most = fl_groups(j->row.n) / 8;
+    if (j->row.blend && (many || fl_groups_reach(j->k, j->gmax, fl_groups(j->row.n), floor, &j->reached) > most + 64)) {
+        status = fl_blend_settle(j);
+        j->gmax = NULL;
+        return status ? status : fl_run_floor(j);
+    }
+    if (many) {
         status = run_ratio_dense(j);
         if (status >= 0) return status;
     }
@@ -297,6 +321,10 @@ static int run_mass_cuts(fl_job *j, fl_dense *d, double total, int alone) {
             if (status != -1) return status ? fl_fail(j, status, -1, 0) : fl_end_dense(j, d);
         }
     }
+    if (!listed && j->row.blend && early == -FLT_MAX) {
+        status = fl_blend_settle(j);
+        return status ? status : fl_run_all(j);
+    }
     if (!listed) {
         status = fl_collect(j, early, equals);
         if (status) return status;
@@ -319,7 +347,7 @@ static int run_mass(fl_job *j) {
     j->gmax = d.mass.gmax;
     j->reached.groups = -1;
     fl_set_base(j, &d.mass);
-    status = fl_set_top(j, d.mass.top);
+    status = fl_set_top(j, j->row.blend ? fl_blend_top(j, (float)d.mass.top) : d.mass.top);
     if (status) return status;
     if (!cuts) {
         if (fl_edited_masses(j) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
@@ -330,17 +358,33 @@ static int run_mass(fl_job *j) {
     return run_mass_cuts(j, &d, total, alone);
 }
 
+enum { FEW, FLOATS, DOUBLES };
+
+/* What a combination of rows becomes: nothing where few tokens are kept, its nearest floats where masses are summed to draw
+ * or to cut, doubles elsewhere. */
+static int form_of(const fl_job *j) {
+    const fl_program *p = &j->program;
+    if (p->head == p->count) return dense_end(j) ? FLOATS : DOUBLES;
+    const fl_step_values *first = &p->at[p->head];
+    if (!fl_is_shaped(first) && !starts_with_mass(p)) return FEW;
+    return first->op == FL_OP_top_p && first->min_keep == 1 && !has_joint(p) ? FLOATS : DOUBLES;
+}
+
 int fl_run_all(fl_job *j) {
     int64_t n = j->row.n;
+    int form = j->row.blend ? form_of(j) : FEW;
+    if (form == FLOATS) fl_blend_center(j);
     if (j->program.edits) {
         fl_where where = {0};
         where.step = -1;
         int status = fl_edits_open(j->s, &j->program, &j->row, &j->edits, &j->live, &where);
+        if (status && j->parts_n && (status == FL_NAN || status == FL_POS_INF)) return fl_blend_fault(j, FL_STEP_INF);
         if (status) return fl_fail(j, status, where.step, where.value);
         j->trace.edited = j->edits.n;
     }
     if (n == 0) return fl_fail(j, FL_NO_FINITE, -1, 0);
     int cuts = j->program.head < j->program.count;
+    if (form != FEW && !(form == FLOATS && fl_blend_image(j)) && fl_blend_settle(j)) return j->where.status;
     if (cuts && fl_is_shaped(&j->program.at[j->program.head])) return fl_run_shaped(j);
     if (cuts ? starts_with_mass(&j->program) : dense_end(j)) return run_mass(j);
     return fl_run_floor(j);
@@ -391,7 +435,14 @@ static const double *remembered(const fl_sequence *own, const fl_plan *plan) {
 
 static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
     const fl_sequence *own = j->in->sequences ? &j->in->sequences[j->r] : NULL;
-    if (fl_row_open(j->s, j->k, x, j->r, &j->row)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    fl_step_values first = {.kind = -1};
+    if (plan->count) first = fl_step_values_of(plan->steps, own ? own->row : j->r, 0);
+    if (first.kind == FL_BLEND) {
+        int status = fl_blend_open(j, &first, plan, x);
+        if (status) return status;
+    } else if (fl_row_open(j->s, j->k, x, j->r, &j->row)) {
+        return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    }
     if (own ? read_sequence(j, own) : read_inputs(j)) return j->where.status;
     const double *memory = own ? remembered(own, plan) : j->in->memory;
     if (memory && !own) memory += j->r * plan->count * FL_MEMORY;
@@ -435,7 +486,7 @@ fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, co
         j.out = out;
         j.r = r;
         j.live = NULL;
-        j.banned = 0;
+        j.banned = j.parts_n = 0;
         j.gmax = j.smax = NULL;
         const fl_plan *own = in->sequences && in->sequences[r].plan ? in->sequences[r].plan : plan;
         j.observed = in->sequences ? in->sequences[r].observed : out->observed ? out->observed + r * plan->count : NULL;

@@ -140,7 +140,7 @@ int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r
         }
         if (v.op == FL_OP_xtc) v.stream = ++random;
         if (v.op == FL_OP_skew) p->skew += v.value;
-        if (is_off(&v, n, c->n)) continue;
+        if (v.kind == FL_BLEND || is_off(&v, n, c->n)) continue;
         v.vocab = n;
         if (v.op == FL_OP_mirostat && v.value == 1.0) v.needs = FL_NEEDS_PREFIX;
         if (v.hears) remembered(&v, memory);

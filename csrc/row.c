@@ -27,7 +27,7 @@ static void pack(char *to, const char *from, int64_t n, ptrdiff_t stride, int64_
         for (int64_t i = 0; i < n; i++) memcpy(to + 8 * i, from + i * stride, 8);
 }
 
-static int with_image(fl_scratch *s, const fl_kernels *k, fl_row *row, const double *wide) {
+int fl_row_image(fl_scratch *s, const fl_kernels *k, fl_row *row, const double *wide) {
     float *image = fl_buffer(s, FL_BUF_IMAGE, (size_t)row->n * sizeof(float));
     if (!image) return -1;
     row->bad = k->f64_image(wide, row->n, image);
@@ -37,24 +37,31 @@ static int with_image(fl_scratch *s, const fl_kernels *k, fl_row *row, const dou
     return 0;
 }
 
-int fl_row_open(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t row, fl_row *out) {
+int fl_row_part(fl_scratch *s, const fl_rows *x, int64_t row, int buffer, fl_row *out) {
     const char *p = fl_row_address(x, row);
     int64_t size = fl_value_size(x->dtype);
     int direct = x->stride == size && (x->dtype != FL_F64 || (uintptr_t)p % 8 == 0);
     if (!direct && (x->n > 1 || x->dtype == FL_F64)) {
-        char *packed = fl_buffer(s, FL_BUF_PACKED, (size_t)(x->n * size));
+        char *packed = fl_buffer(s, buffer, (size_t)(x->n * size));
         if (!packed) return -1;
         pack(packed, p, x->n, x->stride, size);
         p = packed;
     }
     *out = (fl_row){.x = p, .n = x->n, .dtype = x->dtype};
-    return x->dtype == FL_F64 ? with_image(s, k, out, (const double *)(const void *)p) : 0;
+    if (x->dtype == FL_F64) out->wide = (const double *)(const void *)p;
+    return 0;
+}
+
+int fl_row_open(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t row, fl_row *out) {
+    if (fl_row_part(s, x, row, FL_BUF_PACKED, out)) return -1;
+    return out->wide ? fl_row_image(s, k, out, out->wide) : 0;
 }
 
 double fl_row_value(const fl_row *row, int64_t id) {
     float a;
     uint16_t h;
     if (row->wide) return row->wide[id];
+    if (row->blend) return fl_blend_value(row, id);
     if (row->dtype == FL_F32) {
         memcpy(&a, (const char *)row->x + 4 * id, 4);
         return (double)a;
@@ -66,8 +73,12 @@ double fl_row_value(const fl_row *row, int64_t id) {
 int fl_row_widen(fl_scratch *s, const fl_kernels *k, fl_row *row) {
     double *wide = fl_buffer(s, FL_BUF_WIDE, (size_t)row->n * sizeof(double));
     if (!wide) return -1;
-    k->row_widen[row->dtype](row->x, row->n, wide);
-    return with_image(s, k, row, wide);
+    if (row->blend) {
+        k->row_blend[row->parts](row->blend, row->n, wide, NULL);
+        row->blend = NULL;
+    } else
+        k->row_widen[row->dtype](row->x, row->n, wide);
+    return fl_row_image(s, k, row, wide);
 }
 
 void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, int32_t dtype) {

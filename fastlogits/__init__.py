@@ -14,6 +14,7 @@ from fastlogits import reference, steps
 from fastlogits._errors import Status
 from fastlogits.arrays import TopK, argmax, log_softmax, logsumexp, softmax, top_k
 from fastlogits.batch import Batch
+from fastlogits.blends import contrastive, dexperts, guide
 from fastlogits.calibration import (
     ReliabilityCurve,
     Scaling,
@@ -82,11 +83,14 @@ __all__ = [
     "candidates",
     "compare_distributions",
     "completion_prefixes",
+    "contrastive",
     "cpu",
     "cross_entropy",
+    "dexperts",
     "filter_logits",
     "fit_scaling",
     "fit_temperature",
+    "guide",
     "js_divergence",
     "kl_divergence",
     "label_logprobs",

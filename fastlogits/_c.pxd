@@ -10,7 +10,7 @@ cdef extern from "fastlogits.h" nogil:
     enum: FL_F32, FL_F16, FL_BF16, FL_F64
     enum: FL_OK, FL_NAN, FL_POS_INF, FL_NO_FINITE, FL_STEP_INF, FL_ALL_BANNED, FL_BAD_TOKEN, FL_NO_MEMORY
     enum: FL_OP_END
-    enum: FL_TIES_KEEP, FL_JOINT, FL_PROMPT
+    enum: FL_TIES_KEEP, FL_JOINT, FL_PROMPT, FL_RAW
     enum: FL_MEMORY
 
     ctypedef struct fl_where:
@@ -186,6 +186,11 @@ cdef extern from "fastlogits.h" nogil:
         int64_t key
         double *observed
 
+    int fl_combine(const fl_kernels *k, fl_scratch *s, const fl_step *step, const fl_rows *x,
+                   const fl_rows *const *beside, const fl_rows *out, int64_t begin, int64_t end)
+
+    enum: FL_MOST_BESIDE
+
     ctypedef struct fl_inputs:
         const int64_t *context
         const int64_t *context_offsets
@@ -196,6 +201,7 @@ cdef extern from "fastlogits.h" nogil:
         fl_per_row_i keys
         const double *memory
         const fl_sequence *sequences
+        const fl_rows *beside[2]
 
     double fl_uniform(uint64_t seed, uint64_t key, uint64_t position, uint64_t stream)
 

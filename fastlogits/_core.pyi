@@ -13,6 +13,7 @@ TIES_KEEP: Final[int]
 MEMORY: Final[int]
 JOINT: Final[int]
 PROMPT: Final[int]
+RAW: Final[int]
 STEP_IDS: Final[dict[str, int]]
 STEP_KINDS: Final[dict[str, str]]
 SOFTMAX: Final[int]
@@ -51,6 +52,10 @@ class ArrayTask:
         ids: NDArray[np.int64] | None = None,
         top: int = 1,
     ) -> None: ...
+    def run(self, begin: int, end: int) -> None: ...
+
+class BlendTask:
+    def __init__(self, step: Any, arrays: tuple[NDArray[Any], ...], out: NDArray[Any], axis: int) -> None: ...
     def run(self, begin: int, end: int) -> None: ...
 
 class ScoresTask:
@@ -177,6 +182,8 @@ class Plan:
     @property
     def prepared(self) -> tuple[Any, ...]: ...
     @property
+    def beside(self) -> tuple[str, ...]: ...
+    @property
     def shape(self) -> tuple[int, ...] | None: ...
     def _fill(self, steps: tuple[Any, ...], prepared: tuple[Any, ...], shape: tuple[int, ...] | None) -> None: ...
     @property
@@ -197,10 +204,16 @@ class Plan:
         out: Any = None,
         threads: int | None = None,
         on_error: str = "raise",
+        uncond: Any = None,
+        amateur: Any = None,
+        expert: Any = None,
+        anti: Any = None,
     ) -> Any: ...
     def _sample(self, *arguments: Any) -> Any: ...
     def _seed(self, rng: Any) -> int: ...
     def _refuse(self, outer: Any, row: int, status: int, step: int, value: float, n: int) -> NoReturn: ...
+
+BESIDE: Final[tuple[str, str, str, str]]
 
 def single(values: NDArray[np.float64]) -> NDArray[np.float32]: ...
 
@@ -231,6 +244,7 @@ class PlanTask:
         counts: NDArray[np.int64] | None = None,
         status: NDArray[np.int32] | None = None,
         trace: NDArray[np.uint8] | None = None,
+        beside: tuple[NDArray[Any], ...] = (),
     ) -> None: ...
     def tell(self, vocab: int) -> None: ...
     @property

@@ -9,6 +9,7 @@ cdef class Plan:
     cdef int64_t needs  # the least row length that biases and masks fit
     cdef readonly tuple steps
     cdef readonly tuple prepared
+    cdef readonly tuple beside  # arguments of a call: rows that the first step combines with the logits
     cdef readonly object shape  # outer shape of the per-row values: () without any, None where they must be spread
 
     def __dealloc__(self):
@@ -20,6 +21,7 @@ cdef class Plan:
         if self.storage is not NULL:
             raise TypeError(f"{type(self).__name__} is immutable")
         self.steps, self.prepared, self.shape = steps, prepared, shape
+        self.beside = steps[0].beside if steps else ()
         self.storage = <_c.fl_step *>PyMem_Calloc(len(prepared) + 1, sizeof(_c.fl_step))
         if self.storage is NULL:
             raise MemoryError()
@@ -50,7 +52,8 @@ cdef class Plan:
         return self.needs <= n
 
     def sample(self, logits, *, context=None, prompt_length=0, state=None, rng=None, position=None, keys=None,
-               logprobs=None, out=None, threads=None, on_error="raise"):
+               logprobs=None, out=None, threads=None, on_error="raise", uncond=None, amateur=None,
+               expert=None, anti=None):
         """Draw one token per row.
 
         Parameters
@@ -81,6 +84,9 @@ cdef class Plan:
         on_error : "raise" or "status"
             With "status" a bad row gets id -1 (log-probs NaN) and the call returns (result, status), status holding
             one `fastlogits.Status` per row.
+        uncond, amateur, expert, anti : array_like of the shape and type of logits
+            Rows that the first step combines with the logits: `fastlogits.steps.Guidance` takes uncond, ``Contrastive``
+            amateur, ``DExperts`` expert and anti.
 
         Returns
         -------
@@ -117,6 +123,7 @@ cdef class Plan:
         (2,)
         """
         cdef Rows rows
+        cdef Rows beside[_c.FL_MOST_BESIDE]
         cdef _c.fl_inputs given
         cdef _c.fl_results results
         cdef _c.fl_where where
@@ -128,15 +135,20 @@ cdef class Plan:
         if (not cnp.PyArray_CheckExact(logits) or logprobs is not None or out is not None or threads is not None
                 or on_error is not RAISE or self.shape is not NO_AXES or cnp.PyArray_NDIM(logits) != 1):
             return self._sample(logits, context, prompt_length, state, rng, position, keys, logprobs, out, threads,
-                                on_error)
+                                on_error, (uncond, amateur, expert, anti))
         code = code_of(logits)
         if (code < 0 or cnp.PyArray_DIM(logits, 0) < (self.needs if self.needs > 1 else 1)
                 or not int64_of(position, &place) or not int64_of(keys, &key) or not int64_of(prompt_length, &start)
                 or start < 0 or not plain_ids(context)
                 or not plain_state(self, state, cnp.PyArray_DIM(logits, 0), context, prompt_length, position, keys)):
             return self._sample(logits, context, prompt_length, state, rng, position, keys, logprobs, out, threads,
-                                on_error)
+                                on_error, (uncond, amateur, expert, anti))
         memset(&given, 0, sizeof(given))
+        if self.beside is not NO_AXES or uncond is not None or amateur is not None or expert is not None \
+                or anti is not None:
+            if not plain_beside(self.beside, (uncond, amateur, expert, anti), logits, code, beside, given.beside):
+                return self._sample(logits, context, prompt_length, state, rng, position, keys, logprobs, out, threads,
+                                    on_error, (uncond, amateur, expert, anti))
         memset(&results, 0, sizeof(results))
         given.seed = PyLong_AsUnsignedLongLong(self._seed(rng) if not small_int(rng) else rng)
         fill_rows(&rows, logits, 0, code)
@@ -192,6 +204,27 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int *overflow)
 
 
+BESIDE = ("uncond", "amateur", "expert", "anti")
+
+
+cdef bint plain_beside(tuple wanted, tuple rows, cnp.ndarray logits, int code, Rows *to,
+                       const _c.fl_rows **beside) except *:
+    """Whether `rows`, named as in BESIDE, are those wanted, ndarrays as the logits [V] are; lays them out."""
+    cdef int i, n = 0
+    for i in range(4):
+        if (rows[i] is not None) != (BESIDE[i] in wanted):
+            return False
+        if rows[i] is None:
+            continue
+        if (not cnp.PyArray_CheckExact(rows[i]) or cnp.PyArray_NDIM(rows[i]) != 1 or code_of(rows[i]) != code
+                or cnp.PyArray_DIM(rows[i], 0) != cnp.PyArray_DIM(logits, 0)):
+            return False
+        fill_rows(&to[n], rows[i], 0, code)
+        beside[n] = &to[n].rows
+        n += 1
+    return True
+
+
 cdef bint plain_ids(object context) noexcept:
     """Whether `context` is None or a contiguous int64 array of one axis."""
     return context is None or (
@@ -239,6 +272,7 @@ cdef class PlanTask:
     cdef Plan plan
     cdef Rows x
     cdef Rows dense
+    cdef Rows beside[_c.FL_MOST_BESIDE]
     cdef _c.fl_inputs given
     cdef _c.fl_results results
     cdef tuple owners
@@ -259,14 +293,17 @@ cdef class PlanTask:
     def __init__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
                  states=None, bint mixed=False, seed=0, position=None, keys=None, memory=None, ids=None, logprobs=None,
                  observed=None, raw_logprobs=None, ranks=None, top_ids=None, top_logprobs=None, probs=None, logits=None,
-                 counts=None, status=None, trace=None):
-        cdef int last = cnp.PyArray_NDIM(x) - 1
+                 counts=None, status=None, trace=None, tuple beside=()):
+        cdef int i, last = cnp.PyArray_NDIM(x) - 1
         cdef int64_t rows
         fill_rows(&self.x, x, last, code_of(x))
         rows = self.x.rows.rows
         self.plan, self.failures, self.listings = plan, [], {}
         self.owners = (x, context, offsets, prompt_length, position, keys, memory, ids, logprobs, observed,
-                       raw_logprobs, ranks, top_ids, top_logprobs, probs, logits, counts, status, trace)
+                       raw_logprobs, ranks, top_ids, top_logprobs, probs, logits, counts, status, trace, beside)
+        for i in range(len(beside)):
+            fill_rows(&self.beside[i], beside[i], last, code_of(beside[i]))
+            self.given.beside[i] = &self.beside[i].rows
         self.given.context = <const int64_t *>elements(context, cnp.NPY_INT64, 0)
         self.given.context_n = 0 if context is None else len(context)
         self.given.context_offsets = <const int64_t *>elements(offsets, cnp.NPY_INT64, rows + 1)

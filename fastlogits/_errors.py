@@ -69,10 +69,16 @@ def refuse_row(
     n: int = 0,
     names: Sequence[str] = (),
     argument: str = "logits",
+    beside: Sequence[str] = (),
 ) -> NoReturn:
-    """Raises the error of a row of ``argument``: ``names`` are those of the plan's steps, ``n`` is the row's length."""
+    """Raises the error of a row of ``argument``: ``names`` are those of the plan's steps, ``n`` is the row's length.
+
+    ``beside`` names the arguments whose rows a step combines with it; ``value`` then says which one is meant.
+    """
     if status > Status.BAD_TOKEN:
         raise MemoryError
+    if beside and status in (Status.NAN, Status.POS_INF, Status.NO_FINITE):
+        argument = (argument, *beside)[int(value)]
     where = row_name(argument, row, outer)
     name = names[step] if 0 <= step < len(names) else "a step"
     if status == Status.BAD_TOKEN:

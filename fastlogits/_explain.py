@@ -149,7 +149,8 @@ def _run_row(call: Call, plan: _core.Plan, row: int, seed: int, **results: Any) 
     task = _core.PlanTask(plan, call.x, seed=seed, **call.inputs, **results)
     task.run(row, row + 1)
     for at, status, step, value in task.failures:
-        refuse_row(call.outer, at, status, step, value, call.n, [step.name for step in plan.steps])
+        names = [step.name for step in plan.steps]
+        refuse_row(call.outer, at, status, step, value, call.n, names, beside=plan.beside)
     return task
 
 

@@ -119,8 +119,25 @@ def out_array(out: Any, shape: tuple[int, ...], code: int, x: Array | None) -> A
         raise ValueError("out must be writeable, got a read-only array")
     if 0 in array.strides and any(n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True)):
         raise ValueError("out must not hold one element in several places, got a broadcast array")
-    if x is not None and np.may_share_memory(array, x) and not _same_place(array, x) and _overlaps(array, x):
+    if x is not None:
+        refuse_overlap(array, x)
+    return array
+
+
+def refuse_overlap(out: Array, x: Array) -> None:
+    """``out`` must be the input itself or share no memory with it."""
+    if np.may_share_memory(out, x) and not _same_place(out, x) and _overlaps(out, x):
         raise ValueError("out must be the input itself or not overlap it, got a partial overlap")
+
+
+def beside_array(name: str, array: Array, x: Array, first: str = "logits") -> Array:
+    """``array``, of `logits_array`, which must have the shape and element type of ``x``."""
+    codes = _core.dtype_code(array), _core.dtype_code(x)
+    if codes[0] != codes[1]:
+        got, wanted = (_core.DTYPE_NAMES[code] for code in codes)
+        raise TypeError(f"{name} must have the dtype of {first}, {wanted}, got {got}")
+    if array.shape != x.shape:
+        raise ValueError(f"{name} must have the shape of {first}, {x.shape}, got {array.shape}")
     return array
 
 

@@ -38,6 +38,7 @@ _OTHER_FIELDS = (
     "min_keep",
     "ties",
     "joint",
+    "space",
     "window",
     "prompt",
     "special_tokens",
@@ -58,7 +59,9 @@ def _flags(step: Any) -> Array:
     ties = np.asarray(getattr(step, "ties", "id")) == "keep"
     joint = np.asarray(getattr(step, "joint", False))
     prompt = np.asarray(getattr(step, "prompt", False))
-    return np.asarray(ties * _core.TIES_KEEP + joint * _core.JOINT + prompt * _core.PROMPT, np.int64)
+    raw = np.asarray(getattr(step, "space", "")) == "raw"
+    kept = ties * _core.TIES_KEEP + joint * _core.JOINT
+    return np.asarray(kept + prompt * _core.PROMPT + raw * _core.RAW, np.int64)
 
 
 def prepared(step: Step) -> Prepared:
@@ -69,7 +72,7 @@ def prepared(step: Step) -> Prepared:
     window = getattr(step, "window", None)
     integers |= {
         "min_keep": np.asarray(step.min_keep, np.int64) if hasattr(step, "min_keep") else None,
-        "flags": _flags(step) if any(hasattr(step, name) for name in ("joint", "ties", "prompt")) else None,
+        "flags": _flags(step) if any(hasattr(step, name) for name in ("joint", "ties", "prompt", "space")) else None,
         "window": None if window is None else np.asarray(_window(window), np.int64),
     }
     lists = step._lists()
@@ -92,7 +95,7 @@ _MOST_STEPS = 64
 
 
 def check_order(steps: Sequence[Step]) -> None:
-    """Steps are steps, no more than C has room for, and only the last one draws."""
+    """Steps are steps, no more than C has room for; only the last one draws, only the first one combines rows."""
     for step in steps:
         if not isinstance(step, Step):
             raise TypeError(f"a Sampler takes steps of fastlogits.steps, got {step!r}")
@@ -100,6 +103,9 @@ def check_order(steps: Sequence[Step]) -> None:
         raise ValueError(f"a Sampler takes at most {_MOST_STEPS} steps, got {len(steps)}")
     if any(isinstance(step, Draw) for step in steps[:-1]):
         raise ValueError("Draw must be the last step")
+    for step in steps[1:]:
+        if step.beside:
+            raise ValueError(f"{type(step).__name__} must be the first step")
 
 
 def shape_of(steps: Sequence[Prepared]) -> Shape | None:
@@ -135,7 +141,7 @@ def _spread_step(step: Prepared, outer: Shape) -> Prepared:
         if array is not None and array.size != 1:
             changed[field] = _inputs.per_row(name, array, outer)
     if step.flags is not None and step.flags.size != 1:
-        changed["flags"] = _inputs.per_row("ties, joint and penalty_prompt", step.flags, outer)
+        changed["flags"] = _inputs.per_row("ties, joint, penalty_prompt and space", step.flags, outer)
     rows = math.prod(outer)
     if step.lists is not None and step.lists.rows is not None and step.lists.rows.size - 1 != rows:
         what = "lists" if step.lists.values is None else "biases"

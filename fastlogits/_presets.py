@@ -27,8 +27,8 @@ _PROMPT = MappingProxyType({"penalty_prompt": True})
 
 PRESETS = {
     "hf": Preset(
-        ("logit_bias", "sequence_bias", "repetition_penalty", "no_repeat_ngram", "encoder_no_repeat_ngram", "mask",
-         "temperature", "top_h", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
+        ("guidance", "logit_bias", "sequence_bias", "repetition_penalty", "no_repeat_ngram", "encoder_no_repeat_ngram",
+         "mask", "temperature", "top_h", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
         _TIES,
     ),
     "vllm": Preset(("mask", "logit_bias", *_PENALTIES, "temperature", "min_p", "top_k", "top_p"), _TIES),

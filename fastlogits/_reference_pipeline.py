@@ -16,6 +16,9 @@ from fastlogits.reference import Candidates, SampleResult, log_softmax, softmax
 
 # Step -> {field: keyword}; a step is asked for by the keyword of its first field.
 _ORDER: dict[str, dict[str, str]] = {
+    "guidance": {"scale": "guidance_scale", "space": "guidance_space"},
+    "contrastive": {"alpha": "contrastive_alpha", "beta": "contrastive_beta"},
+    "d_experts": {"alpha": "dexperts_alpha"},
     "repetition_penalty": {
         "theta": "repetition_penalty", "window": "penalty_window", "prompt": "penalty_prompt", "decay": "penalty_decay",
         "slope": "penalty_slope",
@@ -148,13 +151,26 @@ def _processed(logits: ArrayLike, plan: Sequence[Any] | None, inputs: Mapping[st
     steering = dict(inputs)
     context, start = steering.pop("context", None), steering.pop("prompt_length", 0)
     rng, position, keys = (steering.pop(name, None) for name in ("rng", "position", "keys"))
-    shape, raw = np.shape(logits)[:-1] or (1,), np.asarray(logits, np.float64)
-    raw = raw.reshape(math.prod(shape), raw.shape[-1])
+    shape, raw, beside = np.shape(logits)[:-1] or (1,), _rows(logits), _beside(steering)
     plan, seen = keyword_plan(**steering) if plan is None else plan, _contexts(context, len(raw))
     rows = list(map(Row, raw, seen, _per_row(start, shape), _random(rng, position, keys, seen, shape)))
     for r, row in enumerate(rows):
+        row.beside = {name: values[r] for name, values in beside.items()}
         process(row, plan, shape, r)
     return raw, rows
+
+
+def _rows(logits: ArrayLike) -> Floats:
+    """The rows of a batch one below the other, [R, V]."""
+    x = np.asarray(logits, np.float64)
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def _beside(steering: dict[str, Any]) -> dict[str, Floats]:
+    """The rows that a step combines with the logits, taken out of `steering`, each [R, V]."""
+    names = [name for name in ("uncond", "amateur", "expert", "anti") if name in steering]
+    given = {name: steering.pop(name) for name in names}
+    return {name: _rows(rows) for name, rows in given.items() if rows is not None}
 
 
 def _random(

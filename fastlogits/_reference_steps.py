@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastlogits._reference_blends import contrastive, dexperts, guide
 from fastlogits._reference_repeats import Floats, Ids, banned, repeats, tail
 
 
@@ -51,6 +52,7 @@ class Row:
         memory: Mapping[int, tuple[float, float]] | None = None,
     ) -> None:
         self.memory, self.shares_at = dict(memory or {}), dict[int, Floats]()
+        self.beside = dict[str, Floats]()
         self.logits, self.prompt_length = np.asarray(logits, np.float64), prompt_length
         self.context = np.asarray(context, np.int64)
         self.random = (0, 0, len(self.context)) if random is None else random
@@ -160,6 +162,21 @@ def next_memory(name: str, memory: tuple[float, float], observed: float, **field
 
 class steps:  # noqa: N801 - named as the module fastlogits.steps
     """One function per step of `fastlogits.steps`, by the step's name: (row, the step's fields) -> new logits [V]."""
+
+    @staticmethod
+    def guidance(row: Row, scale: float, space: str = "logprobs") -> Floats:
+        """`reference.guide` with the row `uncond` beside the logits."""
+        return guide(row.logits, row.beside["uncond"], scale, space=space)
+
+    @staticmethod
+    def contrastive(row: Row, alpha: float = 0.1, beta: float | None = None) -> Floats:
+        """`reference.contrastive` with the row `amateur` beside the logits."""
+        return contrastive(row.logits, row.beside["amateur"], alpha=alpha, beta=beta)
+
+    @staticmethod
+    def d_experts(row: Row, alpha: float) -> Floats:
+        """`reference.dexperts` with the rows `expert` and `anti` beside the logits."""
+        return dexperts(row.logits, row.beside["expert"], row.beside["anti"], alpha)
 
     @staticmethod
     def repetition_penalty(

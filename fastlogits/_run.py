@@ -32,6 +32,7 @@ class Call:
         keys: Any = None,
         threads: Any = None,
         on_error: str = "raise",
+        beside: tuple[Any, ...] = (None,) * 4,
     ) -> None:
         self.plan = plan
         self._take(logits, threads, on_error)
@@ -39,7 +40,7 @@ class Call:
         if states is not None:
             _state.check_alone(context, prompt_length, position, keys)
             _state.check_fits(states, self.n, plan)
-            self.inputs: dict[str, Any] = {"states": states}
+            self.inputs: dict[str, Any] = {"states": states, "beside": beside_arrays(plan, beside, self.x)}
             return
         self.plan = bound(plan, self.outer)
         ids, offsets = _inputs.context_arrays(context, self.outer, self.rows)
@@ -51,6 +52,7 @@ class Call:
             "prompt_length": starts,
             "position": _inputs.row_integers("position", position, self.outer),
             "keys": _inputs.row_integers("keys", keys, self.outer),
+            "beside": beside_arrays(plan, beside, self.x),
         }
 
     def _take(self, logits: Any, threads: Any, on_error: str) -> None:
@@ -77,7 +79,8 @@ class Call:
         _threads.run_blocks(task.run, self.rows, self.threads)
         if task.failures:
             row, status, step, value = min(task.failures)
-            refuse_row(self.outer, row, status, step, value, self.n, [step.name for step in self.steps_of(row)])
+            names, beside = [step.name for step in self.steps_of(row)], self.plan.beside
+            refuse_row(self.outer, row, status, step, value, self.n, names, beside=beside)
         if "states" in self.inputs:
             task.tell(self.n)
         return task
@@ -112,12 +115,24 @@ class MixedCall(Call):
             )
         for state in states:
             self._fit(state.plan)
+            beside_arrays(state.plan, (None,) * 4, self.x)
         _state.check_fits(states, self.n, self.plan, mixed=True)
         self.inputs = {"states": states, "mixed": True}
 
     def steps_of(self, row: int) -> tuple[Any, ...]:
         steps: tuple[Any, ...] = self.states[row].plan.steps
         return steps
+
+
+def beside_arrays(plan: _core.Plan, given: tuple[Any, ...], x: Array) -> tuple[Array, ...]:
+    """The rows that the plan's first step combines with ``x``, of those ``given`` in the order of `_core.BESIDE`."""
+    rows = dict(zip(_core.BESIDE, given, strict=True))
+    for name, array in rows.items():
+        if name in plan.beside and array is None:
+            raise TypeError(f"{type(plan.steps[0]).__name__} needs the argument {name}, rows beside the logits")
+        if name not in plan.beside and array is not None:
+            raise TypeError(f"{name} is given, but the first step is none that combines it with the logits")
+    return tuple(_inputs.beside_array(name, _inputs.logits_array(name, rows[name]), x) for name in plan.beside)
 
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -172,9 +187,10 @@ def sample(
     out: Any,
     threads: Any,
     on_error: str,
+    beside: tuple[Any, ...],
 ) -> Any:
     """`Sampler.sample` of any arguments."""
-    call = Call(plan, logits, context, prompt_length, state, position, keys, threads, on_error)
+    call = Call(plan, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
     return sampled(call, rng, logprobs, out)
 
 
@@ -238,6 +254,8 @@ def dense(call: Call, end: str, rng: Any, out: Any) -> Any:
         target = half.new(call.x.shape, half.result_code(call.code))
     else:
         target = _inputs.out_array(out, call.x.shape, call.code, call.x)
+        for array in call.inputs["beside"]:
+            _inputs.refuse_overlap(target, array)
     wanted: dict[str, Any] = {end: target}
     call.run(seed_of(call, rng), **wanted)
     return call.answer(target if out is None else out)

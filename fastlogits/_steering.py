@@ -16,6 +16,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Steering(TypedDict, total=False):
     """Every steering keyword; see `Sampler`."""
 
+    guidance_scale: Any
+    guidance_space: Any
+    contrastive_alpha: Any
+    contrastive_beta: Any
+    dexperts_alpha: Any
     temperature: Any
     dynatemp_range: Any
     dynatemp_exponent: Any
@@ -68,6 +73,7 @@ class Steering(TypedDict, total=False):
 
 #: What a keyword is when it is not given; None for all others.
 _DEFAULTS: dict[str, Any] = {
+    "guidance_space": "logprobs",
     "penalty_decay": 0, "penalty_slope": 1.0, "dry_base": 1.75, "dry_allowed_length": 2, "dry_sequence_breakers": (),
     "encoder_ids": (),
     "temperature": 1.0, "dynatemp_exponent": 1.0, "smoothing_curve": 1.0, "xtc_threshold": 0.1,
@@ -87,6 +93,9 @@ class _Line(NamedTuple):
 
 #: In the order of work.
 _LINES = (
+    _Line(s.Guidance, ("guidance_scale", "guidance_space")),
+    _Line(s.Contrastive, ("contrastive_alpha", "contrastive_beta")),
+    _Line(s.DExperts, ("dexperts_alpha",)),
     _Line(
         s.RepetitionPenalty,
         ("repetition_penalty", "penalty_window", "penalty_prompt", "penalty_decay", "penalty_slope"),

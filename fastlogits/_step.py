@@ -18,6 +18,9 @@ class Step:
 
     name: ClassVar[str]
     random: ClassVar[bool] = False  # whether it takes a random number beside that of the draw
+    beside: ClassVar[
+        tuple[str, ...]
+    ] = ()  # arguments of a call: rows that it combines with the logits; it stands first
 
     def _set(self, **fields: Any) -> None:
         """Replaces fields by their checked values, once, in ``__post_init__``."""

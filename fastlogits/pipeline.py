@@ -29,7 +29,7 @@ def sample(
     logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
     position: Any = None, keys: Any = None, logprobs: int | None = None, out: Any = None, threads: int | None = None,
     on_error: str = "raise",
-    **steering: Unpack[Steering],
+    uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None, **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """Draw one token per row.
 
@@ -37,7 +37,7 @@ def sample(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    context, prompt_length, state, rng, position, keys, threads, on_error
+    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
         Inputs of the call; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default.
@@ -78,6 +78,7 @@ def sample(
     return _sampler(steering).sample(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         logprobs=logprobs, out=out, threads=threads, on_error=on_error,
+        uncond=uncond, amateur=amateur, expert=expert, anti=anti,
     )  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def sample(
 def probs(
     logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
     position: Any = None, keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
-    **steering: Unpack[Steering],
+    uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None, **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """Probabilities of the survivors, renormalised; 0 where removed.
 
@@ -93,7 +94,7 @@ def probs(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    context, prompt_length, state, rng, position, keys, threads, on_error
+    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
         Inputs of the call; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default.
@@ -122,6 +123,7 @@ def probs(
     return _sampler(steering).probs(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         out=out, threads=threads, on_error=on_error,
+        uncond=uncond, amateur=amateur, expert=expert, anti=anti,
     )  # fmt: skip
 
 
@@ -129,7 +131,7 @@ def probs(
 def filter_logits(
     logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
     position: Any = None, keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
-    **steering: Unpack[Steering],
+    uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None, **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """Processed logits, -inf where removed; each rounded once, at the end.
 
@@ -137,7 +139,7 @@ def filter_logits(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    context, prompt_length, state, rng, position, keys, threads, on_error
+    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
         Inputs of the call; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default.
@@ -166,6 +168,7 @@ def filter_logits(
     return _sampler(steering).filter_logits(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         out=out, threads=threads, on_error=on_error,
+        uncond=uncond, amateur=amateur, expert=expert, anti=anti,
     )  # fmt: skip
 
 
@@ -173,7 +176,7 @@ def filter_logits(
 def candidates(
     logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
     position: Any = None, keys: Any = None, threads: int | None = None, on_error: str = "raise",
-    **steering: Unpack[Steering],
+    uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None, **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """The survivors of each row, sorted by (logit descending, id ascending).
 
@@ -181,7 +184,7 @@ def candidates(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written.
-    context, prompt_length, state, rng, position, keys, threads, on_error
+    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
         Inputs of the call; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default.
@@ -208,4 +211,5 @@ def candidates(
     return _sampler(steering).candidates(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         threads=threads, on_error=on_error,
+        uncond=uncond, amateur=amateur, expert=expert, anti=anti,
     )  # fmt: skip

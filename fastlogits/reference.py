@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
+    from fastlogits._reference_blends import contrastive, dexperts, guide
     from fastlogits._reference_calibration import (
         CompletionScores,
         ReliabilityCurve,
@@ -51,15 +52,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Candidates", "Comparison", "CompletionScores", "ReliabilityCurve", "Row", "SampleResult", "Scaling",
-    "TemperatureFit", "TextScore", "TokenLogprobs", "TopK", "argmax", "brier_score", "calibration_error", "candidates",
-    "compare_distributions", "completion_prefixes", "cross_entropy", "filter_logits", "fit_scaling", "fit_temperature",
-    "js_divergence", "keyword_plan", "kl_divergence", "label_logprobs", "log_softmax", "logsumexp", "merge",
-    "negative_log_likelihood", "perplexity", "probs", "process", "reliability_curve", "sample", "score_completions",
-    "score_text", "shard_peaks", "shard_summary", "sliding_windows", "softmax", "steps", "token_logprobs", "top_k",
-    "top_n_agreement", "total_variation", "uniform",
+    "TemperatureFit", "TextScore", "TokenLogprobs", "TopK", "argmax", "brier_score", "calibration_error",
+    "candidates", "compare_distributions", "completion_prefixes", "contrastive", "cross_entropy", "dexperts",
+    "filter_logits", "fit_scaling", "fit_temperature", "guide", "js_divergence", "keyword_plan", "kl_divergence",
+    "label_logprobs", "log_softmax", "logsumexp", "merge", "negative_log_likelihood", "perplexity", "probs",
+    "process", "reliability_curve", "sample", "score_completions", "score_text", "shard_peaks", "shard_summary",
+    "sliding_windows", "softmax", "steps", "token_logprobs", "top_k", "top_n_agreement", "total_variation", "uniform",
 ]  # fmt: skip
 
-_FILES = ("calibration", "comparison", "pipeline", "scoring", "shards", "steps", "texts")
+_FILES = ("blends", "calibration", "comparison", "pipeline", "scoring", "shards", "steps", "texts")
 
 
 def __getattr__(name: str) -> Any:

@@ -22,8 +22,9 @@ class Sampler(_core.Plan):
     """A pipeline: edits, temperature, cuts and a draw, prepared once, immutable, picklable.
 
     ``Sampler(*steps)`` runs steps of `fastlogits.steps` in the order written. ``Sampler(**keywords)`` runs those asked
-    for in the order repetition_penalty, frequency_penalty, presence_penalty, dry_multiplier, no_repeat_ngram_size,
-    encoder_no_repeat_ngram_size, logit_bias, sequence_bias, mask,
+    for in the order guidance_scale (or contrastive_alpha, dexperts_alpha), repetition_penalty, frequency_penalty,
+    presence_penalty, dry_multiplier, no_repeat_ngram_size, encoder_no_repeat_ngram_size, logit_bias, sequence_bias,
+    mask,
     temperature (with dynatemp_range), smoothing_factor, top_h, top_k, top_p, min_p, typical_p, epsilon_cutoff,
     eta_cutoff, top_n_sigma, top_a, tfs, p_less, min_k, xtc_probability, mirostat, adaptive_target, skew. Each number is
     one for all rows or one per row (broadcast against the shape of the batch). `fastlogits.steps` says what each of
@@ -33,6 +34,13 @@ class Sampler(_core.Plan):
     ----------
     *steps : Step
         The steps; not together with keywords.
+    guidance_scale : float, optional
+        Classifier-free guidance u + s (c - u) with the rows ``uncond=`` of the call; ``guidance_space`` is "logprobs"
+        (default) or "raw".
+    contrastive_alpha : float in [0, 1], optional
+        Contrastive decoding against the rows ``amateur=`` of the call; with ``contrastive_beta`` its weighted form.
+    dexperts_alpha : float, optional
+        Adds alpha times the difference of the rows ``expert=`` and ``anti=`` of the call.
     temperature : float >= 0, default 1.0
         Divides the logits; 0 takes the first maximum.
     top_k : int >= -1, optional
@@ -165,12 +173,16 @@ class Sampler(_core.Plan):
         out: Any = None,
         threads: int | None = None,
         on_error: str = "raise",
+        uncond: Any = None,
+        amateur: Any = None,
+        expert: Any = None,
+        anti: Any = None,
     ) -> Any:
         """Probabilities of the survivors, renormalised; 0 where removed.
 
         Parameters
         ----------
-        logits, context, prompt_length, state, rng, position, keys, threads, on_error
+        logits, context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
             As in `sample`; rng, position and keys matter to random steps only.
         out : array of the shape and type of logits, optional
             Receives the result; may be ``logits`` itself.
@@ -191,7 +203,18 @@ class Sampler(_core.Plan):
         >>> fl.Sampler(top_k=2).probs([1.0, 3.0, 3.0])
         array([0. , 0.5, 0.5])
         """
-        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
+        call = _run.Call(
+            self,
+            logits,
+            context,
+            prompt_length,
+            state,
+            position,
+            keys,
+            threads,
+            on_error,
+            (uncond, amateur, expert, anti),
+        )
         return _run.dense(call, "probs", rng, out)
 
     def filter_logits(
@@ -207,12 +230,16 @@ class Sampler(_core.Plan):
         out: Any = None,
         threads: int | None = None,
         on_error: str = "raise",
+        uncond: Any = None,
+        amateur: Any = None,
+        expert: Any = None,
+        anti: Any = None,
     ) -> Any:
         """Processed logits, -inf where removed; each rounded once, at the end.
 
         Parameters
         ----------
-        logits, context, prompt_length, state, rng, position, keys, threads, on_error
+        logits, context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
             As in `sample`; rng, position and keys matter to random steps only.
         out : array of the shape and type of logits, optional
             Receives the result; may be ``logits`` itself.
@@ -233,7 +260,18 @@ class Sampler(_core.Plan):
         >>> fl.Sampler(temperature=0.5, top_k=2).filter_logits([1.0, 3.0, 2.0])
         array([-inf,   6.,   4.])
         """
-        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
+        call = _run.Call(
+            self,
+            logits,
+            context,
+            prompt_length,
+            state,
+            position,
+            keys,
+            threads,
+            on_error,
+            (uncond, amateur, expert, anti),
+        )
         return _run.dense(call, "logits", rng, out)
 
     def candidates(
@@ -248,12 +286,16 @@ class Sampler(_core.Plan):
         keys: Any = None,
         threads: int | None = None,
         on_error: str = "raise",
+        uncond: Any = None,
+        amateur: Any = None,
+        expert: Any = None,
+        anti: Any = None,
     ) -> Any:
         """The survivors of each row, sorted by (logit descending, id ascending).
 
         Parameters
         ----------
-        logits, context, prompt_length, state, rng, position, keys, threads, on_error
+        logits, context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
             As in `sample`; rng, position and keys matter to random steps only.
 
         Returns
@@ -272,7 +314,18 @@ class Sampler(_core.Plan):
         >>> fl.Sampler(top_k=2).candidates([1.0, 3.0, 2.0]).ids
         array([1, 2])
         """
-        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
+        call = _run.Call(
+            self,
+            logits,
+            context,
+            prompt_length,
+            state,
+            position,
+            keys,
+            threads,
+            on_error,
+            (uncond, amateur, expert, anti),
+        )
         return _run.candidates(call, rng)
 
     def explain(
@@ -286,12 +339,16 @@ class Sampler(_core.Plan):
         rng: Any = None,
         position: Any = None,
         keys: Any = None,
+        uncond: Any = None,
+        amateur: Any = None,
+        expert: Any = None,
+        anti: Any = None,
     ) -> Explanation:
         """What this Sampler does to a real row: the pass that ran, and what each step left.
 
         Parameters
         ----------
-        logits, context, prompt_length, state, rng, position, keys
+        logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti
             As in `sample`.
         row : int, default 0
             Which row of a batch, in C order.
@@ -313,7 +370,9 @@ class Sampler(_core.Plan):
         >>> [(step.name, step.given, step.survived) for step in e.steps]
         [('temperature', 4, 4), ('top_k', 4, 2)]
         """
-        call = _run.Call(self, logits, context, prompt_length, state, position, keys, 1, "raise")
+        call = _run.Call(
+            self, logits, context, prompt_length, state, position, keys, 1, "raise", (uncond, amateur, expert, anti)
+        )
         return explain(call, row, _run.seed_of(call, rng))
 
     def state(
@@ -371,7 +430,8 @@ class Sampler(_core.Plan):
         return _inputs.seed_word(rng)
 
     def _refuse(self, outer: Any, row: int, status: int, step: int, value: float, n: int) -> NoReturn:
-        refuse_row(outer, row, status, step, value, n, [each.name for each in self.steps])
+        names = [each.name for each in self.steps]
+        refuse_row(outer, row, status, step, value, n, names, beside=self.beside)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.steps))})"

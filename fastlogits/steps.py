@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fastlogits import _params as params
 from fastlogits._edits import Lists, bias_arrays, checked_bias, checked_mask, mask_words, same_bias, same_mask
 from fastlogits._step import Step
+from fastlogits._step_blends import Contrastive, DExperts, Guidance
 from fastlogits._step_draws import AdaptiveP, Mirostat, Skew
 from fastlogits._step_repeats import Dry, EncoderNoRepeatNgram, NoRepeatNgram
 from fastlogits._step_shapes import (
@@ -37,10 +38,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "AdaptiveP", "Draw", "Dry", "DynamicTemperature", "EncoderNoRepeatNgram", "EpsilonCutoff", "EtaCutoff",
-    "FrequencyPenalty", "Greedy", "LogitBias", "Mask", "MinK", "MinP", "Mirostat", "NoRepeatNgram", "PLess",
-    "PresencePenalty", "RepetitionPenalty", "SequenceBias", "Skew", "Smoothing", "Step", "Temperature", "Tfs", "TopA",
-    "TopH", "TopK", "TopNSigma", "TopP", "TypicalP", "Xtc",
+    "AdaptiveP", "Contrastive", "DExperts", "Draw", "Dry", "DynamicTemperature", "EncoderNoRepeatNgram",
+    "EpsilonCutoff", "EtaCutoff", "FrequencyPenalty", "Greedy", "Guidance", "LogitBias", "Mask", "MinK", "MinP",
+    "Mirostat", "NoRepeatNgram", "PLess", "PresencePenalty", "RepetitionPenalty", "SequenceBias", "Skew", "Smoothing",
+    "Step", "Temperature", "Tfs", "TopA", "TopH", "TopK", "TopNSigma", "TopP", "TypicalP", "Xtc",
 ]  # fmt: skip
 
 # As NumPy shortens long arrays.

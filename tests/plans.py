@@ -7,7 +7,7 @@ earnest: tied rows meet biases of eighths and temperatures of powers of two, oth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class Case:
     context: list[int]
     prompt_length: int
     seed: int
+    beside: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (
@@ -34,7 +35,12 @@ class Case:
         )
 
     def inputs(self) -> dict[str, Any]:
-        return {"context": self.context, "prompt_length": self.prompt_length}
+        return {"context": self.context, "prompt_length": self.prompt_length, **self.beside}
+
+    def reference_row(self) -> reference.Row:
+        row = reference.Row(self.row, self.context, self.prompt_length)
+        row.beside = {name: rows.astype(np.float64) for name, rows in self.beside.items()}
+        return row
 
 
 def random_row(rng: np.random.Generator, n: int, real: NDArray[Any] | None = None) -> tuple[str, NDArray[np.float64]]:
@@ -160,6 +166,28 @@ SHAPED = (
     "tfs", "top_h", "min_k", "xtc", "mirostat", "adaptive_p", "skew",
 )  # fmt: skip
 
+BLENDS = ("guidance", "contrastive", "d_experts")
+
+
+def blend_step(rng: np.random.Generator, kind: str, tied: bool) -> Any:
+    """A first step that combines rows, with random parameters."""
+    scale = float(rng.choice([0.5, 1, 1.5, 2, 7.5]) if tied or rng.random() < 0.5 else rng.uniform(-1, 4))
+    if kind == "guidance":
+        return steps.Guidance(scale, str(rng.choice(["logprobs", "raw"])))
+    if kind == "contrastive":
+        alpha = float(rng.choice([0.0, np.exp(rng.uniform(-8, 0))]))
+        return steps.Contrastive(alpha, None if rng.random() < 0.5 else abs(scale))
+    return steps.DExperts(scale)
+
+
+def rows_beside(rng: np.random.Generator, step: Any, row: NDArray[np.float64], tied: bool) -> dict[str, Any]:
+    """Rows near the logits, as those of other models or other prompts are; banned where they are."""
+    noise = [rng.normal(size=row.size) * rng.choice([0.05, 1.0, 3.0]) for _ in step.beside]
+    return {
+        name: row + (np.round(each * 8) / 8 if tied else each) for name, each in zip(step.beside, noise, strict=True)
+    }
+
+
 KINDS = (
     *("temperature", "temperature", "top_k", "top_k", "top_p", "top_p", "min_p", "min_p"),
     *("repetition_penalty", "frequency_penalty", "presence_penalty", "logit_bias", "mask", "sequence_bias"),
@@ -187,13 +215,21 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
     context = rng.integers(0, min(n, 3) if rng.random() < 0.5 else n, length).tolist()
     dtype = np.float64 if rng.random() < 0.1 else np.float16 if rng.random() < 0.1 else np.float32
     # Float64 rows hold float32 values: neighbours stay apart through any chain of temperatures.
-    held = row.astype(np.float32 if dtype == np.float64 else dtype).astype(dtype)
-    return Case(name, held, plan, context, int(rng.integers(0, len(context) + 1)), seed)
+    beside: dict[str, Any] = {}
+    if rng.random() < 0.15:
+        plan = (blend_step(rng, str(rng.choice(BLENDS)), tied), *plan)
+        beside = rows_beside(rng, plan[0], row, tied)
+
+    def held(values: NDArray[np.float64]) -> NDArray[Any]:
+        return values.astype(np.float32 if dtype == np.float64 else dtype).astype(dtype)
+
+    start = int(rng.integers(0, len(context) + 1))
+    return Case(name, held(row), plan, context, start, seed, {each: held(rows) for each, rows in beside.items()})
 
 
 def run(case: Case) -> NDArray[np.float64] | None:
     """Processed logits of the reference, None where no token is left."""
-    row = reference.Row(case.row, case.context, case.prompt_length)
+    row = case.reference_row()
     try:
         return reference.process(row, case.plan)
     except ValueError:
@@ -215,13 +251,13 @@ def unsure(case: Case) -> bool:
     for i, step in enumerate(case.plan):
         if step.name not in SHAPED or step.name == "skew":
             continue
-        field = MOVED.get(step.name) or next(iter(vars(step)))
+        name = MOVED.get(step.name) or next(iter(vars(step)))
         kept = []
         for factor in (1 - UNSURE, 1, 1 + UNSURE):
-            moved = min(getattr(step, field) * factor, np.inf if step.name in UNBOUNDED else 1.0)
-            row = reference.Row(case.row, case.context, case.prompt_length)
+            moved = min(getattr(step, name) * factor, np.inf if step.name in UNBOUNDED else 1.0)
+            row = case.reference_row()
             row.logits = reference.process(row, case.plan[:i])
-            row.logits = reference.process(row, (replace(step, **{field: moved}),))
+            row.logits = reference.process(row, (replace(step, **{name: moved}),))
             kept.append(np.argsort(-row.logits) if step.name == "adaptive_p" else row.logits > -np.inf)
         if not (np.array_equal(kept[0], kept[1]) and np.array_equal(kept[1], kept[2])):
             return True
@@ -233,7 +269,7 @@ def margin(case: Case) -> float:
     nearest = np.inf
     for i, step in enumerate(case.plan):
         if step.name == "top_p" and step.p < 1:
-            row = reference.Row(case.row, case.context, case.prompt_length)
+            row = case.reference_row()
             row.logits = reference.process(row, case.plan[:i])
             mass = row.joint_masses() if step.joint else row.masses()
             running = np.cumsum(mass[row.order()])

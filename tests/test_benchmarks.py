@@ -26,6 +26,7 @@ JOBS = {
         *jobs.SHARDS,
         *jobs.TEXTS,
         *jobs.COMPARISONS,
+        *jobs.BLENDS,
         *map(jobs.sampling, jobs.SAMPLERS.values()),
     ]
 }

@@ -150,7 +150,7 @@ def near_a_bound(case: plans.Case) -> bool:
         return True
     for i, step in enumerate(case.plan):
         if step.name == "min_p" and step.p > 0:
-            row = reference.Row(case.row, case.context, case.prompt_length)
+            row = case.reference_row()
             logits = reference.process(row, case.plan[:i])
             alive = logits[logits > -np.inf]
             floor = alive.max() + np.log(step.p)

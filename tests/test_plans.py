@@ -69,7 +69,10 @@ def compare(case: plans.Case, tally: Tally) -> None:
         kept = sampler.filter_logits(case.row, **case.inputs(), rng=0)
         np.testing.assert_array_equal(np.isneginf(kept), np.isneginf(right), err_msg=repr(case))
         # A dynamic temperature is as exact as the entropy, and powers and differences round as they are written.
-        plain = not any(step.name in ("dynamic_temperature", "smoothing", "adaptive_p") for step in case.plan)
+        # Differences of log-softmaxes are as exact as these.
+        plain = not any(
+            step.name in (*plans.BLENDS, "dynamic_temperature", "smoothing", "adaptive_p") for step in case.plan
+        )
         tally.rounding = max(tally.rounding, plain * rows.ulps(kept[order], right[order], case.row.dtype.name).max())
     drawn = sampler.sample(case.row, **case.inputs(), rng=seed, logprobs=4)
     padded = [*order[:4].tolist(), *[-1] * 4][:4]

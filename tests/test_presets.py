@@ -11,6 +11,7 @@ import fastlogits as fl
 from fastlogits._presets import PRESETS
 
 EVERYTHING: dict[str, dict[str, Any]] = {
+    "guidance": {"guidance_scale": 1.5},
     "dry": {"dry_multiplier": 0.8}, "no_repeat_ngram": {"no_repeat_ngram_size": 3},
     "encoder_no_repeat_ngram": {"encoder_no_repeat_ngram_size": 3, "encoder_ids": [1, 2]},
     "sequence_bias": {"sequence_bias": {(0,): 1.0}},

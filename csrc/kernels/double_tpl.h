@@ -132,3 +132,36 @@ static void FL_N(list_penalise)(double *v, const int32_t *count, int64_t n, doub
         v[i] = count[i] ? scaled : v[i];
     }
 }
+
+/* 16 values of the combination of three rows, see fl_blend; non-zero if one of theirs is NaN or +inf. */
+FL_INLINE uint32_t FL_N(blend16)(const fl_blend *b, const double *base, const double *plus, const double *minus,
+                                 double *y) {
+    const double none = -(double)INFINITY;
+    int bare = b->mode == FL_BARE, triple = b->mode == FL_TRIPLE;
+    double scale = b->scale, floor = b->floor, limit = b->limit, top = b->top, tail = b->tail;
+    uint32_t bad = 0;
+    for (int l = 0; l < FL_LANES; l++) {
+        double z = bare ? 0 : base[l], p = plus[l], m = minus[l], v = z + scale * (p - m);
+        double alone = limit != 0 ? limit : triple ? z : p; /* beside a -inf of minus */
+        v = m < -DBL_MAX ? alone : v;
+        v = (v - top) - tail;
+        v = p < floor || (triple && z < -DBL_MAX) ? none : v;
+        bad |= !(p < (double)INFINITY) | !(m < (double)INFINITY) | !(z < (double)INFINITY);
+        y[l] = p != p || m != m || z != z ? (double)NAN : v;
+    }
+    return bad;
+}
+
+static uint32_t FL_N(f64_blend)(const fl_blend *b, int64_t n, double *wide) {
+    uint32_t bad = 0;
+    for (int64_t at = 0; at < n; at += FL_LANES) {
+        const double *part[3] = {b->base, b->plus, b->minus};
+        double v[3][FL_LANES], y[FL_LANES];
+        int64_t left = n - at < FL_LANES ? n - at : FL_LANES;
+        for (int r = 0; r < 3; r++)
+            for (int l = 0; l < FL_LANES; l++) v[r][l] = l < left ? part[r][at + l] : 0;
+        bad |= FL_N(blend16)(b, v[0], v[1], v[2], y);
+        memcpy(wide + at, y, (size_t)left * sizeof(double));
+    }
+    return bad;
+}

@@ -6,6 +6,8 @@ FL_INLINE vf float_vector_at(const float *v, int64_t n, int64_t i, float fill) {
     return left > 0 ? vf_load_n_f32(v + i * FL_LANES, left, fill) : vf_set1(fill);
 }
 
+FL_INLINE double FL_N(sum_lanes)(vf v) { return vd_sum(vd_add_f(vd_zero(), v)); }
+
 static int64_t FL_N(count_ge)(const float *v, int64_t n, float t) {
     int64_t whole = n / FL_LANES, count = 0;
     vf floor = vf_set1(t);

@@ -6,6 +6,7 @@
 #include "divergence_tpl.h"
 #include "collect_tpl.h"
 #include "finish_tpl.h"
+#include "blend_tpl.h"
 #undef FL_TYPE
 #undef FL_SIZE
 #undef FL_LOAD
