@@ -217,7 +217,9 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
     # Float64 rows hold float32 values: neighbours stay apart through any chain of temperatures.
     beside: dict[str, Any] = {}
     if rng.random() < 0.15:
-        plan = (blend_step(rng, str(rng.choice(BLENDS)), tied), *plan)
+        # Log-softmaxes of tied rows would leave it to roundings whether an edited token ties with another one.
+        step = blend_step(rng, str(rng.choice(["guidance", "d_experts"] if tied else BLENDS)), tied)
+        plan = (replace(step, space="raw") if tied and step.name == "guidance" else step, *plan)
         beside = rows_beside(rng, plan[0], row, tied)
 
     def held(values: NDArray[np.float64]) -> NDArray[Any]:
