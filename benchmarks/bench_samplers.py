@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from jobs import SAMPLERS, Job, sampling
+from jobs import LLAMA_CHAINS, SAMPLERS, Job, sampling
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_sample(name: str, measured: Callable[[Job], None]) -> None:
     measured(sampling(SAMPLERS[name]))
+
+
+@pytest.mark.parametrize("job", LLAMA_CHAINS, ids=lambda job: job.name)
+def test_llama(job: Job, measured: Callable[[Job], None]) -> None:
+    measured(job)

@@ -256,6 +256,51 @@ SAMPLERS = {
     ]
 }
 
+LLAMA: dict[str, Any] = {
+    "preset": "llama.cpp", "repetition_penalty": 1.0, "penalty_window": 64, "top_k": 40, "typical_p": 1.0,
+    "top_p": 0.95, "min_p": 0.05, "xtc_probability": 0.0, "temperature": 0.8,
+}  # fmt: skip
+RECORD = np.dtype([("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])
+
+
+def llama_rows(i: Inputs, records: bool) -> Singles:
+    """The rows, or the field of logits in llama.cpp's records that hold the same values."""
+    if not records:
+        return i.x
+    data = np.zeros(i.x.shape, RECORD)
+    data["logit"] = i.x
+    return data["logit"]
+
+
+def numpy_llama(x: Singles) -> list[int]:
+    """top-k, top-p and min-p, then the temperature on what is left, and the draw."""
+    found = []
+    for logits in np.atleast_2d(x):
+        kept = idioms.cut_and_draw(logits, idioms.largest(logits, 40), 0.95, 0.05, U).ids
+        running = np.cumsum(np.exp((logits[kept] - logits[kept[0]]) / np.float32(0.8)))
+        found.append(int(kept[np.searchsorted(running, U * running[-1], side="right")]))
+    return found
+
+
+def _llama(name: str, records: bool) -> Job:
+    """llama.cpp's default chain with its default parameters."""
+    sampler = fl.Sampler(**LLAMA)
+
+    def error(i: Inputs) -> tuple[float, int]:
+        x = np.atleast_2d(llama_rows(i, records))[0]
+        found, exact = sampler.candidates(x), reference.candidates(x, plan=sampler.steps)
+        if not np.array_equal(found.ids, exact.ids):
+            return float("inf"), len(np.setxor1d(found.ids, exact.ids))
+        return ulp(found.logprobs, exact.logprobs), 0
+
+    def ours(i: Inputs) -> Call:
+        return partial(sampler.sample, llama_rows(i, records), context=i.context[..., :64].copy(), rng=7)
+
+    return Job(name, ours, {"NumPy": lambda i: partial(numpy_llama, llama_rows(i, records))}, error)
+
+
+LLAMA_CHAINS = [_llama("llama.cpp's chain", False), _llama("llama.cpp's chain on records", True)]
+
 _CHAIN = SAMPLERS["chain"]
 
 

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import scipy
-from jobs import ARRAYS, SAMPLERS, Chain, Inputs, Job, sampling
+from jobs import ARRAYS, LLAMA_CHAINS, SAMPLERS, Chain, Inputs, Job, sampling
 from measure import BEST, Timed, pin, placed, ratios, row, turns
 
 import fastlogits
@@ -144,7 +144,9 @@ def small(seconds: float) -> Line:
 
 def lines(wanted: str, seconds: float) -> Iterator[Line]:
     """All lines whose name matches."""
-    jobs = {job.name: job for job in ARRAYS} | {name: sampling(chain) for name, chain in SAMPLERS.items()}
+    jobs = {job.name: job for job in [*ARRAYS, *LLAMA_CHAINS]} | {
+        name: sampling(chain) for name, chain in SAMPLERS.items()
+    }
     usual, by_rank, likely = ("real", "peaky", "flat"), ("ascending", "descending"), ("real", "peaky")
     plan: list[tuple[str, float, str, tuple[str, ...]]] = [
         ("argmax", 1.4, "argmax", usual),
@@ -161,6 +163,7 @@ def lines(wanted: str, seconds: float) -> Iterator[Line]:
         ("edits, T, top_p: peaky", 9, "edits, T, top_p", ("peaky",)),
         ("edits, T, top_p: flat", 20, "edits, T, top_p", ("flat",)),
         ("T, min_p: real and peaky", 2.5, "T, min_p", likely),
+        *((name, bar, name, usual) for name, bar in (("llama.cpp's chain", 4), ("llama.cpp's chain on records", 12))),
     ]
     for what, bar, name, kinds in plan:
         if re.search(wanted, what):

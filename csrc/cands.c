@@ -47,6 +47,15 @@ double fl_cands_total(fl_cands *c) {
     return total + low;
 }
 
+double fl_target(const fl_step_values *v, double total) {
+    double target = v->value * total;
+    uint64_t bits;
+    memcpy(&bits, &target, 8);
+    bits += v->flags & FL_STRICT ? 1 : 0;
+    memcpy(&target, &bits, 8);
+    return target;
+}
+
 void fl_cands_keep(fl_cands *c, int64_t n) {
     if (n < c->n) c->n = n;
     if (c->known > c->n) c->known = c->n;

@@ -204,7 +204,8 @@ enum {
     FL_TIES_KEEP = 1,
     FL_JOINT = 2,
     FL_PROMPT = 4,
-    FL_RAW = 8
+    FL_RAW = 8,
+    FL_STRICT = 16
 }; /* bits of fl_step.flags; FL_PROMPT: the prompt counts too */
 
 enum { FL_MOST_BESIDE = 2 };
@@ -227,7 +228,7 @@ typedef struct {
     fl_per_row second; /* those behind it, of steps that have them */
     fl_per_row third;
     fl_per_row_i min_keep; /* truncating steps: at.NULL means 1 */
-    fl_per_row_i flags;    /* FL_TIES_KEEP | FL_JOINT; at.NULL means 0 */
+    fl_per_row_i flags;    /* FL_TIES_KEEP | FL_JOINT | FL_STRICT; at.NULL means 0 */
     fl_per_row_i window;   /* penalties: the last n tokens count, negative = all; at.NULL means all */
     fl_lists lists;        /* the tokens that the step names */
     /* mask: bit i % 32 of word i / 32 set = allowed; ids >= 32 * words are banned. words_step is the number of words

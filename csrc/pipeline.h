@@ -21,7 +21,7 @@ enum { FL_HEARS_NOTHING, FL_HEARS_SURPRISE, FL_HEARS_SHARE }; /* what a step wan
 typedef struct {
     int32_t op, kind;
     int32_t index; /* in the user's plan */
-    int32_t flags; /* FL_TIES_KEEP | FL_JOINT */
+    int32_t flags; /* FL_TIES_KEEP | FL_JOINT | FL_STRICT */
     int32_t needs; /* FL_NEEDS_...; nothing once resolved */
     int32_t resolved;
     double value, second, third;
@@ -149,6 +149,8 @@ const double *fl_cands_masses(fl_cands *c, int64_t n);
 /* Total mass of the list alone, in sorted order. */
 double fl_cands_total(fl_cands *c);
 void fl_cands_keep(fl_cands *c, int64_t n);
+/* The least sum that ends a prefix by mass: the step's share of total, or, if strict, what lies right above it. */
+double fl_target(const fl_step_values *v, double total);
 /* Takes -inf off the end: a division may have made it. */
 void fl_cands_drop_banned(fl_cands *c);
 /* Remembers masses and total at the first joint cut. */

@@ -313,10 +313,10 @@ static int run_mass_cuts(fl_job *j, fl_dense *d, double total, int alone) {
     float early = early_floor(j, first->op == FL_OP_top_p ? p->head + 1 : p->head, &equals);
     int listed = 0, status;
     if (first->op == FL_OP_top_p && early == -FLT_MAX && first->min_keep <= 256) {
-        listed = list_nucleus(j, &d->mass, first, first->value * total);
+        listed = list_nucleus(j, &d->mass, first, fl_target(first, total));
         if (listed < 0) return j->where.status;
         if (!listed && alone && first->min_keep == 1 && d->mass.e) {
-            status = fl_nucleus_cut(j, first->value * total, d);
+            status = fl_nucleus_cut(j, fl_target(first, total), d);
             if (status == FL_OK) j->trace.mode = 3;
             if (status != -1) return status ? fl_fail(j, status, -1, 0) : fl_end_dense(j, d);
         }

@@ -194,7 +194,7 @@ int fl_run_shaped(fl_job *j) {
     s.top = j->top;
     switch (v->op) {
     case FL_OP_typical_p:
-        if (!fl_nucleus_floor(j, &m, v->value * s.total, &floor)) return list_all(j);
+        if (!fl_nucleus_floor(j, &m, fl_target(v, s.total), &floor)) return list_all(j);
         return list_from(j, &s, floor);
     case FL_OP_tfs: return list_from(j, &s, fl_job_floor(j, 256));
     case FL_OP_min_k: ask_spread(j, &s); return list_from(j, &s, fl_job_floor(j, 64));

@@ -10,7 +10,7 @@ cdef extern from "fastlogits.h" nogil:
     enum: FL_F32, FL_F16, FL_BF16, FL_F64
     enum: FL_OK, FL_NAN, FL_POS_INF, FL_NO_FINITE, FL_STEP_INF, FL_ALL_BANNED, FL_BAD_TOKEN, FL_NO_MEMORY
     enum: FL_OP_END
-    enum: FL_TIES_KEEP, FL_JOINT, FL_PROMPT, FL_RAW
+    enum: FL_TIES_KEEP, FL_JOINT, FL_PROMPT, FL_RAW, FL_STRICT
     enum: FL_MEMORY
 
     ctypedef struct fl_where:

@@ -39,6 +39,7 @@ _OTHER_FIELDS = (
     "ties",
     "joint",
     "space",
+    "strict",
     "window",
     "prompt",
     "special_tokens",
@@ -57,11 +58,10 @@ def _window(value: Any) -> Any:
 def _flags(step: Any) -> Array:
     """Bits of ``fl_step.flags``."""
     ties = np.asarray(getattr(step, "ties", "id")) == "keep"
-    joint = np.asarray(getattr(step, "joint", False))
-    prompt = np.asarray(getattr(step, "prompt", False))
+    fields = {"joint": _core.JOINT, "prompt": _core.PROMPT, "strict": _core.STRICT}
+    bits = sum(np.asarray(getattr(step, name, False)) * bit for name, bit in fields.items())
     raw = np.asarray(getattr(step, "space", "")) == "raw"
-    kept = ties * _core.TIES_KEEP + joint * _core.JOINT
-    return np.asarray(kept + prompt * _core.PROMPT + raw * _core.RAW, np.int64)
+    return np.asarray(ties * _core.TIES_KEEP + raw * _core.RAW + bits, np.int64)
 
 
 def prepared(step: Step) -> Prepared:
@@ -72,7 +72,7 @@ def prepared(step: Step) -> Prepared:
     window = getattr(step, "window", None)
     integers |= {
         "min_keep": np.asarray(step.min_keep, np.int64) if hasattr(step, "min_keep") else None,
-        "flags": _flags(step) if any(hasattr(step, name) for name in ("joint", "ties", "prompt", "space")) else None,
+        "flags": _flags(step) if any(hasattr(step, name) for name in ("strict", "ties", "prompt", "space")) else None,
         "window": None if window is None else np.asarray(_window(window), np.int64),
     }
     lists = step._lists()
@@ -141,7 +141,7 @@ def _spread_step(step: Prepared, outer: Shape) -> Prepared:
         if array is not None and array.size != 1:
             changed[field] = _inputs.per_row(name, array, outer)
     if step.flags is not None and step.flags.size != 1:
-        changed["flags"] = _inputs.per_row("ties, joint, penalty_prompt and space", step.flags, outer)
+        changed["flags"] = _inputs.per_row("ties, joint, strict, penalty_prompt and space", step.flags, outer)
     rows = math.prod(outer)
     if step.lists is not None and step.lists.rows is not None and step.lists.rows.size - 1 != rows:
         what = "lists" if step.lists.values is None else "biases"

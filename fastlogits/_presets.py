@@ -6,45 +6,85 @@ Sources: transformers ``generation/utils.py``; vLLM V1 ``sample/sampler.py``; ll
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from fastlogits import _params as params
+
+Numbers = Callable[[float], float | None]
+
 
 class Preset(NamedTuple):
-    """Names of the steps a system knows, in its order, and its value of keywords that set a boundary rule."""
+    """What a system does: its order of steps, its boundary rules, its numbers.
+
+    order: names of the steps it knows. rules: by step the keywords that set a boundary. numbers: by keyword what a
+    number of the system, its own off values among them, is here.
+    """
 
     order: tuple[str, ...]
-    rules: Mapping[str, Any] = MappingProxyType({})
+    rules: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    numbers: Mapping[str, Numbers] = MappingProxyType({})
+
+    def read(self, keywords: dict[str, Any]) -> dict[str, Any]:
+        """Keywords with this system's numbers as ours."""
+        return {name: _each(name, value, self.numbers.get(name)) for name, value in keywords.items()}
+
+
+def _each(name: str, value: Any, meaning: Numbers | None) -> Any:
+    """``meaning`` of each number; what is no number goes on to the step that refuses it."""
+    if meaning is None:
+        return value
+    numeric = (int, float)
+
+    def read(item: Any, _: tuple[int, ...]) -> Any:
+        return meaning(item) if isinstance(item, numeric) and not isinstance(item, bool) and item == item else item
+
+    return params.each(name, value, read)
+
+
+def _least(low: float) -> Numbers:
+    """Lower numbers mean this one."""
+    return lambda x: max(x, low)
 
 
 _PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 #: Tokens equal to the last one kept stay, as a comparison with its value leaves them.
-_TIES = MappingProxyType({"ties": "keep"})
+_TIES: Mapping[str, Any] = MappingProxyType({"ties": "keep"})
+_STRICT: Mapping[str, Any] = MappingProxyType({"strict": True})
 
 #: All penalties count the prompt.
-_PROMPT = MappingProxyType({"penalty_prompt": True})
+_PROMPT: Mapping[str, Any] = {name: {"penalty_prompt": True} for name in _PENALTIES}
 
 PRESETS = {
     "hf": Preset(
         ("guidance", "logit_bias", "sequence_bias", "repetition_penalty", "no_repeat_ngram", "encoder_no_repeat_ngram",
          "mask", "temperature", "top_h", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
-        _TIES,
+        {"top_k": _TIES, "typical_p": _TIES},
     ),
-    "vllm": Preset(("mask", "logit_bias", *_PENALTIES, "temperature", "min_p", "top_k", "top_p"), _TIES),
+    "vllm": Preset(
+        ("mask", "logit_bias", *_PENALTIES, "temperature", "min_p", "top_k", "top_p"),
+        {"top_k": _TIES},
+    ),
     "llama.cpp": Preset(
         ("logit_bias", "mask", *_PENALTIES, "dry", "top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc",
          "temperature", "dynamic_temperature", "mirostat", "adaptive_p"),
-        _PROMPT,
+        {**_PROMPT, "typical_p": _STRICT},
+        {"temperature": _least(0.0), "dynatemp_range": _least(0.0), "top_k": _least(0),
+         "min_p": lambda p: min(max(p, 0.0), 1.0), "top_n_sigma": _least(0.0), "xtc_probability": _least(0.0),
+         "adaptive_target": lambda p: None if p < 0 else p},
     ),
     "openvino": Preset(
         ("mask", "repetition_penalty", "presence_penalty", "frequency_penalty", "top_k", "temperature", "min_p",
-         "top_p")
+         "top_p"),
+        {"top_p": _STRICT},
+        {"top_k": lambda k: min(k, 2**63 - 1)},
     ),
     "mlx": Preset(
         ("logit_bias", "mask", "repetition_penalty", "presence_penalty", "frequency_penalty", "top_p", "min_p", "xtc",
          "top_k", "temperature"),
-        _PROMPT,
+        {**_PROMPT, "xtc": {**_TIES, **_STRICT}},
+        {"top_k": _least(0), "top_p": lambda p: p or None},
     ),
 }  # fmt: skip
 

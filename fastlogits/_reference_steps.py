@@ -279,8 +279,8 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
         return row.only(np.flatnonzero(row.logits >= row.logits[kept[-1]]) if ties == "keep" else kept)
 
     @staticmethod
-    def top_p(row: Row, p: float | None, min_keep: int = 1, joint: bool = False) -> Floats:
-        """The smallest prefix in order with mass >= p * total (Holtzman et al., 2020); off: None, 1.
+    def top_p(row: Row, p: float | None, min_keep: int = 1, joint: bool = False, strict: bool = False) -> Floats:
+        """The smallest prefix in order with mass >= p * total, or > (strict; Holtzman et al., 2020); off: None, 1.
 
         `joint`: masses and total as they stood at the plan's first joint cut that is not off (the rule of SGLang and
         FlashInfer).
@@ -289,8 +289,9 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
             return row.logits
         order = row.order()
         masses = row.joint_masses() if joint else row.masses()
-        running, total = np.cumsum(masses[order]), np.cumsum(masses)[-1]
-        return row.only(order[: max(1, int(min_keep), 1 + np.count_nonzero(running < p * total))])
+        running, target = np.cumsum(masses[order]), p * np.cumsum(masses)[-1]
+        below = running <= target if strict else running < target
+        return row.only(order[: max(1, int(min_keep), 1 + np.count_nonzero(below))])
 
     @staticmethod
     def min_p(row: Row, p: float | None, min_keep: int = 1) -> Floats:
@@ -356,14 +357,15 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
         return row.reaching(row.top_logit() - n * row.logits[row.order()].std(), min_keep)
 
     @staticmethod
-    def typical_p(row: Row, p: float | None, min_keep: int = 1, ties: str = "id") -> Floats:
+    def typical_p(row: Row, p: float | None, min_keep: int = 1, ties: str = "id", strict: bool = False) -> Floats:
         """The smallest set with mass >= p of the tokens sorted by |-ln p - H|, then as ever (Meister et al., 2022)."""
         if p is None or p == 1:
             return row.logits
         order, shares = row.order(), row.shares()
         away = np.abs(np.log(shares.max()) + row.logits[order] - row.top_logit() + row.entropy())
         first = np.argsort(away, kind="stable")
-        keep = max(1, int(min_keep), 1 + np.count_nonzero(np.cumsum(shares[order[first]]) < p))
+        running = np.cumsum(shares[order[first]])
+        keep = max(1, int(min_keep), 1 + np.count_nonzero(running <= p if strict else running < p))
         last = away[first[:keep][-1]]
         return row.only(order[away <= last] if ties == "keep" else order[first[:keep]])
 
@@ -403,12 +405,14 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
 
     @staticmethod
     def xtc(
-        row: Row, probability: float, threshold: float = 0.1, special_tokens: ArrayLike = (), min_keep: int = 1
-    ) -> Floats:
+        row: Row, probability: float, threshold: float = 0.1, special_tokens: ArrayLike = (), min_keep: int = 1,
+        ties: str = "id", strict: bool = False,
+    ) -> Floats:  # fmt: skip
         """With u < probability remove what has p >= threshold but its least likely and the special tokens."""
         shares, order = row.shares(), row.order()
-        reach = np.count_nonzero(shares >= threshold)
+        reach = np.count_nonzero(shares > threshold if strict else shares >= threshold)
         out = order[: max(0, reach - 1)]
+        out = out[row.logits[out] > row.logits[order[reach - 1]]] if ties == "keep" else out
         out = out[~np.isin(out, np.asarray(special_tokens, np.int64))]
         if not row.next_uniform() < probability or len(order) - len(out) < min_keep:
             return row.logits

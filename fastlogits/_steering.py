@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
 from fastlogits import _params as params
@@ -50,6 +50,7 @@ class Steering(TypedDict, total=False):
     min_keep: Any
     ties: Any
     joint: Any
+    strict: Any
     repetition_penalty: Any
     frequency_penalty: Any
     presence_penalty: Any
@@ -78,7 +79,7 @@ _DEFAULTS: dict[str, Any] = {
     "encoder_ids": (),
     "temperature": 1.0, "dynatemp_exponent": 1.0, "smoothing_curve": 1.0, "xtc_threshold": 0.1,
     "xtc_special_tokens": (), "mirostat_tau": 5.0, "mirostat_eta": 0.1, "adaptive_decay": 0.9, "min_keep": 1,
-    "ties": "id", "joint": False,
+    "ties": "id", "joint": False, "strict": False,
 }  # fmt: skip
 KEYWORDS: dict[str, Any] = {name: _DEFAULTS.get(name) for name in Steering.__annotations__}
 
@@ -86,7 +87,7 @@ KEYWORDS: dict[str, Any] = {name: _DEFAULTS.get(name) for name in Steering.__ann
 class _Line(NamedTuple):
     """A step of the keyword form: its class, the keywords of its fields, and the first one's off value."""
 
-    made: Callable[..., s.Step]
+    made: Any
     keywords: tuple[str, ...]
     off: Any = None
 
@@ -115,9 +116,9 @@ _LINES = (
     _Line(s.Smoothing, ("smoothing_factor", "smoothing_curve"), 0.0),
     _Line(s.TopH, ("top_h", "min_keep")),
     _Line(s.TopK, ("top_k", "min_keep", "ties", "joint"), 0),
-    _Line(s.TopP, ("top_p", "min_keep", "joint"), 1.0),
+    _Line(s.TopP, ("top_p", "min_keep", "joint", "strict"), 1.0),
     _Line(s.MinP, ("min_p", "min_keep"), 0.0),
-    _Line(s.TypicalP, ("typical_p", "min_keep", "ties"), 1.0),
+    _Line(s.TypicalP, ("typical_p", "min_keep", "ties", "strict"), 1.0),
     _Line(s.EpsilonCutoff, ("epsilon_cutoff", "min_keep"), 0.0),
     _Line(s.EtaCutoff, ("eta_cutoff", "min_keep"), 0.0),
     _Line(s.TopNSigma, ("top_n_sigma", "min_keep"), 0.0),
@@ -125,7 +126,7 @@ _LINES = (
     _Line(s.Tfs, ("tfs", "min_keep"), 1.0),
     _Line(s.PLess, ("p_less", "min_keep")),
     _Line(s.MinK, ("min_k", "min_keep")),
-    _Line(s.Xtc, ("xtc_probability", "xtc_threshold", "xtc_special_tokens", "min_keep"), 0.0),
+    _Line(s.Xtc, ("xtc_probability", "xtc_threshold", "xtc_special_tokens", "min_keep", "ties", "strict"), 0.0),
     _Line(s.Mirostat, ("mirostat", "mirostat_tau", "mirostat_eta", "min_keep"), 0),
     _Line(s.AdaptiveP, ("adaptive_target", "adaptive_decay")),
     _Line(s.Skew, ("skew",), 0.0),
@@ -135,28 +136,30 @@ _LINES = (
 def keyword_steps(keywords: dict[str, Any], preset: Any = None) -> tuple[s.Step, ...]:
     """The steps of the keyword form, in the order of the preset if there is one; keywords at their off value make none.
 
-    A step that the preset's system lacks is an error. Its boundary rules hold where the user gives none.
+    A step that the preset's system lacks is an error. Its boundary rules hold where the user gives none, and numbers
+    mean what they mean there.
     """
     system = chosen(preset)
-    given = KEYWORDS | (dict(system.rules) if system else {}) | keywords
-    made = _made(given)
     if system is None:
-        return made
+        return _made(keywords, {})
+    made = _made(system.read(keywords), system.rules)
     for step in made:
         if step.name not in system.order:
             raise ValueError(f"preset {preset!r} knows no {step.name}; it has {', '.join(system.order)}")
     return tuple(sorted(made, key=lambda step: system.order.index(step.name)))
 
 
-def _made(given: dict[str, Any]) -> tuple[s.Step, ...]:
-    """The steps of all keywords, in the default order."""
+def _made(keywords: dict[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> tuple[s.Step, ...]:
+    """The steps of all keywords, in the default order; rules: what keywords are to a step where they are not given."""
+    given = KEYWORDS | keywords
     # Made even if nothing uses them, so that a bad value of a shared keyword never passes unseen.
     for line in _LINES:
         if len(line.keywords) > 1:
             line.made(line.off, *(given[name] for name in line.keywords[1:]))
     made = []
     for line in _LINES:
-        values = [given[name] for name in line.keywords]
+        own = {**KEYWORDS, **rules.get(line.made.name, {}), **keywords}
+        values = [own[name] for name in line.keywords]
         if line.made is s.Temperature and given["dynatemp_range"] is not None:
             made.append(_dynamic_temperature(values[0], given["dynatemp_range"], given["dynatemp_exponent"]))
         elif values[0] is not None and not _is_off(step := line.made(*values), line.off):

@@ -383,6 +383,8 @@ class TypicalP(Step):
         Keeps at least so many. Default 1.
     ties : "id" or "keep"
         With "keep" also what is as far from the entropy as the last one kept (transformers' rule). Default "id".
+    strict : bool
+        The probability must exceed p (llama.cpp's rule). Default False.
 
     Notes
     -----
@@ -399,12 +401,14 @@ class TypicalP(Step):
     p: Any
     min_keep: Any = 1
     ties: Any = "id"
+    strict: Any = False
 
     def __post_init__(self) -> None:
         self._set(
             p=params.number(self.name, self.p, 0.0, 1.0, off=1.0),
             min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
             ties=params.choice("ties", self.ties, ("id", "keep")),
+            strict=params.flag("strict", self.strict),
         )
 
 
@@ -425,6 +429,10 @@ class Xtc(Step):
         Never removed (mlx-lm's ``xtc_special_tokens``). Default none.
     min_keep : int >= 1
         Keeps at least so many. Default 1.
+    ties : "id" or "keep"
+        With "keep" all that equal the least likely top choice stay (mlx-lm's rule). Default "id": the last of them.
+    strict : bool
+        Top choices exceed the threshold (mlx-lm's rule). Default False.
 
     Notes
     -----
@@ -443,6 +451,8 @@ class Xtc(Step):
     threshold: Any = 0.1
     special_tokens: Any = ()
     min_keep: Any = 1
+    ties: Any = "id"
+    strict: Any = False
 
     def __post_init__(self) -> None:
         self._set(
@@ -450,6 +460,8 @@ class Xtc(Step):
             threshold=params.number("xtc_threshold", self.threshold, 0.0, 1.0, off=0.1),
             special_tokens=token_ids("xtc_special_tokens", self.special_tokens),
             min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
+            ties=params.choice("ties", self.ties, ("id", "keep")),
+            strict=params.flag("strict", self.strict),
         )
 
     def _lists(self) -> Lists | None:

@@ -84,9 +84,13 @@ class Sampler(_core.Plan):
     min_keep : int >= 1, default 1
         What every cut leaves at least.
     ties : "id" or "keep", default "id"
-        Whether top_k and typical_p keep exactly what they count or also whatever equals the last of it.
+        Whether top_k and typical_p keep exactly what they count or also whatever equals the last of it; xtc whether
+        one or all of the least likely top choices stay.
     joint : bool, default False
         top_p compares masses over what stood before top_k, without renormalising.
+    strict : bool, default False
+        The mass that top_p and typical_p keep, and what xtc takes for top choices, must exceed their parameter instead
+        of reaching it.
     repetition_penalty : float > 0, optional
         Divides positive and multiplies other logits of the tokens in the context; 1 is off.
     frequency_penalty, presence_penalty : float, optional
@@ -117,7 +121,8 @@ class Sampler(_core.Plan):
     preset : "hf", "vllm", "llama.cpp", "openvino" or "mlx", optional
         The sequence of steps of that system and its boundary rules (transformers and vLLM keep ties), never a
         parameter's value (llama.cpp's and mlx-lm's penalties count the prompt too; their windows of 64 and 20 tokens
-        are for the caller to give, as ``penalty_window``). A step that the system lacks is an error.
+        are for the caller to give, as ``penalty_window``). Its own values for off are understood. A step that the
+        system lacks is an error.
 
     Attributes
     ----------

@@ -322,6 +322,8 @@ class TopP(Step):
     joint : bool
         Compares masses and their total as they stood at the plan's first joint cut, without renormalising (the rule
         of SGLang and FlashInfer).
+    strict : bool
+        The probability must exceed p (the rule of OpenVINO GenAI and SGLang). Default False.
 
     Notes
     -----
@@ -338,12 +340,14 @@ class TopP(Step):
     p: Any
     min_keep: Any = 1
     joint: Any = False
+    strict: Any = False
 
     def __post_init__(self) -> None:
         self._set(
             p=params.number(self.name, self.p, 0.0, 1.0, off=1.0),
             min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
             joint=params.flag("joint", self.joint),
+            strict=params.flag("strict", self.strict),
         )
 
 

@@ -85,7 +85,7 @@ def random_step(rng: np.random.Generator, kind: str, n: int, tied: bool) -> Any:
     if kind == "top_p":
         any_p, high = rng.random(), 0.9 + 0.1 * rng.random()
         p = float(rng.choice([0.0, any_p, high, 0.999, 1.0], p=[0.03, 0.4, 0.4, 0.12, 0.05]))
-        return steps.TopP(p, min_keep=keep, joint=joint)
+        return steps.TopP(p, min_keep=keep, joint=joint, strict=bool(rng.random() < 0.3))
     if kind == "min_p":
         p = float(rng.choice([1.0, np.exp(rng.uniform(-12, 0)), 0.05, 0.001], p=[0.03, 0.57, 0.2, 0.2]))
         return steps.MinP(p, min_keep=keep)
@@ -135,11 +135,13 @@ def shaped_step(rng: np.random.Generator, kind: str, keep: int) -> Any:
         "top_a": lambda: steps.TopA(r[0], keep),
         "p_less": lambda: steps.PLess(1.2 + 2 * r[0], keep),
         "top_n_sigma": lambda: steps.TopNSigma(3 * r[0], keep),
-        "typical_p": lambda: steps.TypicalP(r[0], keep, str(rng.choice(["id", "keep"]))),
+        "typical_p": lambda: steps.TypicalP(r[0], keep, str(rng.choice(["id", "keep"])), strict=bool(r[1] < 0.3)),
         "tfs": lambda: steps.Tfs(r[0], keep),
         "top_h": lambda: steps.TopH(r[0], keep),
         "min_k": lambda: steps.MinK(30 * r[0], keep),
-        "xtc": lambda: steps.Xtc(float(np.sqrt(r[0])), r[1] * 0.3, special, keep),
+        "xtc": lambda: steps.Xtc(
+            float(np.sqrt(r[0])), r[1] * 0.3, special, keep, str(rng.choice(["id", "keep"])), bool(r[2] < 0.3)
+        ),
         "mirostat": lambda: steps.Mirostat(int(rng.integers(1, 3)), 6 * r[0], r[1], keep),
         "adaptive_p": lambda: steps.AdaptiveP(r[0], 0.99 * r[1]),
         "skew": lambda: steps.Skew(2 * r[0] - 1),

@@ -27,6 +27,7 @@ JOBS = {
         *jobs.TEXTS,
         *jobs.COMPARISONS,
         *jobs.BLENDS,
+        *jobs.LLAMA_CHAINS,
         *map(jobs.sampling, jobs.SAMPLERS.values()),
     ]
 }

@@ -185,3 +185,16 @@ def test_keywords() -> None:
     sampler = fl.Sampler(skew=0.5, adaptive_target=0.3, mirostat=2, mirostat_tau=4.0, top_k=50)
     assert sampler.steps == (steps.TopK(50), steps.Mirostat(2, 4.0), steps.AdaptiveP(0.3), steps.Skew(0.5))
     assert fl.Sampler(skew=0, mirostat=0, mirostat_tau=3.0).steps == ()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("tau", [0.7, 1.5])
+def test_mirostat_converges_on_real_rows(real_rows: Any, version: int, tau: float) -> None:
+    """The mean surprise of the drawn tokens comes to tau, whatever mu began with."""
+    sampler = fl.Sampler(mirostat=version, mirostat_tau=tau, mirostat_eta=0.2)
+    memory, surprises = np.full((1, 1, 2), np.nan), []
+    for i in range(600):
+        _, seen = run(sampler, real_rows[i % len(real_rows)], memory, seed=i)
+        sampler.remember(seen, memory)
+        surprises.append(seen[0, 0])
+    assert abs(np.mean(surprises[200:]) - tau) < 0.05

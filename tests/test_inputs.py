@@ -241,3 +241,47 @@ def test_none_in_per_row_parameters() -> None:
     got = fl.candidates(x, top_k=[3, None], top_p=[None, 0.5], penalty_window=[None, 2], temperature=[0.5, None])
     assert got[0].ids.tolist() == fl.candidates(x[0], top_k=3).ids.tolist()
     assert got[1].ids.tolist() == fl.candidates(x[1], top_p=0.5).ids.tolist()
+
+
+RECORD = np.dtype([("id", "<i4"), ("logit", "<f4"), ("p", "<f4")])
+
+
+@pytest.mark.parametrize("n", [1, 16, 17, 256, 5003])
+def test_records_in_place(isa: str, n: int) -> None:
+    """Logits inside records of 12 bytes give the bits of a row of their own, whichever passes a plan takes."""
+    rng = np.random.default_rng(n)
+    data = np.zeros((3, n), RECORD)
+    data["logit"] = rng.normal(size=(3, n)) * 3
+    data["id"], data["p"] = -1, np.nan
+    rows, plain = data["logit"], data["logit"].copy()
+    assert rows.strides[-1] == 12
+    bias = {0: 1.5, n - 1: -0.5}
+    for keywords in (
+        {"top_k": 40, "top_p": 0.9}, {"top_k": 300}, {"temperature": 0.7}, {"top_p": 0.9}, {"min_p": 0.01},
+        {"min_p": 1e-9}, {"typical_p": 0.9}, {"top_n_sigma": 1.0}, {"mirostat": 1}, {"logit_bias": bias, "top_k": 5},
+        {"xtc_probability": 0.9}, {"temperature": 1e-9, "top_p": 0.5}, {"temperature": 0},
+    ):  # fmt: skip
+        sampler = fl.Sampler(**keywords)
+        for got, right in zip(sampler.candidates(rows, rng=3), sampler.candidates(plain, rng=3), strict=True):
+            np.testing.assert_array_equal(got.ids, right.ids)
+            np.testing.assert_array_equal(got.logprobs, right.logprobs)
+        np.testing.assert_array_equal(sampler.probs(rows, rng=3), sampler.probs(plain, rng=3))
+        for got, right in zip(
+            sampler.sample(rows, rng=3, logprobs=3), sampler.sample(plain, rng=3, logprobs=3), strict=True
+        ):
+            np.testing.assert_array_equal(got, right)
+    np.testing.assert_array_equal(fl.top_k(rows, min(n, 5)).indices, fl.top_k(plain, min(n, 5)).indices)
+    np.testing.assert_array_equal(fl.softmax(rows), fl.softmax(plain))
+    kept = fl.Sampler(top_k=3).filter_logits(plain)
+    fl.Sampler(top_k=3).filter_logits(rows, out=rows)
+    np.testing.assert_array_equal(rows, kept)
+
+
+def test_records_of_which_one_is_bad() -> None:
+    data = np.zeros((2, 300), RECORD)
+    data["logit"][1, 299] = np.nan
+    with pytest.raises(ValueError, match=r"logits\[1\] contains NaN"):
+        fl.sample(data["logit"], rng=0, top_k=5)
+    data["logit"][1] = -np.inf
+    with pytest.raises(ValueError, match=r"logits\[1\] contains no finite logit"):
+        fl.sample(data["logit"], rng=0, top_k=5)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fastlogits as fl
 from fastlogits import _core
 
 LENGTHS = (1, 2, 7, 15, 16, 17, 31, 32, 33, 63, 100, 255, 256, 257, 272, 511, 513, 1000, 4095, 4097)
@@ -130,3 +131,13 @@ def test_guard_pages(isa: str) -> None:
 if __name__ == "__main__":
     walk()
     print(f"all cases on {_core.isa()}")
+
+
+@pytest.mark.parametrize("n", [16, 48, 256, 4096])
+def test_nothing_is_read_behind_the_last_record(isa: str, n: int) -> None:
+    """Logits 12 bytes apart, the last of them the last value of its page."""
+    values = guarded(3 * n - 2, np.float32, True)
+    values[:] = np.random.default_rng(n).normal(size=values.size)
+    row = np.lib.stride_tricks.as_strided(values, (n,), (12,))
+    for keywords in ({"top_k": 5}, {"top_p": 0.9}):
+        assert fl.sample(row, rng=1, **keywords) == fl.sample(row.copy(), rng=1, **keywords)

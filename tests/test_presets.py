@@ -73,7 +73,10 @@ def test_ties() -> None:
 
 
 TENTHS = (0.1, 0.2, 0.3, 0.4)
+FALLING = (0.4, 0.3, 0.2, 0.1)
 UNIFORM = (0.2,) * 5
+SOFTMAX = (0.090031, 0.244728, 0.665241)
+FEW = (0.4, 0.3, 0.15, 0.15)
 #: (preset, keywords, context, probabilities, what is left), from the tests of the systems.
 VECTORS: list[tuple[str, dict[str, Any], Any, Any, Any]] = [
     ("hf", {"top_p": 0.8}, None, (0.3, 0.1, 0.1, 0.5), (0.375, 0, 0, 0.625)),
@@ -83,39 +86,67 @@ VECTORS: list[tuple[str, dict[str, Any], Any, Any, Any]] = [
     ("hf", {"typical_p": 0.5}, None, (0.4, 0.2, 0.2, 0.2), (0, 1 / 3, 1 / 3, 1 / 3)),
     ("hf", {"typical_p": 0.5, "min_keep": 3}, None, UNIFORM, UNIFORM),
     ("hf", {"epsilon_cutoff": 0.1}, None, (0.87, 0.099, 0.001, 0.03), (1, 0, 0, 0)),
+    ("hf", {"epsilon_cutoff": 0.1}, None, (0.4, 0.299, 0.101, 0.2), (0.4, 0.299, 0.101, 0.2)),
+    ("hf", {"eta_cutoff": 0.0625}, None, (0.0, 0.1, 0.8, 0.1), (0, 0.1, 0.8, 0.1)),
     ("hf", {"eta_cutoff": 0.0625}, None, (0.01, 0.04, 0.9, 0.05), (0, 0, 1, 0)),
-    ("hf", {"top_h": 0.7}, None, (0.4, 0.3, 0.2, 0.1), (4 / 7, 3 / 7, 0, 0)),
+    ("hf", {"top_h": 0.3}, None, (0.97, 0.01, 0.01, 0.01), (1, 0, 0, 0)),
+    ("hf", {"top_h": 0.7}, None, FALLING, (4 / 7, 3 / 7, 0, 0)),
+    ("hf", {"top_h": 1.0}, None, (0.25,) * 4, (0.25,) * 4),
+    ("hf", {"top_h": 0.4}, None, (0.75, 0.25, 0.0, 0.0), (1, 0, 0, 0)),
     ("llama.cpp", {"top_p": 0.0}, None, TENTHS, (0, 0, 0, 1)),
-    ("llama.cpp", {"top_p": 0.7}, None, TENTHS, (0, 0, 3 / 7, 4 / 7)),
-    ("llama.cpp", {"top_p": 0.8}, None, TENTHS, (0, 2 / 9, 3 / 9, 4 / 9)),
+    ("llama.cpp", {"top_p": 0.7}, None, TENTHS, (0, 0, 0.428571, 0.571429)),
+    ("llama.cpp", {"top_p": 0.8}, None, TENTHS, (0, 0.222222, 0.333333, 0.444444)),
+    ("llama.cpp", {"top_p": 1.0}, None, TENTHS, TENTHS),
+    ("llama.cpp", {"min_p": 0.0}, None, TENTHS, TENTHS),
     ("llama.cpp", {"min_p": 0.24}, None, TENTHS, TENTHS),
     ("llama.cpp", {"min_p": 0.26}, None, TENTHS, (0, 2 / 9, 3 / 9, 4 / 9)),
+    ("llama.cpp", {"min_p": 0.49}, None, TENTHS, (0, 2 / 9, 3 / 9, 4 / 9)),
     ("llama.cpp", {"min_p": 0.51}, None, TENTHS, (0, 0, 3 / 7, 4 / 7)),
+    ("llama.cpp", {"min_p": 0.74}, None, TENTHS, (0, 0, 3 / 7, 4 / 7)),
     ("llama.cpp", {"min_p": 0.76}, None, TENTHS, (0, 0, 0, 1)),
+    ("llama.cpp", {"min_p": 1.00}, None, TENTHS, (0, 0, 0, 1)),
+    ("llama.cpp", {"min_p": 1.05}, None, TENTHS, (0, 0, 0, 1)),
     ("llama.cpp", {"typical_p": 0.5}, None, (0.97, 0.01, 0.01, 0.01), (1, 0, 0, 0)),
-    ("llama.cpp", {"top_n_sigma": 1.0}, None, TENTHS, (0, 0, 3 / 7, 4 / 7)),
-    ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.19}, None, (0.4, 0.3, 0.2, 0.1), (0, 0, 2 / 3, 1 / 3)),
+    ("llama.cpp", {"typical_p": 0.5}, None, (0.4, 0.2, 0.2, 0.2), (0, 1 / 3, 1 / 3, 1 / 3)),
+    ("llama.cpp", {"top_n_sigma": 1.0}, None, TENTHS, (0, 0, 0.428571, 0.571429)),
+    ("llama.cpp", {"top_n_sigma": 0.0}, None, TENTHS, TENTHS),
+    ("llama.cpp", {"top_n_sigma": 3.0}, None, TENTHS, TENTHS),
+    ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.09}, None, FALLING, (0, 0, 0, 1)),
+    ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.19}, None, FALLING, (0, 0, 2 / 3, 1 / 3)),
+    ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.29}, None, FALLING, (0, 0.5, 1 / 3, 1 / 6)),
+    ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.39}, None, FALLING, FALLING),
     ("llama.cpp", {"repetition_penalty": 50.0}, [0], UNIFORM, (0, 0.25, 0.25, 0.25, 0.25)),
     ("llama.cpp", {"repetition_penalty": 50.0}, [0, 1, 2], UNIFORM, (0, 0, 0, 0.5, 0.5)),
     ("llama.cpp", {"frequency_penalty": 5.0, "presence_penalty": 5.0}, [0], UNIFORM,
      (0.000011, 0.249997, 0.249997, 0.249997, 0.249997)),
+    ("llama.cpp", {"frequency_penalty": 5.0, "presence_penalty": 5.0}, [0, 1, 2], UNIFORM,
+     (0.000023, 0.000023, 0.000023, 0.499966, 0.499966)),
     ("llama.cpp", {"frequency_penalty": 5.0, "presence_penalty": 5.0}, [0, 1, 2, 0, 0], UNIFORM,
      (0, 0.000023, 0.000023, 0.499977, 0.499977)),
+    ("llama.cpp", {"dry_multiplier": 1.0, "dry_base": 1.1, "dry_allowed_length": 2}, [0, 1, 2, 0, 1], (0.25,) * 4,
+     (0.296923, 0.296923, 0.109231, 0.296923)),
+    ("llama.cpp", {"dry_multiplier": 2.0, "dry_base": 1.1, "dry_allowed_length": 2}, [0, 1, 3, 4, 0, 1], UNIFORM,
+     (0.241818, 0.241818, 0.241818, 0.032727, 0.241818)),
+    ("llama.cpp", {"dry_multiplier": 1.0, "dry_base": 1.1, "dry_allowed_length": 4, "dry_sequence_breakers": [[3]]},
+     [0, 1], (0.25,) * 4, (0.25,) * 4),
     ("llama.cpp", {"top_k": 3}, None, TENTHS, (0, 2 / 9, 3 / 9, 4 / 9)),
     ("mlx", {"top_p": 0.3}, None, (0.9, 0.0, 0.0, 0.1), (1, 0, 0, 0)),
     ("mlx", {"top_p": 0.95}, None, (0.9, 0.0, 0.0, 0.1), (0.9, 0, 0, 0.1)),
     ("mlx", {"top_p": 0.4}, None, (0.0, 0.5, 0.4, 0.1), (0, 1, 0, 0)),
-    ("mlx", {"top_p": 0.6}, None, (0.0, 0.5, 0.4, 0.1), (0, 5 / 9, 4 / 9, 0)),
-    ("mlx", {"xtc_probability": 1.0, "xtc_threshold": 0.2}, None, (0.4, 0.3, 0.15, 0.15), (0, 0.5, 0.25, 0.25)),
-    ("openvino", {"top_p": 0.2}, None, (0.090031, 0.244728, 0.665241), (0, 0, 1)),
-    ("openvino", {"top_p": 0.9}, None, (0.090031, 0.244728, 0.665241), (0, 0.268941, 0.731059)),
+    ("mlx", {"top_p": 0.6}, None, (0.0, 0.5, 0.4, 0.1), (0, 0.5556, 0.4444, 0)),
+    ("mlx", {"xtc_probability": 1.0, "xtc_threshold": 0.2}, None, FEW, (0, 0.5, 0.25, 0.25)),
+    ("mlx", {"xtc_probability": 1.0, "xtc_threshold": 0.1}, None, FEW, (0, 0, 0.5, 0.5)),
+    ("mlx", {"xtc_probability": 1.0, "xtc_threshold": 0.1, "xtc_special_tokens": [0]}, None, FEW,
+     (4 / 7, 0, 1.5 / 7, 1.5 / 7)),
+    ("openvino", {"top_p": 0.2}, None, SOFTMAX, (0, 0, 1)),
+    ("openvino", {"top_p": 0.9}, None, SOFTMAX, (0, 0.268941, 0.731059)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "keywords", "context", "probs", "expected"), VECTORS)
 def test_vectors(name: str, keywords: Any, context: Any, probs: Any, expected: Any) -> None:
     got = fl.probs(logs(*probs), preset=name, context=context, rng=0, **keywords)
-    np.testing.assert_allclose(got, expected, atol=2e-6)
+    np.testing.assert_allclose(got, expected, atol=5e-5 if 0.5556 in expected else 2e-6)
 
 
 RAW: list[tuple[str, dict[str, Any], list[int], list[float], list[float]]] = [
@@ -145,3 +176,96 @@ def test_openvino_temperature(t: float, row: Any, expected: Any) -> None:
 @pytest.mark.parametrize(("p", "kept"), [(0.0, 4), (0.1, 3), (0.4, 1)])
 def test_openvino_min_p(p: float, kept: int) -> None:
     assert fl.candidates([1.0, 2.0, 4.0, 3.0], preset="openvino", min_p=p).ids.size == kept
+
+
+#: A ramp of logits; which ids are left.
+RAMPS: list[tuple[dict[str, Any], Any, list[int]]] = [
+    ({"top_k": 3}, np.arange(10.0), [7, 8, 9]),
+    ({"top_k": 1, "min_keep": 3}, np.arange(10.0), [7, 8, 9]),
+    ({"top_p": 0.9, "min_keep": 2}, np.arange(-5.0, 5.0), [7, 8, 9]),
+    ({"top_p": 0.9, "min_keep": 2}, np.arange(-5.0, 5.0) * 100, [8, 9]),
+]
+
+
+@pytest.mark.parametrize(("keywords", "row", "ids"), RAMPS)
+def test_hf_ramps(keywords: Any, row: Any, ids: Any) -> None:
+    assert sorted(fl.candidates(row, preset="hf", **keywords).ids) == ids
+
+
+SEQUENCES = {(1,): 100.0, (4,): 100.0, (1, 0): -100.0, (0, 1, 2): -100.0, (1, 3, 1, 3): -100.0}
+
+
+def test_hf_sequence_bias() -> None:
+    got = fl.filter_logits(
+        np.zeros((2, 5)), preset="hf", sequence_bias=SEQUENCES, context=[[0, 1, 3, 1], [0, 1, 0, 1]]
+    )  # fmt: skip
+    assert got.tolist() == [[-100, 100, 0, -100, 100], [-100, 100, -100, 0, 100]]
+
+
+@pytest.mark.parametrize(("n", "context", "banned"), [
+    (2, [1, 1, 2, 1], [1, 2]), (2, [0, 1, 0, 1], [0]), (3, [1, 1, 2, 1], []), (3, [0, 1, 0, 1], [0]),
+    (3, [1, 2, 5, 7, 8, 5, 1, 2], [5]),
+])  # fmt: skip
+def test_hf_no_repeat_ngram(n: int, context: Any, banned: Any) -> None:
+    got = fl.filter_logits(np.zeros(10), preset="hf", no_repeat_ngram_size=n, context=context)
+    assert np.flatnonzero(np.isneginf(got)).tolist() == banned
+
+
+def test_strict() -> None:
+    """Sums must exceed p in OpenVINO GenAI's nucleus and llama.cpp's typical set, mlx-lm's top choices theirs."""
+    row = [0.0] * 4
+    kept = {name: fl.candidates(row, preset=name, top_p=0.5).ids.size for name in PRESETS}
+    assert kept == {"hf": 2, "vllm": 2, "llama.cpp": 2, "openvino": 3, "mlx": 2}
+    assert fl.candidates(row, preset="openvino", top_p=0.5, strict=False).ids.size == 2
+    assert fl.candidates(row, preset="hf", typical_p=0.5).ids.size == 4
+    assert fl.candidates(row, preset="llama.cpp", typical_p=0.5).ids.size == 3
+    halves = {"xtc_probability": 1.0, "xtc_threshold": 0.5}
+    assert fl.candidates([0.0, 0.0], preset="llama.cpp", rng=0, **halves).ids.tolist() == [1]
+    assert fl.candidates([0.0, 0.0], preset="mlx", rng=0, **halves).ids.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("n", [4, 100, 1000, 50_000])
+def test_strict_on_equal_logits(isa: str, n: int) -> None:
+    """Of n equal tokens the sum exceeds k / n with the one behind the k-th; near a float sum either may be."""
+    row = np.zeros(n, np.float32)
+    for k in (n // 4, n // 2):
+        assert fl.candidates(row.astype(np.float64), top_p=k / n, strict=True).ids.size == k + 1
+        assert fl.candidates(row.astype(np.float64), top_p=k / n).ids.size == k
+        assert np.count_nonzero(fl.probs(row, top_p=k / n, strict=True)) in (k, k + 1)
+
+
+#: What a system writes for off.
+OFF: list[tuple[str, dict[str, Any]]] = [
+    ("llama.cpp", {"top_k": -1, "top_p": 1.0, "min_p": -0.5, "typical_p": 1.0, "top_n_sigma": -1.0, "temperature": 1.0,
+                   "xtc_probability": -1.0, "adaptive_target": -1.0, "dynatemp_range": -0.5, "mirostat": 0}),
+    ("mlx", {"top_p": 0.0, "min_p": 0.0, "top_k": -3, "xtc_probability": 0.0}),
+    ("openvino", {"top_k": 2**64 - 1, "top_p": 1.0, "min_p": 0.0}),
+    ("vllm", {"top_k": -1, "top_p": 1.0, "min_p": 0.0}),
+    ("hf", {"top_k": 0, "top_p": 1.0, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "keywords"), OFF)
+def test_off(name: str, keywords: Any) -> None:
+    row = np.random.default_rng(1).normal(size=50)
+    np.testing.assert_array_equal(fl.filter_logits(row, preset=name, rng=0, **keywords), row)
+
+
+def test_numbers_per_row_and_what_stays_refused() -> None:
+    row = np.arange(6.0)
+    both = fl.candidates([row, row], preset="llama.cpp", top_k=[-1, 2], temperature=[-1.0, 0.5])
+    assert [each.ids.size for each in both] == [1, 2]
+    for name, keywords, words in (
+        ("llama.cpp", {"top_p": 95}, r"top_p must be in \[0, 1\], got 95"),
+        ("llama.cpp", {"top_k": True}, "top_k must be an integer, got True"),
+        ("mlx", {"top_p": -0.5}, r"top_p must be in \[0, 1\], got -0.5"),
+        ("hf", {"top_n_sigma": 1.0}, "preset 'hf' knows no top_n_sigma"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=words):
+            fl.probs(row, preset=name, **keywords)
+
+
+def test_openvino_penalties_are_not_flipped() -> None:
+    """Its own vectors add these penalties to negative logits ({-1, 2, 3} to {-.5, 1.5, 3}); not here."""
+    got = fl.filter_logits([-1.0, 2.0, 3.0], preset="openvino", context=[1, 0], frequency_penalty=0.5)
+    np.testing.assert_allclose(got, [-1.5, 1.5, 3.0])

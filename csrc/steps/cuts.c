@@ -19,17 +19,18 @@ void fl_list_top_k(fl_cands *c, const fl_step_values *v) {
     fl_cands_keep(c, keep);
 }
 
-/* The smallest prefix whose mass, summed in double, is >= p of the total (Holtzman et al., 2019). joint: masses and
+/* The smallest prefix whose mass, summed in double, is >= p of the total, or > if strict (Holtzman et al., 2019). joint: masses and
  * total as remembered at the first joint cut (SGLang, FlashInfer). */
 void fl_list_top_p(fl_cands *c, const fl_step_values *v) {
-    double sum = 0, total;
+    double sum = 0, target;
     int64_t keep = 0;
     if (v->flags & FL_JOINT) {
         fl_cands_join(c);
-        while (keep < c->n && sum < v->value * c->joint_total) sum += c->joint[c->pos[keep++]];
+        target = fl_target(v, c->joint_total);
+        while (keep < c->n && sum < target) sum += c->joint[c->pos[keep++]];
     } else {
-        total = c->total > 0 ? c->total : fl_cands_total(c);
-        while (keep < c->n && sum < v->value * total) {
+        target = fl_target(v, c->total > 0 ? c->total : fl_cands_total(c));
+        while (keep < c->n && sum < target) {
             const double *mass = fl_cands_masses(c, keep + 1);
             sum += mass[keep++];
         }

@@ -30,6 +30,7 @@ static int64_t next_typical(const fl_cands *c, typical_walk *w) {
 
 void fl_list_typical_p(fl_cands *c, const fl_step_values *v) {
     double total = c->total > 0 ? c->total : fl_cands_total(c), entropy = fl_cands_entropy(c), sum = 0, last = 0;
+    double target = fl_target(v, total);
     typical_walk w = {.middle = c->logit[0] + fl_log(total) - entropy};
     while (w.right < c->n && c->logit[w.right] > w.middle) w.right++;
     c->more = c->partial && w.right == c->n;
@@ -40,7 +41,7 @@ void fl_list_typical_p(fl_cands *c, const fl_step_values *v) {
     memset(keep, 0, (size_t)c->n * sizeof(int32_t));
     int64_t kept = 0;
     for (; kept < c->n; kept++) {
-        int done = sum >= v->value * total && kept >= at_least(v->min_keep, 1);
+        int done = sum >= target && kept >= at_least(v->min_keep, 1);
         if (done && !(v->flags & FL_TIES_KEEP)) break;
         int64_t i = next_typical(c, &w);
         c->more = i < 0;
@@ -50,7 +51,7 @@ void fl_list_typical_p(fl_cands *c, const fl_step_values *v) {
         sum += mass[i];
         last = away(c, &w, i);
     }
-    c->more = c->partial && (sum < v->value * total || kept < v->min_keep);
+    c->more = c->partial && (sum < target || kept < v->min_keep);
     if (!c->more) fl_cands_compact(c, keep);
 }
 
@@ -134,9 +135,11 @@ int64_t fl_xtc_removed(fl_cands *c, const fl_step_values *v, int64_t alive, int3
     const double *mass = fl_cands_masses(c, c->n);
     double total = c->total > 0 ? c->total : fl_cands_total(c);
     int64_t reach = 0, removed = 0;
-    while (reach < c->n && mass[reach] / total >= v->second) reach++;
+    int strict = v->flags & FL_STRICT, ties = v->flags & FL_TIES_KEEP;
+    while (reach < c->n && (strict ? mass[reach] / total > v->second : mass[reach] / total >= v->second)) reach++;
     for (int64_t i = 0; i < c->n; i++) {
         keep[i] = !(v->u < v->value && i + 1 < reach) || is_special(v, c->id[i]);
+        keep[i] |= ties && reach > 0 && c->logit[i] == c->logit[reach - 1];
         removed += !keep[i];
     }
     return alive - removed < v->min_keep ? 0 : removed;
