@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from jobs import ENDS, Job
+from jobs import AHEAD, ENDS, Job
 
 
-@pytest.mark.parametrize("job", ENDS, ids=lambda job: job.name)
+@pytest.mark.parametrize("job", [*ENDS, *AHEAD], ids=lambda job: job.name)
 def test_end(job: Job, measured: Callable[[Job], None]) -> None:
     measured(job)

@@ -315,7 +315,40 @@ def _dense_error(end: str) -> Callable[[Inputs], tuple[float, int]]:
     return error
 
 
+def numpy_gumbel(i: Inputs) -> Any:
+    """The largest logit + noise of every token."""
+    noise = np.random.default_rng(7).gumbel(size=i.rows.shape)
+    return (i.rows / np.float32(0.8) + noise).argmax(-1)
+
+
+def _gumbel(name: str, **keywords: Any) -> Job:
+    def error(i: Inputs) -> tuple[float, int]:
+        first, call = i.rows[0, :2000], {"rng": 7, "temperature": 0.8}
+        return 0.0, int(fl.gumbel_max(first, **call).ids != reference.gumbel_max(first, **call).ids)
+
+    sampler = fl.Sampler(**keywords)
+    return Job(
+        name, lambda i: partial(sampler.sample, i.x, rng=7), {"NumPy": lambda i: partial(numpy_gumbel, i)}, error
+    )
+
+
 ENDS = [
+    _gumbel("gumbel: T", temperature=0.8, draw="gumbel"),
+    _gumbel("gumbel: chain", draw="gumbel", **CHAIN),
+    Job(
+        "gumbel_max",
+        lambda i: partial(fl.gumbel_max, i.x, rng=7, n=10),
+        {"NumPy": lambda i: partial(numpy_gumbel, i)},
+        lambda i: (
+            0.0,
+            int(
+                np.count_nonzero(
+                    fl.gumbel_max(i.rows[0, :2000], n=10, rng=7).ids
+                    != reference.gumbel_max(i.rows[0, :2000], n=10, rng=7).ids
+                )
+            ),
+        ),
+    ),
     Job(
         "sample",
         lambda i: partial(fl.sample, i.x, rng=7, **CHAIN),
@@ -341,6 +374,58 @@ ENDS = [
         _CHAIN.error,
     ),
 ]
+
+
+# ---- decoding ahead ------------------------------------------------------------------------------------------------
+
+
+def drafted(i: Inputs, steering: Mapping[str, Any]) -> dict[str, Any]:
+    """Nine target rows, eight rows of a draft model like it, and eight tokens drawn from these."""
+    target = np.ascontiguousarray(np.broadcast_to(i.rows[0], (9, i.x.shape[-1])))
+    noise = np.random.default_rng(8).standard_normal(target[:8].shape, np.float32)
+    draft = target[:8] + np.float32(0.1) * noise
+    ids = fl.sample(draft, rng=7, keys=0, position=np.arange(8), **steering)
+    return {"target_logits": target, "draft_ids": ids, "draft_logits": draft, "rng": 7, "keys": 0, "position": 0}
+
+
+def numpy_verify(operands: Mapping[str, Any]) -> list[bool]:
+    """Two matrices of probabilities, and the ratios at the tokens."""
+    p, q = (numpy_softmax(x, np.empty_like(x)) for x in (operands["target_logits"], operands["draft_logits"]))
+    at = (np.arange(8), operands["draft_ids"])
+    return list(p[at] / q[at] >= U)
+
+
+def _verify(name: str, **steering: Any) -> Job:
+    def ours(i: Inputs) -> Call:
+        return partial(fl.Sampler(**steering).verify, **drafted(i, steering))
+
+    def error(i: Inputs) -> tuple[float, int]:
+        few = Inputs(i.rows[:1, :2000], i.out)
+        operands = drafted(few, steering)
+        found, right = (f(**operands, **steering) for f in (fl.verify, reference.verify))
+        return 0.0, int(np.count_nonzero(found.ids != right.ids))
+
+    return Job(name, ours, {"NumPy": lambda i: partial(numpy_verify, drafted(i, steering))}, error)
+
+
+def numpy_beams(i: Inputs) -> Any:
+    """The matrix of scores, and its best."""
+    scores = numpy_log_softmax(i.rows, np.empty_like(i.rows)).ravel()
+    return np.argpartition(-scores, min(2 * len(i.rows), scores.size - 1))
+
+
+def _beams_error(i: Inputs) -> tuple[float, int]:
+    running = np.zeros(len(i.rows))
+    found, right = (f(i.rows, running) for f in (fl.beam_step, reference.beam_step))
+    return ulp(found.scores, right.scores), int(np.count_nonzero(found.ids != right.ids))
+
+
+AHEAD = [
+    _verify("verify 8, chain", **CHAIN),
+    _verify("verify 8, T", temperature=0.8),
+    Job("beam_step", lambda i: partial(fl.beam_step, i.rows, np.zeros(len(i.rows))),
+        {"NumPy": lambda i: partial(numpy_beams, i)}, _beams_error),
+]  # fmt: skip
 
 
 # ---- calibration and completions -----------------------------------------------------------------------------------

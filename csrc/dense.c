@@ -96,8 +96,7 @@ int fl_dense_uniform(fl_job *j, fl_dense *d) {
     return 1;
 }
 
-/* Logit of a token behind the head, -inf if it was masked or did not survive. */
-static double survivor_logit(const fl_job *j, const fl_dense *d, int64_t id) {
+double fl_dense_logit(const fl_job *j, const fl_dense *d, int64_t id) {
     double logit;
     if (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1) {
         logit = fl_head_value(&j->program, fl_row_value(&j->row, id));
@@ -108,7 +107,7 @@ static double survivor_logit(const fl_job *j, const fl_dense *d, int64_t id) {
     return before_cut(d, logit, id) ? logit : -(double)INFINITY;
 }
 
-static int64_t draw(const fl_job *j, const fl_dense *d, double u) {
+int64_t fl_dense_draw(const fl_job *j, const fl_dense *d, double u) {
     int64_t n = j->row.n, blocks = (n + FL_BLOCK - 1) / FL_BLOCK, last = 0;
     if (d->uniform) {
         int64_t nth = (int64_t)(u * (double)d->uniform);
@@ -125,7 +124,7 @@ static int64_t draw(const fl_job *j, const fl_dense *d, double u) {
     double mass[FL_BLOCK], unit = fl_mass_of_logit(&d->mass, j->top);
     int64_t found = -1, first = last * FL_BLOCK, count = first + FL_BLOCK < n ? FL_BLOCK : n - first;
     fl_exp64_args args = fl_exp64_args_of(1.0, j->top, 0);
-    for (int64_t i = 0; i < count; i++) mass[i] = survivor_logit(j, d, first + i);
+    for (int64_t i = 0; i < count; i++) mass[i] = fl_dense_logit(j, d, first + i);
     j->k->list_exp(mass, count, &args, mass);
     for (int64_t i = 0; i < count; i++) {
         if (!(mass[i] > 0)) continue;
@@ -152,18 +151,28 @@ static int64_t rank_of(const fl_job *j, double logit) {
     return 1 + above + j->k->row_count[j->row.dtype](j->row.x, j->row.n, j->live, v);
 }
 
+int fl_draw_dense(fl_job *j, const fl_dense *d) {
+    fl_drawn *drawn = &j->drawn;
+    int status = fl_drawn_open(j);
+    if (status) return status;
+    if (j->gumbel) return fl_gumbel_dense(j, d);
+    for (; drawn->n < drawn->room; drawn->n++) {
+        int64_t id = fl_dense_draw(j, d, fl_draw_u(j, drawn->n));
+        if (id < 0) return fl_fail(j, FL_NO_FINITE, -1, 0);
+        drawn->id[drawn->n] = id;
+        if (!fl_only_ids(j)) drawn->logit[drawn->n] = fl_dense_logit(j, d, id);
+    }
+    return FL_OK;
+}
+
 static int report_drawn(fl_job *j, fl_dense *d) {
     const fl_results *o = j->out;
-    int64_t id = draw(j, d, fl_draw_u(j));
-    if (id < 0) return fl_fail(j, FL_NO_FINITE, -1, 0);
-    if (!o->logprobs && !o->ranks && !o->raw_logprobs && !o->top_n && !j->observed) {
-        o->ids[j->r] = id;
-        return FL_OK;
-    }
-    double logit = survivor_logit(j, d, id), logprob = (logit - j->top) - d->log_total;
-    int64_t rank = o->ranks ? rank_of(j, logit) : 0;
+    fl_drawn *drawn = &j->drawn;
+    int status = fl_draw_dense(j, d);
+    if (status) return status;
+    for (int64_t i = 0; o->ranks && i < drawn->n; i++) drawn->rank[i] = rank_of(j, drawn->logit[i]);
     if (o->top_n) {
-        int status = fl_collect(j, fl_job_floor(j, o->top_n), o->top_n);
+        status = fl_collect(j, fl_job_floor(j, o->top_n), o->top_n);
         if (status) return status;
         fl_cands *c = &j->list;
         int64_t alive = 0;
@@ -171,7 +180,7 @@ static int report_drawn(fl_job *j, fl_dense *d) {
         fl_cands_keep(c, alive);
         fl_report_best(j, c, d->log_total);
     }
-    return fl_report_token(j, id, logprob, rank, -1);
+    return fl_report_drawn(j, j->top, d->log_total);
 }
 
 /* Survivors that the dense writing left out. */
@@ -199,7 +208,7 @@ static int write_logits(fl_job *j, fl_dense *d) {
     int status = fl_fits(j, out, j->top);
     if (status) return status;
     if (j->row.wide) {
-        for (int64_t id = 0; id < n; id++) fl_store_at(out, j->r, id, survivor_logit(j, d, id));
+        for (int64_t id = 0; id < n; id++) fl_store_at(out, j->r, id, fl_dense_logit(j, d, id));
         return FL_OK;
     }
     if (out->stride != size) at = fl_buffer(j->s, FL_BUF_ROW, (size_t)(n * size));
@@ -216,6 +225,11 @@ static int write_logits(fl_job *j, fl_dense *d) {
 
 int fl_end_dense(fl_job *j, fl_dense *d) {
     int status = FL_OK;
+    if (j->kept) {
+        *j->kept = *d;
+        j->is_dense = 1;
+        return FL_OK;
+    }
     if (j->out->probs) {
         fl_write_softmax(j->k, &d->mass, d->total, d->total_low, j->out->probs, j->r);
         store_others(j, d, j->out->probs, 1);

@@ -1,21 +1,6 @@
 /* ends.c: from the list of survivors to tokens, probabilities, logits, candidates and log-probs. */
 #include "pipeline.h"
 
-/* The list's survivor for u: inverse of the running mass in token-id order. w holds the masses by place in raw. */
-static int64_t draw(fl_cands *c, const double *w, double u) {
-    double total = 0, running = 0;
-    int64_t last = 0;
-    for (int64_t i = 0; i < c->raw; i++) total += w[i];
-    double target = u * total;
-    for (int64_t i = 0; i < c->raw; i++) {
-        if (w[i] == 0) continue;
-        last = i;
-        running += w[i];
-        if (running > target) break;
-    }
-    return last;
-}
-
 /* ln of the list's total mass in units of its first: ln(1 + rest). */
 static double log_total_of(fl_cands *c) {
     const double *mass = fl_cands_masses(c, c->n);
@@ -34,23 +19,59 @@ static void observe(fl_job *j, double logprob, int64_t pos) {
     }
 }
 
-int fl_report_token(fl_job *j, int64_t id, double logprob, int64_t rank, int64_t pos) {
+int fl_only_ids(const fl_job *j) {
     const fl_results *o = j->out;
-    if (j->observed) observe(j, logprob, pos);
-    if (o->logprobs) o->logprobs[j->r] = logprob;
-    if (o->ranks) o->ranks[j->r] = rank;
-    if (o->raw_logprobs) {
-        fl_mass m;
-        fl_row *row = j->parts_n ? j->parts : &j->row;
-        double raw = fl_row_value(row, id);
-        if (j->parts_n && row->wide && fl_row_image(j->s, j->k, row, row->wide)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
-        int status = fl_mass_run(j->k, j->s, row, NULL, 1.0, -FLT_MAX, 0, &m);
-        if (status) return fl_fail(j, status, -1, 0);
-        j->trace.passes += (int32_t)m.passes;
-        o->raw_logprobs[j->r] = id == m.at ? -fl_log1p(m.rest) : (raw - m.top) - fl_log1p(m.rest);
-    }
-    o->ids[j->r] = id;
+    return !o->logprobs && !o->ranks && !o->top_n && !o->raw_logprobs && !j->observed;
+}
+
+int fl_drawn_open(fl_job *j) {
+    size_t room = j->out->draws > 0 ? (size_t)j->out->draws : 1;
+    char *p = fl_buffer(j->s, FL_BUF_DRAWN, room * 2 * (sizeof(int64_t) + sizeof(double)));
+    if (!p) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    j->drawn = (fl_drawn){.room = (int64_t)room, .id = (int64_t *)(void *)p};
+    j->drawn.rank = j->drawn.id + room;
+    j->drawn.logit = (double *)(void *)(j->drawn.rank + room);
+    j->drawn.perturbed = j->drawn.logit + room;
     return FL_OK;
+}
+
+/* Log-softmax of the drawn tokens in the logits as they came. */
+static int report_raw(fl_job *j) {
+    const fl_drawn *d = &j->drawn;
+    double *raw = j->out->raw_logprobs + j->r * d->room;
+    fl_mass m;
+    fl_row *row = j->parts_n ? j->parts : &j->row;
+    for (int64_t i = 0; i < d->n; i++) raw[i] = fl_row_value(row, d->id[i]);
+    if (j->parts_n && row->wide && fl_row_image(j->s, j->k, row, row->wide)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    int status = fl_mass_run(j->k, j->s, row, NULL, 1.0, -FLT_MAX, 0, &m);
+    if (status) return fl_fail(j, status, -1, 0);
+    j->trace.passes += (int32_t)m.passes;
+    for (int64_t i = 0; i < d->n; i++)
+        raw[i] = d->id[i] == m.at ? -fl_log1p(m.rest) : (raw[i] - m.top) - fl_log1p(m.rest);
+    return FL_OK;
+}
+
+/* A token's place in raw. */
+static int64_t place_in_list(const fl_cands *c, int64_t id) {
+    int64_t at = 0;
+    while (at < c->raw && c->raw_id[at] != id) at++;
+    return at;
+}
+
+int fl_report_drawn(fl_job *j, double top, double log_total) {
+    const fl_results *o = j->out;
+    const fl_drawn *d = &j->drawn;
+    if (j->observed) observe(j, (d->logit[0] - top) - log_total, place_in_list(&j->list, d->id[0]));
+    for (int64_t i = 0; i < d->room; i++) {
+        int64_t at = j->r * d->room + i;
+        int there = i < d->n;
+        o->ids[at] = there ? d->id[i] : -1;
+        if (o->ranks) o->ranks[at] = there ? d->rank[i] : -1;
+        if (o->perturbed) o->perturbed[at] = there ? d->perturbed[i] : -(double)INFINITY;
+        if (o->logprobs) o->logprobs[at] = there ? (d->logit[i] - top) - log_total : -(double)INFINITY;
+        if (o->raw_logprobs) o->raw_logprobs[at] = -(double)INFINITY;
+    }
+    return o->raw_logprobs ? report_raw(j) : FL_OK;
 }
 
 void fl_report_best(fl_job *j, const fl_cands *c, double log_total) {
@@ -62,28 +83,59 @@ void fl_report_best(fl_job *j, const fl_cands *c, double log_total) {
     }
 }
 
-static int report_drawn(fl_job *j) {
-    fl_cands *c = &j->list;
-    int64_t at = 0;
-    double *w = fl_buffer(j->s, FL_BUF_E, (size_t)c->raw * sizeof(double));
-    if (!w) return fl_fail(j, FL_NO_MEMORY, -1, 0);
-    if (c->n > 1) {
-        const double *mass = fl_cands_masses(c, c->n);
-        memset(w, 0, (size_t)c->raw * sizeof(double));
-        for (int64_t i = 0; i < c->n; i++) w[c->pos[i]] = mass[i];
-        int64_t drawn = draw(c, w, fl_draw_u(j));
-        while (c->pos[at] != drawn) at++;
+/* Inverse of the running mass in token-id order: the first survivor whose running mass exceeds u * total. running: by
+ * place in raw. */
+static int64_t place_of(const double *running, int64_t n, double u) {
+    double total = running[n - 1], target = u * total;
+    int64_t low = 0, high = n - 1; /* where rounding made the target the total, the last that adds to it */
+    if (!(target < total)) target = total - total * 0x1p-53;
+    while (low < high) {
+        int64_t mid = low + (high - low) / 2;
+        if (running[mid] > target)
+            high = mid;
+        else
+            low = mid + 1;
     }
-    const fl_results *o = j->out;
-    if (!o->logprobs && !o->ranks && !o->top_n && !o->raw_logprobs && !j->observed) {
-        o->ids[j->r] = c->id[at];
+    return low;
+}
+
+int fl_draw_list(fl_job *j) {
+    fl_cands *c = &j->list;
+    fl_drawn *d = &j->drawn;
+    double *running = fl_buffer(j->s, FL_BUF_E, (size_t)(c->raw + 1) * sizeof(double));
+    int status = fl_drawn_open(j);
+    if (status || !running) return status ? status : fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (j->gumbel) {
+        fl_gumbel_list(j);
         return FL_OK;
     }
+    const double *mass = fl_cands_masses(c, c->n);
+    memset(running, 0, (size_t)c->raw * sizeof(double));
+    for (int64_t i = 0; i < c->n; i++) running[c->pos[i]] = mass[i];
+    for (int64_t i = 1; i < c->raw; i++) running[i] += running[i - 1];
+    for (; d->n < d->room; d->n++) {
+        int64_t at = 0, drawn = c->n > 1 ? place_of(running, c->raw, fl_draw_u(j, d->n)) : c->pos[0];
+        while (c->pos[at] != drawn) at++;
+        d->id[d->n] = c->id[at];
+        d->logit[d->n] = c->logit[at];
+    }
+    return FL_OK;
+}
+
+static int report_drawn(fl_job *j) {
+    fl_cands *c = &j->list;
+    fl_drawn *d = &j->drawn;
+    int status = fl_draw_list(j);
+    if (status) return status;
+    if (fl_only_ids(j)) return fl_report_drawn(j, 0, 0);
     double log_total = log_total_of(c);
-    int64_t rank = at;
-    while (rank > 0 && c->logit[rank - 1] == c->logit[at]) rank--;
+    for (int64_t i = 0; i < d->n; i++) {
+        int64_t above = 0;
+        while (c->logit[above] > d->logit[i]) above++;
+        d->rank[i] = above + 1;
+    }
     fl_report_best(j, c, log_total);
-    return fl_report_token(j, c->id[at], (c->logit[at] - c->logit[0]) - log_total, rank + 1, c->pos[at]);
+    return fl_report_drawn(j, c->logit[0], log_total);
 }
 
 static void fill_row(const fl_rows *out, int64_t r, double v) {
@@ -162,6 +214,7 @@ int fl_fits(fl_job *j, const fl_rows *out, double top) {
 
 int fl_end_list(fl_job *j) {
     int status = FL_OK;
+    if (j->kept) return FL_OK;
     if (j->out->logits) status = fl_fits(j, j->out->logits, j->list.logit[0]);
     if (!status && j->out->ids) status = report_drawn(j);
     if (!status && j->out->listing) status = write_listing(j);

@@ -241,6 +241,7 @@ typedef struct {
 typedef struct {
     const fl_step *steps;
     int32_t count;
+    int32_t gumbel; /* tokens are drawn by Gumbel-max */
 } fl_plan;
 
 enum { FL_MEMORY = 2 }; /* numbers that a step remembers from token to token */
@@ -296,11 +297,14 @@ typedef struct {
     const fl_sequence *sequences; /* one per row, or NULL */
     /* Rows that the first step combines with the logits, of their type and shape; NULL where it takes none. */
     const fl_rows *beside[FL_MOST_BESIDE];
+    int64_t offset; /* of the first token in its vocabulary; Gumbel-max counts from there */
 } fl_inputs;
 
-/* u in [0, 1): the top 53 bits of the first word of Philox4x64-10 with key (seed, key) and counter (position, stream, 0,
- * 0). Stream 0 draws the token; the random steps of a plan have 1, 2 and so on. */
-double fl_uniform(uint64_t seed, uint64_t key, uint64_t position, uint64_t stream);
+/* Four words of Philox4x64-10 with key (seed, key). */
+void fl_philox(uint64_t seed, uint64_t key, const uint64_t *counter, uint64_t *words);
+/* u in [0, 1): the top 53 bits of the first word at counter (position, stream, number, 0). Stream 0 draws the token, the
+ * number-th of a row; the random steps of a plan have streams 1, 2 and so on. */
+double fl_uniform(uint64_t seed, uint64_t key, uint64_t position, uint64_t stream, uint64_t number);
 
 /* What became of a row, for explain(). */
 typedef struct {
@@ -322,7 +326,10 @@ void fl_listing_free(fl_listing *l);
 
 /* Where results go. Pointers that are NULL are not wanted. All are indexed by row. */
 typedef struct {
+    int64_t draws;        /* tokens drawn from each row, 0 for 1: columns of the next five */
+    int32_t distinct;     /* without replacement, by Gumbel-max; padded with id -1, rank -1 and -inf */
     int64_t *ids;         /* drawn token (a plan with step `greedy`, or temperature 0, draws the maximum) */
+    double *perturbed;    /* its logit + Gumbel noise; asks for Gumbel-max */
     double *logprobs;     /* processed log-prob of the drawn token */
     double *observed;     /* [rows, steps]: what the drawn token is to each step that remembers, else NaN */
     double *raw_logprobs; /* its log-softmax in the logits as they came */
@@ -341,6 +348,35 @@ typedef struct {
 /* Runs rows begin .. end - 1. Returns where it failed first (status FL_OK: nowhere). */
 fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_rows *x, const fl_inputs *in,
                      const fl_results *out, int64_t begin, int64_t end);
+
+/* ---- speculative decoding ----------------------------------------------------------------------- */
+
+enum {
+    FL_NEGATIVE = 8,
+    FL_OF_DRAFT = 64
+}; /* a given probability below 0; added where the bad row is one of the draft */
+
+/* Drafted tokens of sequences: n = drafts nodes each, and n + 1 rows of target logits, row 0 behind the context, row i + 1
+ * behind node i. */
+typedef struct {
+    int64_t drafts;
+    const int64_t *ids;     /* [rows, n], negative: the draft ends before; else below the vocabulary */
+    const int64_t *parents; /* [rows, n]: an earlier node, -1: the context. NULL: each node follows the one before */
+    const fl_rows *target;
+    const fl_rows *draft; /* logits that the children of each node were drawn from, placed as the target's; or NULL */
+    const fl_rows *probs; /* or probabilities. Neither: every draft token had probability 1 */
+    int64_t draft_rows;   /* of these, rows per sequence */
+    int32_t distinct;     /* children of a node were drawn without replacement */
+    int64_t *accepted;    /* how many nodes */
+    int64_t *emitted;     /* [rows, n + 1]: their tokens and one more, padded with -1 */
+    int64_t *path;        /* [rows, n]: these nodes, padded with -1 */
+    int32_t *status;      /* per sequence, as in fl_results */
+} fl_drafts;
+
+/* Sequences begin .. end - 1; two scratches. Contexts have been checked. Returns where it failed first: row counts those of
+ * the target or of the draft. */
+fl_where fl_verify(const fl_kernels *k, fl_scratch *const *s, const fl_plan *plan, const fl_plan *draft_plan,
+                   const fl_inputs *in, const fl_drafts *d, int64_t begin, int64_t end);
 
 /* What the steps remember, [steps, FL_MEMORY], once the row's token became `observed`, [steps]. */
 void fl_plan_remember(const fl_plan *plan, int64_t row, const double *observed, double *memory);

@@ -45,6 +45,11 @@ enum {                /* what each buffer of the scratch holds */
        FL_BUF_BANNED,   /* tokens that a step removed before anything was listed */
        FL_BUF_RESOLVED, /* what steps that read the context come to */
        FL_BUF_ROW,      /* a result row on its way to another type or stride */
+       FL_BUF_DRAWN,    /* drawn tokens */
+       FL_BUF_NOISE,    /* bounds of blocks in Gumbel-max */
+       FL_BUF_PATH,     /* a context with accepted tokens */
+       FL_BUF_BY_ID,    /* probabilities of the list by id */
+       FL_BUF_RESIDUAL, /* what is left of a target distribution */
        FL_BUFFERS
 };
 

@@ -200,33 +200,12 @@ int64_t fl_xtc_removed(fl_cands *c, const fl_step_values *v, int64_t alive, int3
 
 /* ---- plan.c and the ends ------------------------------------------------------------------------ */
 
-/* One row on its way. */
+/* Tokens drawn from a row. */
 typedef struct {
-    const fl_kernels *k;
-    fl_scratch *s;
-    const fl_inputs *in;
-    const fl_results *out;
-    int64_t r;
-    fl_row row;
-    int64_t position, key;
-    fl_row
-        parts[1 +
-              FL_MOST_BESIDE];   /* the logits as they came and the rows beside them, if the first step combines them */
-    int32_t parts_n, shift_free; /* shift_free: a constant added to all logits does not show */
-    fl_blend blend;
-    fl_program program;
-    fl_edits edits;
-    const uint16_t *live;
-    float *gmax, *smax;
-    fl_reached reached;                /* of gmax */
-    int banned;                        /* FL_BUF_BANNED holds tokens */
-    double top;                        /* largest logit of all tokens behind the head */
-    double *edited_mass, edited_total; /* exp(logit - top) of the edited tokens, and their sum */
-    fl_cands list;
-    double *observed; /* of the row, or NULL */
-    fl_trace trace;
-    fl_where where;
-} fl_job;
+    int64_t room, n;
+    int64_t *id, *rank;
+    double *logit, *perturbed;
+} fl_drawn;
 
 /* The survivors of a row that were never listed: tokens before (cut_logit, cut_id) in the order, or equal to it.
  * Unedited survivors are those with value >= low before id `split` (a multiple of FL_BLOCK), with value >= high from
@@ -245,11 +224,49 @@ typedef struct {
     int64_t uniform;         /* > 0: so many survivors, all unedited and equal to the top value */
 } fl_dense;
 
+/* One row on its way. */
+typedef struct {
+    const fl_kernels *k;
+    fl_scratch *s;
+    const fl_inputs *in;
+    const fl_results *out;
+    int64_t r;
+    int gumbel; /* tokens are drawn by Gumbel-max */
+    fl_row row;
+    int64_t position, key;
+    fl_row
+        parts[1 +
+              FL_MOST_BESIDE];   /* the logits as they came and the rows beside them, if the first step combines them */
+    int32_t parts_n, shift_free; /* shift_free: a constant added to all logits does not show */
+    fl_blend blend;
+    fl_program program;
+    fl_edits edits;
+    const uint16_t *live;
+    float *gmax, *smax;
+    fl_reached reached;                /* of gmax */
+    int banned;                        /* FL_BUF_BANNED holds tokens */
+    double top;                        /* largest logit of all tokens behind the head */
+    double *edited_mass, edited_total; /* exp(logit - top) of the edited tokens, and their sum */
+    fl_cands list;
+    double *observed; /* of the row, or NULL */
+    fl_drawn drawn;
+    fl_dense *kept; /* instead of a result the distribution is kept: here, or in the list */
+    int is_dense;
+    fl_trace trace;
+    fl_where where;
+} fl_job;
+
 /* ---- shapes.c: a first step that looks at all survivors ------------------------------------------- */
 
 int fl_is_shaped(const fl_step_values *v);
 int fl_run_shaped(fl_job *j);
 
+fl_context fl_context_of(const fl_inputs *in, int64_t r);
+/* A job for the parameters of row r. */
+void fl_job_begin(fl_job *j, const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_inputs *in,
+                  const fl_results *out, int64_t r);
+/* Runs row `at` of x under this context, whose tokens lie in the row. */
+int fl_run_row(fl_job *j, const fl_plan *plan, const fl_rows *x, int64_t at, fl_context c, int64_t position);
 int fl_run_all(fl_job *j);
 int fl_run_floor(fl_job *j);
 int fl_run_list(fl_job *j);
@@ -309,17 +326,34 @@ int fl_nucleus_cut(fl_job *j, double target, fl_dense *d);
 int fl_dense_sums(fl_job *j, fl_dense *d);
 /* All survivors equal to the top: counts instead of exponentials. 1 if so. */
 int fl_dense_uniform(fl_job *j, fl_dense *d);
+/* Logit of a token behind the head, -inf if it was masked or did not survive. */
+double fl_dense_logit(const fl_job *j, const fl_dense *d, int64_t id);
+int64_t fl_dense_draw(const fl_job *j, const fl_dense *d, double u);
 int fl_end_dense(fl_job *j, fl_dense *d);
+
+/* ---- gumbel.c: draws by Gumbel-max, into j->drawn -------------------------------------------------- */
+
+/* From the list. */
+void fl_gumbel_list(fl_job *j);
+/* From survivors that were never listed; needs the group maxima alone. FL_OK or a failure. */
+int fl_gumbel_dense(fl_job *j, const fl_dense *d);
 
 /* ---- ends.c ------------------------------------------------------------------------------------- */
 
+/* Draws what is asked for into j->drawn: from the list, or from survivors that were never listed. FL_OK or a failure. */
+int fl_draw_list(fl_job *j);
+int fl_draw_dense(fl_job *j, const fl_dense *d);
 int fl_end_list(fl_job *j);
 /* FL_OK if the largest logit is finite in the type of the result. */
 int fl_fits(fl_job *j, const fl_rows *out, double top);
-double fl_draw_u(const fl_job *j);
-/* Id, log-prob and rank of the drawn token, its raw log-prob if that is wanted, and what steps hear of it; pos: its place
- * in the list, if there is one. */
-int fl_report_token(fl_job *j, int64_t id, double logprob, int64_t rank, int64_t pos);
+/* The u of a draw from the row. */
+double fl_draw_u(const fl_job *j, int64_t number);
+/* Whether ids, and what comes with them for nothing, are all that is wanted. */
+int fl_only_ids(const fl_job *j);
+/* Room for the tokens that are asked for, in j->drawn. FL_OK or a failure. */
+int fl_drawn_open(fl_job *j);
+/* What j->drawn tells, and what steps hear of its first token; log_total: ln of the total in units of the mass of `top`. */
+int fl_report_drawn(fl_job *j, double top, double log_total);
 /* The first of the sorted list as table of the best; log_total: ln of the total in units of the list's top. */
 void fl_report_best(fl_job *j, const fl_cands *c, double log_total);
 

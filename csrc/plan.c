@@ -248,6 +248,12 @@ void fl_set_base(fl_job *j, fl_mass *m) {
     j->trace.mode |= 256;
 }
 
+/* Whether the group maxima suffice for what is wanted of unlisted survivors. */
+static int gumbel_alone(const fl_job *j) {
+    const fl_results *o = j->out;
+    return j->gumbel && !j->parts_n && o->ids && fl_only_ids(j) && !o->probs && !o->logits && !o->listing;
+}
+
 /* A status, or -1 where an edited token is so far above the row that masses leave the range: list instead. */
 static int run_ratio_dense(fl_job *j) {
     fl_dense d = {.cut_id = INT64_MAX, .cut_logit = -(double)INFINITY};
@@ -258,6 +264,7 @@ static int run_ratio_dense(fl_job *j) {
     }
     d.low = d.high = fl_exact_value(j, d.cut_logit);
     j->trace.mode = 3;
+    if (gumbel_alone(j)) return fl_end_dense(j, &d);
     if (fl_dense_uniform(j, &d)) return fl_end_dense(j, &d);
     int status =
         fl_mass_run(j->k, j->s, &j->row, j->live, j->program.temperature, d.high, j->out->probs != NULL, &d.mass);
@@ -370,6 +377,13 @@ static int form_of(const fl_job *j) {
     return first->op == FL_OP_top_p && first->min_keep == 1 && !has_joint(p) ? FLOATS : DOUBLES;
 }
 
+/* Gumbel-max over all tokens, from one scan. */
+static int run_gumbel(fl_job *j) {
+    fl_dense d = {.cut_logit = -(double)INFINITY, .cut_id = INT64_MAX};
+    int status = fl_scan_row(j);
+    return status ? status : fl_end_dense(j, &d);
+}
+
 int fl_run_all(fl_job *j) {
     int64_t n = j->row.n;
     int form = j->row.blend ? form_of(j) : FEW;
@@ -386,31 +400,37 @@ int fl_run_all(fl_job *j) {
     int cuts = j->program.head < j->program.count;
     if (form != FEW && !(form == FLOATS && fl_blend_image(j)) && fl_blend_settle(j)) return j->where.status;
     if (cuts && fl_is_shaped(&j->program.at[j->program.head])) return fl_run_shaped(j);
+    if (!cuts && gumbel_alone(j)) return run_gumbel(j);
     if (cuts ? starts_with_mass(&j->program) : dense_end(j)) return run_mass(j);
     return fl_run_floor(j);
 }
 
-static double uniform_of(const fl_job *j, uint64_t stream) {
-    return fl_uniform(j->in->seed, (uint64_t)j->key, (uint64_t)j->position, stream);
+static double uniform_of(const fl_job *j, uint64_t stream, int64_t number) {
+    return fl_uniform(j->in->seed, (uint64_t)j->key, (uint64_t)j->position, stream, (uint64_t)number);
 }
 
 /* u, or u^exp(-skew), below 1. */
-double fl_draw_u(const fl_job *j) {
-    double u = uniform_of(j, 0);
+double fl_draw_u(const fl_job *j, int64_t number) {
+    double u = uniform_of(j, 0, number);
     if (j->program.skew == 0 || u == 0) return u;
     double skewed = fl_exp(fl_exp(-j->program.skew) * fl_log(u));
     return skewed < 1 ? skewed : 1 - 0x1p-53;
+}
+
+fl_context fl_context_of(const fl_inputs *in, int64_t r) {
+    fl_context c = {in->context, in->context ? in->context_n : 0, fl_integer_at(in->prompt_length, r, 0), NULL};
+    if (in->context && in->context_offsets) {
+        c.ids = in->context + in->context_offsets[r];
+        c.n = in->context_offsets[r + 1] - in->context_offsets[r];
+    }
+    return c;
 }
 
 /* The row's context, position and key from the inputs of the call; fails at a token outside the row. */
 static int read_inputs(fl_job *j) {
     const fl_inputs *in = j->in;
     fl_context *c = &j->edits.context;
-    *c = (fl_context){in->context, in->context ? in->context_n : 0, fl_integer_at(in->prompt_length, j->r, 0), NULL};
-    if (in->context && in->context_offsets) {
-        c->ids = in->context + in->context_offsets[j->r];
-        c->n = in->context_offsets[j->r + 1] - in->context_offsets[j->r];
-    }
+    *c = fl_context_of(in, j->r);
     j->position = fl_integer_at(in->position, j->r, c->n);
     j->key = fl_integer_at(in->keys, j->r, j->r);
     int64_t n = j->row.n, outside = 0; /* negative as soon as one id is negative or above the last */
@@ -433,6 +453,23 @@ static const double *remembered(const fl_sequence *own, const fl_plan *plan) {
     return own->history->width >= plan->count * FL_MEMORY ? fl_history_remembers(own->history) : NULL;
 }
 
+/* The plan with the parameters of row `of`, on the opened row under its context. */
+static int run_program(fl_job *j, const fl_plan *plan, int64_t of, const double *memory) {
+    if (fl_program_read(&j->program, j->s, plan, of, j->row.n, &j->edits.context, memory))
+        return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    for (int32_t i = 0; i < j->program.count; i++)
+        if (j->program.at[i].stream) j->program.at[i].u = uniform_of(j, j->program.at[i].stream, 0);
+    return fl_run_all(j);
+}
+
+int fl_run_row(fl_job *j, const fl_plan *plan, const fl_rows *x, int64_t at, fl_context c, int64_t position) {
+    if (fl_row_open(j->s, j->k, x, at, &j->row)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    j->edits.context = c;
+    j->position = position;
+    j->key = fl_integer_at(j->in->keys, j->r, j->r);
+    return run_program(j, plan, j->r, NULL);
+}
+
 static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
     const fl_sequence *own = j->in->sequences ? &j->in->sequences[j->r] : NULL;
     fl_step_values first = {.kind = -1};
@@ -446,11 +483,7 @@ static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
     if (own ? read_sequence(j, own) : read_inputs(j)) return j->where.status;
     const double *memory = own ? remembered(own, plan) : j->in->memory;
     if (memory && !own) memory += j->r * plan->count * FL_MEMORY;
-    if (fl_program_read(&j->program, j->s, plan, own ? own->row : j->r, j->row.n, &j->edits.context, memory))
-        return fl_fail(j, FL_NO_MEMORY, -1, 0);
-    for (int32_t i = 0; i < j->program.count; i++)
-        if (j->program.at[i].stream) j->program.at[i].u = uniform_of(j, j->program.at[i].stream);
-    return fl_run_all(j);
+    return run_program(j, plan, own ? own->row : j->r, memory);
 }
 
 /* A failed row in status mode: id -1, NaN figures; dense rows of NaN. */
@@ -458,10 +491,13 @@ static void mark_failed(const fl_job *j) {
     const fl_results *o = j->out;
     const fl_rows *dense[2] = {o->probs, o->logits};
     double nan = (double)NAN;
-    if (o->ids) o->ids[j->r] = -1;
-    if (o->logprobs) o->logprobs[j->r] = nan;
-    if (o->raw_logprobs) o->raw_logprobs[j->r] = nan;
-    if (o->ranks) o->ranks[j->r] = -1;
+    for (int64_t draws = o->draws > 0 ? o->draws : 1, at = j->r * draws; at < (j->r + 1) * draws; at++) {
+        if (o->ids) o->ids[at] = -1;
+        if (o->perturbed) o->perturbed[at] = nan;
+        if (o->logprobs) o->logprobs[at] = nan;
+        if (o->raw_logprobs) o->raw_logprobs[at] = nan;
+        if (o->ranks) o->ranks[at] = -1;
+    }
     for (int64_t i = 0; i < o->top_n; i++) {
         o->top_ids[j->r * o->top_n + i] = -1;
         o->top_logprobs[j->r * o->top_n + i] = nan;
@@ -472,25 +508,33 @@ static void mark_failed(const fl_job *j) {
             fl_store_values(&nan, 1, fl_row_address(dense[d], j->r) + i * dense[d]->stride, 0, dense[d]->dtype);
 }
 
+void fl_job_begin(fl_job *j, const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_inputs *in,
+                  const fl_results *out, int64_t r) {
+    memset(&j->edits, 0, sizeof j->edits);
+    memset(&j->trace, 0, sizeof j->trace);
+    j->k = j->edits.k = k;
+    j->s = s;
+    j->in = in;
+    j->out = out;
+    j->r = r;
+    j->gumbel = plan->gumbel || out->perturbed || out->distinct;
+    j->live = NULL;
+    j->banned = j->parts_n = 0;
+    j->gmax = j->smax = NULL;
+    j->kept = NULL;
+    j->is_dense = 0;
+    j->observed = in->sequences ? in->sequences[r].observed : out->observed ? out->observed + r * plan->count : NULL;
+    for (int32_t i = 0; j->observed && i < plan->count; i++) j->observed[i] = (double)NAN;
+}
+
 fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_rows *x, const fl_inputs *in,
                      const fl_results *out, int64_t begin, int64_t end) {
     uint64_t saved = fl_env_enter();
     fl_where first = {.step = -1};
     fl_job j;
     for (int64_t r = begin; r < end; r++) {
-        memset(&j.edits, 0, sizeof j.edits);
-        memset(&j.trace, 0, sizeof j.trace);
-        j.k = j.edits.k = k;
-        j.s = s;
-        j.in = in;
-        j.out = out;
-        j.r = r;
-        j.live = NULL;
-        j.banned = j.parts_n = 0;
-        j.gmax = j.smax = NULL;
         const fl_plan *own = in->sequences && in->sequences[r].plan ? in->sequences[r].plan : plan;
-        j.observed = in->sequences ? in->sequences[r].observed : out->observed ? out->observed + r * plan->count : NULL;
-        for (int32_t i = 0; j.observed && i < own->count; i++) j.observed[i] = (double)NAN;
+        fl_job_begin(&j, k, s, own, in, out, r);
         int status = run_row(&j, own, x);
         if (out->status) out->status[r] = status;
         if (out->trace) out->trace[r] = j.trace;

@@ -74,7 +74,8 @@ static int is_off(const fl_step_values *v, int64_t n, int64_t context_n) {
     case FL_OP_mirostat: return v->value == 0.0;
     case FL_OP_dynamic_temperature: return v->value == 1.0 && v->second == 1.0;
     case FL_OP_skew:
-    case FL_OP_draw: return 1;
+    case FL_OP_draw:
+    case FL_OP_gumbel: return 1;
     default: return v->kind == FL_EDIT && v->entries == 0 && !v->words;
     }
 }

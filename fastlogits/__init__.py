@@ -11,7 +11,9 @@ except ImportError as error:
     raise
 
 from fastlogits import reference, steps
+from fastlogits._beams import BeamStep
 from fastlogits._errors import Status
+from fastlogits._speculative import Verified
 from fastlogits.arrays import TopK, argmax, log_softmax, logsumexp, softmax, top_k
 from fastlogits.batch import Batch
 from fastlogits.blends import contrastive, dexperts, guide
@@ -44,8 +46,8 @@ from fastlogits.completions import (
     score_completions,
 )
 from fastlogits.labels import label_logprobs
-from fastlogits.pipeline import candidates, filter_logits, probs, sample
-from fastlogits.sampler import Candidates, Explanation, Sampler, SampleResult
+from fastlogits.pipeline import beam_step, candidates, filter_logits, gumbel_max, probs, sample, verify
+from fastlogits.sampler import Candidates, Explanation, GumbelMax, Sampler, SampleResult
 from fastlogits.scoring import TokenLogprobs, token_logprobs
 from fastlogits.shards import merge, shard_peaks, shard_summary
 from fastlogits.state import State
@@ -58,12 +60,14 @@ except PackageNotFoundError:  # a source tree that was built but not installed
 
 __all__ = [
     "Batch",
+    "BeamStep",
     "Candidates",
     "Comparison",
     "ComparisonTotals",
     "CompletionPrefixes",
     "CompletionScores",
     "Explanation",
+    "GumbelMax",
     "LabelClassifier",
     "ReliabilityCurve",
     "SampleResult",
@@ -75,9 +79,11 @@ __all__ = [
     "TextScore",
     "TokenLogprobs",
     "TopK",
+    "Verified",
     "Window",
     "__version__",
     "argmax",
+    "beam_step",
     "brier_score",
     "calibration_error",
     "candidates",
@@ -91,6 +97,7 @@ __all__ = [
     "fit_scaling",
     "fit_temperature",
     "guide",
+    "gumbel_max",
     "js_divergence",
     "kl_divergence",
     "label_logprobs",
@@ -114,4 +121,5 @@ __all__ = [
     "top_k",
     "top_n_agreement",
     "total_variation",
+    "verify",
 ]

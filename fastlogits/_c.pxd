@@ -163,6 +163,7 @@ cdef extern from "fastlogits.h" nogil:
     ctypedef struct fl_plan:
         const fl_step *steps
         int32_t count
+        int32_t gumbel
 
     ctypedef struct fl_history:
         pass
@@ -202,8 +203,9 @@ cdef extern from "fastlogits.h" nogil:
         const double *memory
         const fl_sequence *sequences
         const fl_rows *beside[2]
+        int64_t offset
 
-    double fl_uniform(uint64_t seed, uint64_t key, uint64_t position, uint64_t stream)
+    double fl_uniform(uint64_t seed, uint64_t key, uint64_t position, uint64_t stream, uint64_t number)
 
     ctypedef struct fl_trace:
         int32_t mode
@@ -222,7 +224,10 @@ cdef extern from "fastlogits.h" nogil:
     void fl_listing_free(fl_listing *l)
 
     ctypedef struct fl_results:
+        int64_t draws
+        int32_t distinct
         int64_t *ids
+        double *perturbed
         double *logprobs
         double *observed
         double *raw_logprobs
@@ -240,3 +245,22 @@ cdef extern from "fastlogits.h" nogil:
     fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_rows *x,
                          const fl_inputs *inputs, const fl_results *out, int64_t begin, int64_t end)
     void fl_plan_remember(const fl_plan *plan, int64_t row, const double *observed, double *memory)
+
+    enum: FL_NEGATIVE, FL_OF_DRAFT
+
+    ctypedef struct fl_drafts:
+        int64_t drafts
+        const int64_t *ids
+        const int64_t *parents
+        const fl_rows *target
+        const fl_rows *draft
+        const fl_rows *probs
+        int64_t draft_rows
+        int32_t distinct
+        int64_t *accepted
+        int64_t *emitted
+        int64_t *path
+        int32_t *status
+
+    fl_where fl_verify(const fl_kernels *k, fl_scratch *const *s, const fl_plan *plan, const fl_plan *draft_plan,
+                       const fl_inputs *inputs, const fl_drafts *d, int64_t begin, int64_t end)

@@ -195,6 +195,8 @@ class Plan:
         self,
         logits: Any,
         *,
+        n: int | None = None,
+        replacement: bool = True,
         context: Any = None,
         prompt_length: Any = 0,
         state: Any = None,
@@ -233,7 +235,11 @@ class PlanTask:
         position: NDArray[np.int64] | None = None,
         keys: NDArray[np.int64] | None = None,
         memory: NDArray[np.float64] | None = None,
+        offset: int = 0,
+        draws: int = 1,
+        distinct: bool = False,
         ids: NDArray[np.int64] | None = None,
+        perturbed: NDArray[np.float64] | None = None,
         logprobs: NDArray[np.float64] | None = None,
         observed: NDArray[np.float64] | None = None,
         raw_logprobs: NDArray[np.float64] | None = None,
@@ -254,3 +260,33 @@ class PlanTask:
     def listings(self) -> dict[int, tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]]: ...
     def run(self, begin: int, end: int) -> None: ...
     def trace(self, row: int) -> tuple[int, int, int, int, float]: ...
+
+NEGATIVE: int
+OF_DRAFT: int
+
+class VerifyTask:
+    def __init__(
+        self,
+        plan: Plan,
+        draft_plan: Plan,
+        target: NDArray[Any],
+        *,
+        ids: NDArray[np.int64],
+        parents: NDArray[np.int64] | None,
+        logits: NDArray[Any] | None,
+        probs: NDArray[Any] | None,
+        distinct: bool,
+        context: NDArray[np.int64] | None,
+        offsets: NDArray[np.int64] | None,
+        prompt_length: NDArray[np.int64] | None,
+        seed: int,
+        position: NDArray[np.int64] | None,
+        keys: NDArray[np.int64] | None,
+        accepted: NDArray[np.int64],
+        emitted: NDArray[np.int64],
+        path: NDArray[np.int64],
+        status: NDArray[np.int32] | None,
+    ) -> None: ...
+    @property
+    def failures(self) -> list[tuple[int, int, int, float]]: ...
+    def run(self, begin: int, end: int) -> None: ...

@@ -186,4 +186,4 @@ def read_once(cnp.ndarray x not None):
 
 def uniform(uint64_t seed, uint64_t key, uint64_t position):
     """The u in [0, 1) of (seed, key, position)."""
-    return _c.fl_uniform(seed, key, position, 0)
+    return _c.fl_uniform(seed, key, position, 0, 0)

@@ -29,12 +29,14 @@ cdef class Plan:
             fill_step(&self.storage[i], step)
             self.needs = max(self.needs, <int64_t>step.needs)
         self.plan.steps = self.storage
-        # `draw` stands last if at all, and says what the end of `sample` does anyway.
-        self.plan.count = len(prepared) - (1 if prepared and prepared[len(prepared) - 1].name == "draw" else 0)
+        # `draw` or `gumbel` stands last if at all, and says what the end of `sample` does.
+        last = prepared[len(prepared) - 1].name if prepared else ""
+        self.plan.count = len(prepared) - (1 if last in ("draw", "gumbel") else 0)
+        self.plan.gumbel = last == "gumbel"
 
     @property
     def count(self):
-        """Steps as C counts them, without a last Draw."""
+        """Steps as C counts them, without a last Draw or Gumbel."""
         return self.plan.count
 
     def remember(self, cnp.ndarray observed not None, cnp.ndarray memory not None):
@@ -51,15 +53,20 @@ cdef class Plan:
         """Whether biases and masks fit a row of ``n`` values."""
         return self.needs <= n
 
-    def sample(self, logits, *, context=None, prompt_length=0, state=None, rng=None, position=None, keys=None,
-               logprobs=None, out=None, threads=None, on_error="raise", uncond=None, amateur=None,
-               expert=None, anti=None):
-        """Draw one token per row.
+    def sample(self, logits, *, n=None, replacement=True, context=None, prompt_length=0, state=None, rng=None,
+               position=None, keys=None, logprobs=None, out=None, threads=None, on_error="raise", uncond=None,
+               amateur=None, expert=None, anti=None):
+        """Draw one token, or n of them, per row.
 
         Parameters
         ----------
         logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
             ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written.
+        n : int >= 1, optional
+            Draw n tokens from each row, processed once; the first of them is the one drawn without `n`.
+        replacement : bool, default True
+            False: n different tokens, in the order in which they would be drawn one after the other; padded with -1
+            where fewer survive. Drawn by Gumbel-max.
         context : token ids per row, optional
             One sequence, which all rows share; or one per row: an array [..., T], or sequences of any lengths in one
             list or in lists nested as the rows are (for logits [A, B, V] A lists of B sequences). What the penalties
@@ -77,7 +84,7 @@ cdef class Plan:
             Which stream a row uses; the row number by default.
         logprobs : int >= 0, optional
             Return a `SampleResult` with the log-probs of the drawn tokens and of the `logprobs` likeliest ones.
-        out : int64 array [...], optional
+        out : int64 array [...] or [..., n], optional
             Receives the ids.
         threads : int >= 0, optional
             Threads that share the rows; 0 means all cores. FASTLOGITS_THREADS, else 1, by default.
@@ -90,7 +97,7 @@ cdef class Plan:
 
         Returns
         -------
-        int, or int64 array [...]
+        int, or int64 array [...] or [..., n]
             The drawn ids; or a SampleResult; or (either, status) with ``on_error="status"``.
 
         Raises
@@ -104,7 +111,7 @@ cdef class Plan:
         Notes
         -----
         Draw rule: over the survivors in token-id order, masses in double, the first whose running mass exceeds
-        u * total. u depends on (seed, key, position) and nothing else.
+        u * total. u depends on (seed, key, position) and nothing else. `fastlogits.steps.Gumbel` is another rule.
 
         With an integer `rng` the same call gives the same token. **In a decoding loop pass the context**: its growing
         length is the position, so the loop moves by itself. A loop without context must pass `position` or a
@@ -132,17 +139,18 @@ cdef class Plan:
         cdef double observed[MAX_STEPS]
         cdef int64_t one = -1, place = 0, key = 0, start = 0
         cdef int code
-        if (not cnp.PyArray_CheckExact(logits) or logprobs is not None or out is not None or threads is not None
-                or on_error is not RAISE or self.shape is not NO_AXES or cnp.PyArray_NDIM(logits) != 1):
-            return self._sample(logits, context, prompt_length, state, rng, position, keys, logprobs, out, threads,
-                                on_error, (uncond, amateur, expert, anti))
+        if (not cnp.PyArray_CheckExact(logits) or n is not None or replacement is not True or logprobs is not None
+                or out is not None or threads is not None or on_error is not RAISE
+                or self.shape is not NO_AXES or cnp.PyArray_NDIM(logits) != 1):
+            return self._sample(logits, n, replacement, context, prompt_length, state, rng, position, keys, logprobs,
+                                out, threads, on_error, (uncond, amateur, expert, anti))
         code = code_of(logits)
         if (code < 0 or cnp.PyArray_DIM(logits, 0) < (self.needs if self.needs > 1 else 1)
                 or not int64_of(position, &place) or not int64_of(keys, &key) or not int64_of(prompt_length, &start)
                 or start < 0 or not plain_ids(context)
                 or not plain_state(self, state, cnp.PyArray_DIM(logits, 0), context, prompt_length, position, keys)):
-            return self._sample(logits, context, prompt_length, state, rng, position, keys, logprobs, out, threads,
-                                on_error, (uncond, amateur, expert, anti))
+            return self._sample(logits, n, replacement, context, prompt_length, state, rng, position, keys, logprobs,
+                                out, threads, on_error, (uncond, amateur, expert, anti))
         memset(&given, 0, sizeof(given))
         if self.beside is not NO_AXES or uncond is not None or amateur is not None or expert is not None \
                 or anti is not None:
@@ -291,15 +299,16 @@ cdef class PlanTask:
         PyMem_Free(self.observed)
 
     def __init__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
-                 states=None, bint mixed=False, seed=0, position=None, keys=None, memory=None, ids=None, logprobs=None,
-                 observed=None, raw_logprobs=None, ranks=None, top_ids=None, top_logprobs=None, probs=None, logits=None,
-                 counts=None, status=None, trace=None, tuple beside=()):
+                 states=None, bint mixed=False, seed=0, position=None, keys=None, memory=None, offset=0, draws=1,
+                 distinct=False, ids=None, perturbed=None, logprobs=None, observed=None, raw_logprobs=None, ranks=None,
+                 top_ids=None, top_logprobs=None, probs=None, logits=None, counts=None, status=None, trace=None,
+                 tuple beside=()):
         cdef int i, last = cnp.PyArray_NDIM(x) - 1
         cdef int64_t rows
         fill_rows(&self.x, x, last, code_of(x))
         rows = self.x.rows.rows
         self.plan, self.failures, self.listings = plan, [], {}
-        self.owners = (x, context, offsets, prompt_length, position, keys, memory, ids, logprobs, observed,
+        self.owners = (x, context, offsets, prompt_length, position, keys, memory, ids, perturbed, logprobs, observed,
                        raw_logprobs, ranks, top_ids, top_logprobs, probs, logits, counts, status, trace, beside)
         for i in range(len(beside)):
             fill_rows(&self.beside[i], beside[i], last, code_of(beside[i]))
@@ -315,10 +324,13 @@ cdef class PlanTask:
         self.results.observed = <double *>elements(observed, cnp.NPY_DOUBLE, rows * plan.plan.count)
         if states is not None:
             self._take_states(states, mixed)
-        self.results.ids = <int64_t *>elements(ids, cnp.NPY_INT64, rows)
-        self.results.logprobs = <double *>elements(logprobs, cnp.NPY_DOUBLE, rows)
-        self.results.raw_logprobs = <double *>elements(raw_logprobs, cnp.NPY_DOUBLE, rows)
-        self.results.ranks = <int64_t *>elements(ranks, cnp.NPY_INT64, rows)
+        self.given.offset = offset
+        self.results.draws, self.results.distinct = draws, distinct
+        self.results.ids = <int64_t *>elements(ids, cnp.NPY_INT64, rows * draws)
+        self.results.perturbed = <double *>elements(perturbed, cnp.NPY_DOUBLE, rows * draws)
+        self.results.logprobs = <double *>elements(logprobs, cnp.NPY_DOUBLE, rows * draws)
+        self.results.raw_logprobs = <double *>elements(raw_logprobs, cnp.NPY_DOUBLE, rows * draws)
+        self.results.ranks = <int64_t *>elements(ranks, cnp.NPY_INT64, rows * draws)
         if top_ids is not None:
             self.results.top_n = top_ids.shape[1]
             self.results.top_ids = <int64_t *>elements(top_ids, cnp.NPY_INT64, rows * self.results.top_n)
@@ -358,14 +370,14 @@ cdef class PlanTask:
         self.given.sequences = self.sequences
 
     def tell(self, int64_t vocab):
-        """All rows have run: their states know the size of the vocabulary, and what was drawn."""
-        cdef int64_t r
+        """All rows have run: their states know the size of the vocabulary, and what was drawn first."""
+        cdef int64_t r, draws = self.results.draws
         cdef Sequence state
         for r in range(len(self.states)):
             state = self.states[r]
             state.vocab = vocab
-            if state.heard is not NULL and self.results.ids is not NULL and self.results.ids[r] >= 0:
-                state.hear(self.results.ids[r], self.observed + r * MAX_STEPS)
+            if state.heard is not NULL and self.results.ids is not NULL and self.results.ids[r * draws] >= 0:
+                state.hear(self.results.ids[r * draws], self.observed + r * MAX_STEPS)
 
     def run(self, int64_t begin, int64_t end):
         """Rows begin .. end - 1, up to the first bad one unless a status is wanted."""

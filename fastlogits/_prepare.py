@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import _core, _edits, _inputs
-from fastlogits.steps import Draw, Mask, Step
+from fastlogits.steps import Draw, Gumbel, Mask, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,8 +101,9 @@ def check_order(steps: Sequence[Step]) -> None:
             raise TypeError(f"a Sampler takes steps of fastlogits.steps, got {step!r}")
     if len(steps) > _MOST_STEPS:
         raise ValueError(f"a Sampler takes at most {_MOST_STEPS} steps, got {len(steps)}")
-    if any(isinstance(step, Draw) for step in steps[:-1]):
-        raise ValueError("Draw must be the last step")
+    for step in steps[:-1]:
+        if isinstance(step, Draw | Gumbel):
+            raise ValueError(f"{type(step).__name__} must be the last step")
     for step in steps[1:]:
         if step.beside:
             raise ValueError(f"{type(step).__name__} must be the first step")

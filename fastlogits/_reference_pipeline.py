@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from fastlogits._reference_repeats import Floats, Ids
 from fastlogits._reference_steps import Row, steps
-from fastlogits.reference import Candidates, SampleResult, log_softmax, softmax
+from fastlogits.reference import BeamStep, Candidates, GumbelMax, SampleResult, log_softmax, softmax
 
 # Step -> {field: keyword}; a step is asked for by the keyword of its first field.
 _ORDER: dict[str, dict[str, str]] = {
@@ -64,13 +64,15 @@ def keyword_plan(**keywords: Any) -> list[tuple[str, dict[str, Any]]]:
     With `dynatemp_range` d the temperature T is one between max(0, T - d) and T + d (llama.cpp's rule).
     """
     keywords = dict(keywords)
+    drawn: list[tuple[str, dict[str, Any]]] = [("gumbel", {})] if keywords.pop("draw", None) == "gumbel" else []
     spread, exponent = keywords.pop("dynatemp_range", None), keywords.pop("dynatemp_exponent", 1.0)
     if unknown := set(keywords) - {each for fields in _ORDER.values() for each in fields.values()}:
         raise TypeError(f"unknown keywords: {', '.join(sorted(unknown))}")
     if spread:
         keywords["temperature"] = keywords.get("temperature", 1.0)
     plan = [(name, _fields(fields, keywords)) for name, fields in _ORDER.items() if _asked(fields, keywords)]
-    return [_dynamic(step, spread, exponent) if step[0] == "temperature" and spread else step for step in plan]
+    plan = [_dynamic(step, spread, exponent) if step[0] == "temperature" and spread else step for step in plan]
+    return plan + drawn
 
 
 def _asked(fields: Mapping[str, str], keywords: Mapping[str, Any]) -> bool:
@@ -121,7 +123,7 @@ def process(row: Row, plan: Sequence[Any], shape: tuple[int, ...] = (1,), r: int
     """Processed logits [V] of row r of a batch: each step of the plan on what the last one left; ValueError if none."""
     for row.at, (name, fields) in enumerate(map(_named, plan)):
         mine = {field: _of_row(field, value, shape, r) for field, value in fields.items()}
-        if name != "draw":
+        if name not in ("draw", "gumbel"):
             row.logits = getattr(steps, name)(row, **mine)
         if not np.isfinite(row.logits.max()):
             raise ValueError(f"{name} leaves no token, or made a +inf or NaN")
@@ -216,23 +218,75 @@ def _seed(rng: Any) -> int:
 
 
 def sample(
-    logits: ArrayLike, *, plan: Sequence[Any] | None = None, rng: Any = None, position: Any = None, keys: Any = None,
-    logprobs: int | None = None, **inputs: Any,
+    logits: ArrayLike, *, plan: Sequence[Any] | None = None, n: int | None = None, replacement: bool = True,
+    rng: Any = None, position: Any = None, keys: Any = None, logprobs: int | None = None, **inputs: Any,
 ) -> Any:  # fmt: skip
-    """Token ids [...] drawn by `steps.draw` with u = `uniform`; with `logprobs=n` a SampleResult."""
-    seed, shape = _seed(rng), np.shape(logits)[:-1]
-    raw, rows = _processed(logits, plan, inputs | {"rng": seed, "position": position, "keys": keys})
-    ids = np.array([steps.draw(row, row.draw_uniform()) for row in rows], np.int64)
+    """Token ids [...] or [..., n] drawn from the processed rows; with `logprobs=m` a SampleResult."""
+    outer = np.shape(logits)[:-1]
+    shape = outer if n is None else (*outer, n)
+    plan = keyword_plan(**_steering(inputs)) if plan is None else plan
+    raw, rows = _processed(logits, plan, _call(inputs) | {"rng": _seed(rng), "position": position, "keys": keys})
+    by_noise = bool(plan) and _named(plan[-1])[0] == "gumbel"
+    ids = np.array([_drawn(row, n or 1, by_noise, replacement) for row in rows], np.int64).reshape(len(raw), n or 1)
     if logprobs is None:
         return ids.reshape(shape)[()]
-    return _result(ids, raw, _logits_of(rows, raw.shape), logprobs, shape)
+    return _result(ids, raw, _logits_of(rows, raw.shape), logprobs, (shape, outer))
 
 
-def _result(ids: Ids, raw: Floats, rows: Floats, n: int, shape: tuple[int, ...]) -> SampleResult:
-    """What the drawn ids look like: processed and raw log-prob, rank, and the n first survivors, padded with -1."""
-    at, scores = (np.arange(len(ids)), ids), log_softmax(rows)
-    ranks = 1 + np.count_nonzero(rows > rows[at][:, None], axis=1)
+_CALL = ("context", "prompt_length")
+
+
+def _call(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a call takes beside steering keywords."""
+    return {name: value for name, value in inputs.items() if name in _CALL}
+
+
+def _steering(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The steering keywords."""
+    return {name: value for name, value in inputs.items() if name not in _CALL}
+
+
+def _drawn(row: Row, n: int, by_noise: bool, replacement: bool) -> list[int]:
+    """The n tokens of a row: each by `steps.draw` with its u, by its noise, or all by one noise."""
+    if not replacement:
+        return [*row.perturbed()[1][:n].tolist(), *[-1] * n][:n]
+    if by_noise:
+        return [int(row.perturbed(number)[1][0]) for number in range(n)]
+    return [steps.draw(row, row.draw_uniform(number)) for number in range(n)]
+
+
+def gumbel_max(
+    logits: ArrayLike, *, plan: Sequence[Any] | None = None, n: int | None = None, offset: int = 0, rng: Any = None,
+    position: Any = None, keys: Any = None, **inputs: Any,
+) -> GumbelMax:  # fmt: skip
+    """Ids and values [...] or [..., n] of the largest logits + noise of the survivors, tokens counted from `offset`."""
+    shape, many = np.shape(logits)[:-1] + (() if n is None else (n,)), n or 1
+    plan = keyword_plan(**_steering(inputs)) if plan is None else plan
+    _, rows = _processed(logits, plan, _call(inputs) | {"rng": _seed(rng), "position": position, "keys": keys})
+    found = [row.perturbed(0, offset) for row in rows]
+    ids = [[*(order + offset).tolist(), *[-1] * many][:many] for _, order in found]
+    tops = [[*values[order], *[-np.inf] * many][:many] for values, order in found]
+    return GumbelMax(np.array(ids, np.int64).reshape(shape)[()], np.array(tops, np.float64).reshape(shape)[()])
+
+
+def _result(ids: Ids, raw: Floats, rows: Floats, n: int, shapes: tuple[tuple[int, ...], ...]) -> SampleResult:
+    """What the drawn ids [R, draws] look like: log-probs, rank, and the n first survivors; padded with -1 and -inf."""
+    at, there, scores = (np.arange(len(ids))[:, None], ids), ids >= 0, log_softmax(rows)
+    ranks = np.where(there, 1 + np.count_nonzero(rows[:, None] > rows[at][..., None], axis=-1), -1)
     top = np.array([[*Row(x).order()[:n], *[-1] * n][:n] for x in rows], np.int64).reshape(len(ids), n)
     top_scores = np.where(top < 0, -np.inf, np.take_along_axis(scores, np.maximum(top, 0), 1))
-    flat = [a.reshape(shape)[()] for a in (ids, scores[at], log_softmax(raw)[at], ranks)]
-    return SampleResult._make([*flat, top.reshape(*shape, n), top_scores.reshape(*shape, n)])
+    own = [np.where(there, each[at], -np.inf) for each in (scores, log_softmax(raw))]
+    flat = [each.reshape(shapes[0])[()] for each in (ids, *own, ranks)]
+    return SampleResult._make([*flat, *(each.reshape(*shapes[1], n) for each in (top, top_scores))])
+
+
+def beam_step(logits: ArrayLike, scores: ArrayLike, *, n: int | None = None, **inputs: Any) -> BeamStep:
+    """Scores, beams and ids [..., n] of the best of score + log-prob, by (score desc, beam asc, id asc)."""
+    totals = log_softmax(filter_logits(logits, **inputs)) + np.asarray(scores, np.float64)[..., None]
+    beams, vocab = totals.shape[-2:]
+    many, flat = n or 2 * beams, totals.reshape(-1, beams * vocab)
+    order = [[at for at in np.argsort(-row, kind="stable")[:many] if row[at] > -np.inf] for row in flat]
+    padded = np.array([[*found, *[-1] * many][:many] for found in order])
+    best = np.where(padded < 0, -np.inf, np.take_along_axis(flat, np.maximum(padded, 0), 1))
+    where = (best, np.where(padded < 0, -1, padded // vocab), np.where(padded < 0, -1, padded % vocab))
+    return BeamStep(*(each.reshape(*totals.shape[:-2], many) for each in where))

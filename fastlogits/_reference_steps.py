@@ -12,17 +12,53 @@ from numpy.typing import ArrayLike
 from fastlogits._reference_blends import contrastive, dexperts, guide
 from fastlogits._reference_repeats import Floats, Ids, banned, repeats, tail
 
+Words = np.ndarray[Any, np.dtype[np.uint64]]
 
-def uniform(seed: int, key: int, position: int, stream: int = 0) -> float:
-    """The u in [0, 1) of (seed, key, position): Philox4x64-10 (Salmon et al., 2011) at counter (position, stream).
 
-    The top 53 bits of its first word; stream 0 draws the token, the random steps of a plan have 1, 2 and so on.
+def philox(seed: int, key: int, *counter: int) -> list[int]:
+    """Four words of Philox4x64-10 (Salmon et al., 2011) with key (seed, key).
+
     NumPy's generator counts up before it answers, hence the counter one lower.
     """
-    before = (position % 2**64 + (stream << 64) - 1) % 2**256
-    counter = np.array([before >> shift & 2**64 - 1 for shift in (0, 64, 128, 192)], np.uint64)
-    words = np.random.Philox(key=np.array([seed, key % 2**64], np.uint64), counter=counter)
-    return float(int(words.random_raw()) >> 11) * 2.0**-53
+    before = (sum(each % 2**64 << 64 * i for i, each in enumerate(counter)) - 1) % 2**256
+    counters = np.array([before >> shift & 2**64 - 1 for shift in (0, 64, 128, 192)], np.uint64)
+    generator = np.random.Philox(key=np.array([seed, key % 2**64], np.uint64), counter=counters)
+    return [int(word) for word in generator.random_raw(4)]
+
+
+def uniform(seed: int, key: int, position: int, stream: int = 0, number: int = 0) -> float:
+    """The u in [0, 1) of (seed, key, position): the top 53 bits of the first word at (position, stream, number).
+
+    Stream 0 draws the token, the number-th of a row; the random steps of a plan have streams 1, 2 and so on.
+    """
+    return (philox(seed, key, position, stream, number)[0] >> 11) * 2.0**-53
+
+
+def gumbel(seed: int, key: int, position: int, tokens: Ids, number: int = 0) -> Floats:
+    """Noise -ln e of tokens, e ~ Exp(1), made from the top down.
+
+    The least e of a block of 256 tokens is Exp(1) / 256, in any of its 16 lanes; that of another lane comes
+    Exp(1) / 16 later, at any of its 16 places; that of another token Exp(1) later still.
+    """
+    lanes, places = tokens // 256 * 16 + tokens % 16, tokens // 16 % 16
+    levels = enumerate((tokens // 256, lanes, 16 * lanes + places))
+    block, lane, token = (_words((seed, key, position), number, level, each) for level, each in levels)
+    wait = _wait(block) / 256 + np.where(lanes % 16 == block % 16, 0, _wait(lane) / 16)
+    noise: Floats = -np.log(wait + np.where(places == lane % 16, 0, _wait(token)))
+    return noise
+
+
+def _words(random: tuple[int, int, int], number: int, level: int, which: Ids) -> Words:
+    """Words of a level of the noise: four to each Philox block."""
+    seed, key, position = random
+    found, at = np.unique(which // 4, return_inverse=True)
+    blocks = [philox(seed, key, position, number, int(i), level + 1) for i in found]
+    return np.array(blocks, np.uint64).reshape(-1, 4)[at, which % 4]
+
+
+def _wait(words: Words) -> Floats:
+    """-ln((b + 1/2) / 2^52), b the top 52 bits."""
+    return -np.log(((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
 
 
 @dataclasses.dataclass
@@ -62,9 +98,14 @@ class Row:
         self.asked += 1
         return uniform(*self.random, stream=self.asked)
 
-    def draw_uniform(self) -> float:
-        """The u of the draw, skewed."""
-        return min(float(uniform(*self.random) ** np.exp(-self.skew)), 1 - 2.0**-53)
+    def draw_uniform(self, number: int = 0) -> float:
+        """The u of the number-th draw, skewed."""
+        return min(float(uniform(*self.random, number=number) ** np.exp(-self.skew)), 1 - 2.0**-53)
+
+    def perturbed(self, number: int = 0, offset: int = 0) -> tuple[Floats, Ids]:
+        """Logits + noise [V], the first token being `offset` of the vocabulary, and the survivors by that."""
+        values = self.logits + gumbel(*self.random, np.arange(offset, offset + len(self.logits)), number)
+        return values, np.argsort(-values, kind="stable")[: np.count_nonzero(self.logits > -np.inf)]
 
     def top_logit(self) -> float:
         """The largest logit."""
@@ -444,6 +485,11 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
         """The draw's u becomes u^exp(-skew); off: None, 0."""
         row.skew += skew or 0.0
         return row.logits
+
+    @staticmethod
+    def gumbel(row: Row) -> int:
+        """The survivor with the largest logit + noise."""
+        return int(row.perturbed()[0].argmax())
 
     @staticmethod
     def greedy(row: Row) -> Floats:

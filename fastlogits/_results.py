@@ -20,6 +20,8 @@ class SampleResult(NamedTuple):
     the logits as they came. Log-probs are float32, float64 for float64 logits. For a single row ids and
     ranks are ints, the log-probs NumPy scalars.
 
+    With ``n`` the first four are [..., n]; what ``replacement=False`` could not draw is -1 and -inf there.
+
     Attributes
     ----------
     ids : int or int64 array [...]
@@ -47,6 +49,28 @@ class SampleResult(NamedTuple):
     ranks: Any
     top_ids: NDArray[np.int64]
     top_logprobs: NDArray[Any]
+
+
+class GumbelMax(NamedTuple):
+    """Tokens of the largest logit + Gumbel noise; padded with -1 and -inf where fewer than n survive.
+
+    Attributes
+    ----------
+    ids : int or int64 array [...] or [..., n]
+        Tokens of the vocabulary; -1 for a bad row.
+    values : float or float64 array of that shape
+        Processed logit + noise, descending; NaN for a bad row. Over shards the token of the largest value wins.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> found = fl.gumbel_max([[1.0, 3.0, 2.0], [0.0, 0.0, 9.0]], rng=7, n=2)
+    >>> found.ids.shape, bool((found.values[:, 0] > found.values[:, 1]).all())
+    ((2, 2), True)
+    """
+
+    ids: Any
+    values: Any
 
 
 @dataclass(frozen=True, eq=False)

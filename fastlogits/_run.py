@@ -13,7 +13,7 @@ from fastlogits import _bfloat16 as half
 from fastlogits import _core, _inputs, _prepare, _threads
 from fastlogits import state as _state
 from fastlogits._errors import Status, refuse_row
-from fastlogits._results import Candidates, SampleResult
+from fastlogits._results import Candidates, GumbelMax, SampleResult
 
 Array = NDArray[Any]
 
@@ -177,6 +177,8 @@ def bound(plan: _core.Plan, outer: tuple[int, ...]) -> _core.Plan:
 def sample(
     plan: _core.Plan,
     logits: Any,
+    n: Any,
+    replacement: Any,
     context: Any,
     prompt_length: Any,
     state: Any,
@@ -191,21 +193,47 @@ def sample(
 ) -> Any:
     """`Sampler.sample` of any arguments."""
     call = Call(plan, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
-    return sampled(call, rng, logprobs, out)
+    return sampled(call, rng, logprobs, out, n, replacement)
 
 
-def sampled(call: Call, rng: Any, logprobs: Any, out: Any) -> Any:
+def sampled(call: Call, rng: Any, logprobs: Any, out: Any, n: Any = None, replacement: Any = True) -> Any:
     """The drawn tokens of a call."""
     top_n = None if logprobs is None else top_count("logprobs", logprobs, " or None")
-    target = None if out is None else _inputs.out_array(out, call.outer, -1, call.x)
+    draws = draw_count(n)
+    if not isinstance(replacement, bool | np.bool_):
+        raise TypeError(f"replacement must be True or False, got {replacement!r}")
+    shape = call.outer if n is None else (*call.outer, draws)
+    target = None if out is None else _inputs.out_array(out, shape, -1, call.x)
     direct = target is not None and target.flags.c_contiguous and target.flags.aligned
-    ids = target.reshape(-1) if target is not None and direct else np.full(call.rows, -1, np.int64)
-    results: dict[str, Any] = {} if top_n is None else _logprob_arrays(call.rows, min(top_n, call.n))
-    call.run(_inputs.seed_word(rng), ids=ids, **results)
+    ids = target.reshape(-1) if target is not None and direct else np.full(call.rows * draws, -1, np.int64)
+    results: dict[str, Any] = {} if top_n is None else _logprob_arrays(call.rows, draws, min(top_n, call.n))
+    call.run(_inputs.seed_word(rng), ids=ids, draws=draws, distinct=not replacement, **results)
     if target is not None and not direct:
-        target[...] = ids.reshape(call.outer)
-    drawn = call.shaped(ids) if out is None else out
-    return call.answer(drawn if top_n is None else _sample_result(call, drawn, results, top_n))
+        target[...] = ids.reshape(shape)
+    drawn = shaped(ids, shape) if out is None else out
+    return call.answer(drawn if top_n is None else _sample_result(call, drawn, results, shape, top_n))
+
+
+def draw_count(n: Any) -> int:
+    """A checked number of tokens to draw from each row."""
+    if n is None:
+        return 1
+    count = top_count("n", n, " or None")
+    if count < 1:
+        raise ValueError(f"n must be an integer >= 1 or None, got {n}")
+    return count
+
+
+def gumbel_max(call: Call, rng: Any, n: Any, offset: Any) -> Any:
+    """`Sampler.gumbel_max`."""
+    draws, first = draw_count(n), top_count("offset", offset)
+    if first >= 2**62:
+        raise ValueError(f"offset must be below 2^62, got {first}")
+    shape = call.outer if n is None else (*call.outer, draws)
+    ids, values = np.full(call.rows * draws, -1, np.int64), np.full(call.rows * draws, np.nan)
+    call.run(_inputs.seed_word(rng), ids=ids, perturbed=values, draws=draws, distinct=True, offset=first)
+    ids[ids >= 0] += first
+    return call.answer(GumbelMax(shaped(ids, shape), shaped(values, shape)))
 
 
 def top_count(name: str, value: Any, also: str = "") -> int:
@@ -221,18 +249,18 @@ def top_count(name: str, value: Any, also: str = "") -> int:
     return count
 
 
-def _logprob_arrays(rows: int, columns: int) -> dict[str, Any]:
+def _logprob_arrays(rows: int, draws: int, columns: int) -> dict[str, Any]:
     """Room for all that C reports beside the drawn ids."""
     return {
-        "logprobs": np.full(rows, np.nan),
-        "raw_logprobs": np.full(rows, np.nan),
-        "ranks": np.full(rows, -1, np.int64),
+        "logprobs": np.full(rows * draws, np.nan),
+        "raw_logprobs": np.full(rows * draws, np.nan),
+        "ranks": np.full(rows * draws, -1, np.int64),
         "top_ids": np.full((rows, columns), -1, np.int64),
         "top_logprobs": np.full((rows, columns), np.nan),
     }
 
 
-def _sample_result(call: Call, ids: Any, results: dict[str, Any], top_n: int) -> SampleResult:
+def _sample_result(call: Call, ids: Any, results: dict[str, Any], shape: tuple[int, ...], top_n: int) -> SampleResult:
     """The arrays of `_logprob_arrays` in the types and shapes of the result, columns beyond the row padded."""
     top_ids, top_logprobs = results["top_ids"], results["top_logprobs"]
     if (missing := top_n - call.n) > 0:
@@ -240,9 +268,9 @@ def _sample_result(call: Call, ids: Any, results: dict[str, Any], top_n: int) ->
         top_logprobs = np.pad(top_logprobs, ((0, 0), (0, missing)), constant_values=-np.inf)
     return SampleResult(
         ids,
-        call.shaped(call.narrowed(results["logprobs"])),
-        call.shaped(call.narrowed(results["raw_logprobs"])),
-        call.shaped(results["ranks"]),
+        shaped(call.narrowed(results["logprobs"]), shape),
+        shaped(call.narrowed(results["raw_logprobs"]), shape),
+        shaped(results["ranks"], shape),
         top_ids.reshape(*call.outer, top_n),
         call.narrowed(top_logprobs).reshape(*call.outer, top_n),
     )

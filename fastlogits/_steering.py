@@ -69,6 +69,7 @@ class Steering(TypedDict, total=False):
     logit_bias: Any
     sequence_bias: Any
     mask: Any
+    draw: str | None
     preset: str | None
 
 
@@ -140,13 +141,21 @@ def keyword_steps(keywords: dict[str, Any], preset: Any = None) -> tuple[s.Step,
     mean what they mean there.
     """
     system = chosen(preset)
+    drawn = _drawn(keywords.get("draw"))
     if system is None:
-        return _made(keywords, {})
+        return _made(keywords, {}) + drawn
     made = _made(system.read(keywords), system.rules)
     for step in made:
         if step.name not in system.order:
             raise ValueError(f"preset {preset!r} knows no {step.name}; it has {', '.join(system.order)}")
-    return tuple(sorted(made, key=lambda step: system.order.index(step.name)))
+    return tuple(sorted(made, key=lambda step: system.order.index(step.name))) + drawn
+
+
+def _drawn(draw: Any) -> tuple[s.Step, ...]:
+    """How the token is drawn, where that is not the usual way."""
+    if draw not in (None, "cdf", "gumbel"):
+        raise ValueError(f"draw must be None, 'cdf' or 'gumbel', got {draw!r}")
+    return (s.Gumbel(),) if draw == "gumbel" else ()
 
 
 def _made(keywords: dict[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> tuple[s.Step, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from fastlogits._steering import Steering, spelled_out
 from fastlogits.sampler import Sampler
 
-__all__ = ["candidates", "filter_logits", "probs", "sample"]
+__all__ = ["beam_step", "candidates", "filter_logits", "gumbel_max", "probs", "sample", "verify"]
 
 _PLAIN = (float, int, str, bool, type(None))
 # Keywords that are all plain scalars make the same Sampler again and again; typed, since True is no 1 here.
@@ -26,29 +26,34 @@ def _sampler(keywords: Steering) -> Sampler:
 
 @spelled_out
 def sample(
-    logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
-    position: Any = None, keys: Any = None, logprobs: int | None = None, out: Any = None, threads: int | None = None,
-    on_error: str = "raise",
+    logits: Any, *, n: int | None = None, replacement: bool = True, context: Any = None, prompt_length: Any = 0,
+    state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, logprobs: int | None = None,
+    out: Any = None, threads: int | None = None, on_error: str = "raise",
     uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None, **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
-    """Draw one token per row.
+    """Draw one token, or n of them, per row.
 
     Parameters
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
+    n : int >= 1, optional
+        Draw n tokens from each row, processed once; the first of them is the one drawn without ``n``.
+    replacement : bool, default True
+        False: n different tokens, in the order in which they would be drawn one after the other; padded with -1 where
+        fewer survive.
     context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
         Inputs of the call; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default.
     logprobs : int >= 0, optional
         Return a `SampleResult` with the log-probs of the drawn tokens and of the ``logprobs`` likeliest ones.
-    out : int64 array [...], optional
+    out : int64 array [...] or [..., n], optional
         Receives the ids.
 
     Returns
     -------
-    int, or int64 array [...]
+    int, or int64 array [...] or [..., n]
         The drawn ids; or a SampleResult; or (either, status) with ``on_error="status"``.
 
     Raises
@@ -76,8 +81,8 @@ def sample(
     True
     """
     return _sampler(steering).sample(
-        logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
-        logprobs=logprobs, out=out, threads=threads, on_error=on_error,
+        logits, n=n, replacement=replacement, context=context, prompt_length=prompt_length, state=state, rng=rng,
+        position=position, keys=keys, logprobs=logprobs, out=out, threads=threads, on_error=on_error,
         uncond=uncond, amateur=amateur, expert=expert, anti=anti,
     )  # fmt: skip
 
@@ -212,4 +217,152 @@ def candidates(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         threads=threads, on_error=on_error,
         uncond=uncond, amateur=amateur, expert=expert, anti=anti,
+    )  # fmt: skip
+
+
+@spelled_out
+def gumbel_max(
+    logits: Any, *, n: int | None = None, offset: int = 0, context: Any = None, prompt_length: Any = 0,
+    state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, threads: int | None = None,
+    on_error: str = "raise", **steering: Unpack[Steering],
+) -> Any:  # fmt: skip
+    """Tokens of the largest logit + Gumbel noise, and these values: draws that merge over vocabulary shards.
+
+    Parameters
+    ----------
+    logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
+        Whole rows, or the tokens from ``offset`` on; read in place, never written.
+    n : int >= 1, optional
+        The n largest: tokens drawn without replacement.
+    offset : int >= 0, default 0
+        Which token of the vocabulary the first one is. Noise belongs to (seed, key, position, offset + i).
+    context, prompt_length, state, rng, position, keys, threads, on_error
+        Inputs of the call; as in `Sampler.sample`. Context, biases and masks speak of the tokens at hand, counted from
+        the first of them; of a shard ``position`` must be given where its context is not as long as that of the others.
+    **steering
+        The keywords of `Sampler`, in its order of work; all off by default. Over shards only those have their meaning
+        that look at no other token: temperature, biases, masks, penalties.
+
+    Returns
+    -------
+    GumbelMax
+        ids and values; the largest value over all shards is the token that ``sample(..., draw="gumbel")`` draws from
+        whole rows. With ``on_error="status"`` the pair (GumbelMax, status).
+
+    Raises
+    ------
+    ValueError
+        A row holds NaN or +inf, has no finite logit or no token left, or an argument is out of range. The message
+        names row and argument.
+    TypeError
+        An argument is of a wrong type.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> row = [1.0, 3.0, 2.0, 2.5, 0.0]
+    >>> left, right = fl.gumbel_max(row[:2], rng=7), fl.gumbel_max(row[2:], rng=7, offset=2)
+    >>> (left if left.values > right.values else right).ids == fl.sample(row, rng=7, draw="gumbel")
+    True
+    """
+    return _sampler(steering).gumbel_max(
+        logits, n=n, offset=offset, context=context, prompt_length=prompt_length, state=state, rng=rng,
+        position=position, keys=keys, threads=threads, on_error=on_error,
+    )  # fmt: skip
+
+
+@spelled_out
+def verify(
+    target_logits: Any, draft_ids: Any, *, draft_logits: Any = None, draft_probs: Any = None, parents: Any = None,
+    replacement: bool = True, draft_sampler: Sampler | None = None, context: Any = None, prompt_length: Any = 0,
+    rng: Any = None, position: Any = None, keys: Any = None, threads: int | None = None, on_error: str = "raise",
+    **steering: Unpack[Steering],
+) -> Any:  # fmt: skip
+    """Speculative decoding: accept drafted tokens so that what is emitted follows the target distribution, exactly.
+
+    Parameters
+    ----------
+    target_logits : array [..., n + 1, V]
+        The target model's logits: row 0 behind the context, row i + 1 behind draft token i.
+    draft_ids : int array [..., n]
+        The drafted tokens; -1 ends a draft that is shorter.
+    draft_logits, draft_probs : array [..., m, V], optional
+        What they were drawn from: logits, through the same pipeline, or probabilities as they are; neither: q = 1.
+    parents : int array [..., n] or [n], optional
+        A tree of drafts: the earlier token that each one stands behind, -1 for the context.
+    replacement : bool, default True
+        Whether tokens behind one parent were drawn independently.
+    draft_sampler : Sampler, optional
+        Another pipeline for the draft logits.
+    context, prompt_length, rng, position, keys, threads, on_error
+        Inputs of the call, for each sequence; see `Sampler.verify`.
+    **steering
+        The keywords of `Sampler`, in its order of work; all off by default.
+
+    Returns
+    -------
+    Verified
+        ids, accepted, tokens and path; with ``on_error="status"`` the pair (Verified, status).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `Sampler.verify`.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> found = fl.verify([[0.0, 9.0, 0.0], [0.0, 0.0, 9.0], [9.0, 0.0, 0.0]], [1, 0], temperature=0)
+    >>> found.ids, found.accepted, found.tokens
+    (array([ 1,  2, -1]), 1, 2)
+    """
+    return _sampler(steering).verify(
+        target_logits, draft_ids, draft_logits=draft_logits, draft_probs=draft_probs, parents=parents,
+        replacement=replacement, draft_sampler=draft_sampler, context=context, prompt_length=prompt_length, rng=rng,
+        position=position, keys=keys, threads=threads, on_error=on_error,
+    )  # fmt: skip
+
+
+@spelled_out
+def beam_step(
+    logits: Any, scores: Any, *, n: int | None = None, context: Any = None, prompt_length: Any = 0,
+    state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, threads: int | None = None,
+    on_error: str = "raise", **steering: Unpack[Steering],
+) -> Any:  # fmt: skip
+    """One step of beam search: the best continuations of all beams, without an array of the size of the logits.
+
+    Parameters
+    ----------
+    logits : array [..., beams, V]
+        One row per beam; read in place.
+    scores : array [..., beams]
+        Running scores, sums of log-probs; -inf for a beam that is not in use.
+    n : int >= 1, optional
+        How many continuations; 2 * beams by default.
+    context, prompt_length, state, rng, position, keys, threads, on_error
+        Inputs of the call, one row per beam; as in `Sampler.sample`.
+    **steering
+        The keywords of `Sampler`, in its order of work; all off by default. Log-probs are those of what it leaves.
+
+    Returns
+    -------
+    BeamStep
+        scores, beams and ids [..., n] by (score descending, beam ascending, id ascending); with ``on_error="status"``
+        the pair (BeamStep, status).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `Sampler.beam_step`.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> step = fl.beam_step([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], [-1.0, -0.5], n=2)
+    >>> step.scores.round(3), step.beams, step.ids
+    (array([-0.595, -1.408]), array([1, 0]), array([0, 1]))
+    """
+    return _sampler(steering).beam_step(
+        logits, scores, n=n, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position,
+        keys=keys, threads=threads, on_error=on_error,
     )  # fmt: skip

@@ -44,23 +44,35 @@ if TYPE_CHECKING:
         top_n_agreement,
         total_variation,
     )
-    from fastlogits._reference_pipeline import candidates, filter_logits, keyword_plan, probs, process, sample
+    from fastlogits._reference_pipeline import (
+        beam_step,
+        candidates,
+        filter_logits,
+        gumbel_max,
+        keyword_plan,
+        probs,
+        process,
+        sample,
+    )
     from fastlogits._reference_scoring import TokenLogprobs, token_logprobs
     from fastlogits._reference_shards import merge, shard_peaks, shard_summary
-    from fastlogits._reference_steps import Row, steps, uniform
+    from fastlogits._reference_speculative import Verified, verify
+    from fastlogits._reference_steps import Row, gumbel, philox, steps, uniform
     from fastlogits._reference_texts import TextScore, perplexity, score_text, sliding_windows
 
 __all__ = [
-    "Candidates", "Comparison", "CompletionScores", "ReliabilityCurve", "Row", "SampleResult", "Scaling",
-    "TemperatureFit", "TextScore", "TokenLogprobs", "TopK", "argmax", "brier_score", "calibration_error",
-    "candidates", "compare_distributions", "completion_prefixes", "contrastive", "cross_entropy", "dexperts",
-    "filter_logits", "fit_scaling", "fit_temperature", "guide", "js_divergence", "keyword_plan", "kl_divergence",
-    "label_logprobs", "log_softmax", "logsumexp", "merge", "negative_log_likelihood", "perplexity", "probs",
-    "process", "reliability_curve", "sample", "score_completions", "score_text", "shard_peaks", "shard_summary",
-    "sliding_windows", "softmax", "steps", "token_logprobs", "top_k", "top_n_agreement", "total_variation", "uniform",
+    "BeamStep", "Candidates", "Comparison", "CompletionScores", "GumbelMax", "ReliabilityCurve", "Row",
+    "SampleResult", "Scaling", "TemperatureFit", "TextScore", "TokenLogprobs", "TopK", "Verified", "argmax",
+    "beam_step", "brier_score", "calibration_error", "candidates", "compare_distributions", "completion_prefixes",
+    "contrastive", "cross_entropy", "dexperts", "filter_logits", "fit_scaling", "fit_temperature", "guide",
+    "gumbel", "gumbel_max", "js_divergence", "keyword_plan", "kl_divergence", "label_logprobs", "log_softmax",
+    "logsumexp", "merge", "negative_log_likelihood", "perplexity", "philox", "probs", "process",
+    "reliability_curve", "sample", "score_completions", "score_text", "shard_peaks", "shard_summary",
+    "sliding_windows", "softmax", "steps", "token_logprobs", "top_k", "top_n_agreement", "total_variation",
+    "uniform", "verify",
 ]  # fmt: skip
 
-_FILES = ("blends", "calibration", "comparison", "pipeline", "scoring", "shards", "steps", "texts")
+_FILES = ("blends", "calibration", "comparison", "pipeline", "scoring", "shards", "speculative", "steps", "texts")
 
 
 def __getattr__(name: str) -> Any:
@@ -92,6 +104,21 @@ class SampleResult(NamedTuple):
     ranks: Any
     top_ids: Any
     top_logprobs: Any
+
+
+class GumbelMax(NamedTuple):
+    """Ids of the largest logit + noise and these values, [...] or [..., n]."""
+
+    ids: Any
+    values: Any
+
+
+class BeamStep(NamedTuple):
+    """Continuations of beams: scores, beams and tokens, [..., n]."""
+
+    scores: Floats
+    beams: Ids
+    ids: Ids
 
 
 class Candidates(NamedTuple):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
-from fastlogits import _core, _inputs, _prepare, _run
+from fastlogits import _beams, _core, _inputs, _prepare, _run, _speculative
 from fastlogits import state as _state
 from fastlogits import steps as s
 from fastlogits._errors import refuse_row
 from fastlogits._explain import Explanation, explain
-from fastlogits._results import Candidates, SampleResult
+from fastlogits._results import Candidates, GumbelMax, SampleResult
 from fastlogits._steering import KEYWORDS, Steering, keyword_steps, refuse_unknown, spelled_out
 
 if TYPE_CHECKING:
     from fastlogits.state import State
 
-__all__ = ["Candidates", "Explanation", "SampleResult", "Sampler"]
+__all__ = ["Candidates", "Explanation", "GumbelMax", "SampleResult", "Sampler"]
 
 
 class Sampler(_core.Plan):
@@ -118,6 +118,8 @@ class Sampler(_core.Plan):
         Added to the logit of a sequence's last token where its others end the context; -inf bans.
     mask : bool [V] or [..., V], or int32 words [ceil(V / 32)] or [..., ceil(V / 32)], optional
         Bans what it does not allow; a shorter mask bans what lies beyond it.
+    draw : "cdf" or "gumbel", optional
+        How `sample` draws: by the inverse of the running mass, or by Gumbel-max (`fastlogits.steps.Gumbel`).
     preset : "hf", "vllm", "llama.cpp", "openvino" or "mlx", optional
         The sequence of steps of that system and its boundary rules (transformers and vLLM keep ties), never a
         parameter's value (llama.cpp's and mlx-lm's penalties count the prompt too; their windows of 64 and 20 tokens
@@ -332,6 +334,184 @@ class Sampler(_core.Plan):
             (uncond, amateur, expert, anti),
         )
         return _run.candidates(call, rng)
+
+    def gumbel_max(
+        self,
+        logits: Any,
+        *,
+        n: int | None = None,
+        offset: int = 0,
+        context: Any = None,
+        prompt_length: Any = 0,
+        state: Any = None,
+        rng: Any = None,
+        position: Any = None,
+        keys: Any = None,
+        threads: int | None = None,
+        on_error: str = "raise",
+    ) -> Any:
+        """The tokens of the largest logit + Gumbel noise, and these values: draws that merge over vocabulary shards.
+
+        Parameters
+        ----------
+        logits, context, prompt_length, state, rng, position, keys, threads, on_error
+            As in `sample`. Context, biases and masks speak of the tokens at hand, counted from the first of them; of a
+            shard `position` must be given where its context is not as long as that of the others.
+        n : int >= 1, optional
+            The n largest: tokens drawn without replacement.
+        offset : int >= 0, default 0
+            Which token of the vocabulary the first one is. Noise belongs to (seed, key, position, offset + i).
+
+        Returns
+        -------
+        GumbelMax
+            With ``on_error="status"`` the pair (GumbelMax, status); a bad row holds -1 and NaN.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `sample`.
+
+        Examples
+        --------
+        >>> import fastlogits as fl
+        >>> row, sampler = [1.0, 3.0, 2.0, 2.5, 0.0], fl.Sampler(temperature=0.8, draw="gumbel")
+        >>> left = sampler.gumbel_max(row[:2], rng=7)
+        >>> right = sampler.gumbel_max(row[2:], rng=7, offset=2)
+        >>> max(zip(left.values, left.ids), zip(right.values, right.ids))[1] == sampler.sample(row, rng=7)
+        True
+        """
+        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
+        return _run.gumbel_max(call, rng, n, offset)
+
+    def verify(
+        self,
+        target_logits: Any,
+        draft_ids: Any,
+        *,
+        draft_logits: Any = None,
+        draft_probs: Any = None,
+        parents: Any = None,
+        replacement: bool = True,
+        draft_sampler: Sampler | None = None,
+        context: Any = None,
+        prompt_length: Any = 0,
+        rng: Any = None,
+        position: Any = None,
+        keys: Any = None,
+        threads: int | None = None,
+        on_error: str = "raise",
+    ) -> Any:
+        """Accept drafted tokens so that what is emitted follows the target distribution, exactly.
+
+        Parameters
+        ----------
+        target_logits : array [..., n + 1, V]
+            The target model's logits: row 0 behind the context, row i + 1 behind draft token i.
+        draft_ids : int array [..., n]
+            The drafted tokens; -1 ends a draft that is shorter.
+        draft_logits : array [..., m, V], optional
+            The draft model's logits in the same places: row 0 is what the tokens behind the context were drawn from,
+            row i + 1 those behind token i. m is n for a chain; rows that no token was drawn from may hold anything.
+        draft_probs : array [..., m, V], optional
+            In their place the very probabilities that the tokens were drawn from. Without either the drafts count as
+            certain (n-grams, the likeliest tokens): q = 1 at the token.
+        parents : int array [..., n] or [n], optional
+            A tree: which earlier token each one stands behind, -1 for the context. A chain by default.
+        replacement : bool, default True
+            Whether tokens behind one parent were drawn independently; False: as ``sample(n=, replacement=False)`` draws
+            them. In their order either way.
+        draft_sampler : Sampler, optional
+            The pipeline of the draft logits; this one by default.
+        context, prompt_length, rng, position, keys, threads, on_error
+            As in `sample`, for each sequence. Token i sees the context and the accepted tokens before it, so penalties
+            count these, and its position is that many further on.
+
+        Returns
+        -------
+        Verified
+            With ``on_error="status"`` the pair (Verified, status).
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `sample`; a token outside the vocabulary, NaN or negative numbers in a draft. Rows that are never
+            reached are not looked at.
+
+        Notes
+        -----
+        Leviathan, Kalman and Matias, "Fast Inference from Transformers via Speculative Decoding", 2023. Trees: each
+        refused child takes its q from p (Miao et al., "SpecInfer", 2024), without replacement also itself from q.
+        Lossless where each token was drawn from the row named, given those before it. Every random number depends on
+        (seed, key, position) and none is one that `sample` uses at a drafted position, so drafts may be drawn under
+        the same rng; the bonus token is the one that `sample` draws there. Steps that remember what was drawn
+        (mirostat, adaptive_p) start anew at each row.
+
+        Examples
+        --------
+        >>> import numpy as np, fastlogits as fl
+        >>> sampler = fl.Sampler(temperature=0.8, top_k=2)
+        >>> draft, target = np.array([[2.0, 1.0, 0.0]]), np.array([[2.0, 1.5, 0.0], [0.0, 0.0, 9.0]])
+        >>> ids = sampler.sample(draft, rng=7, position=5)
+        >>> found = sampler.verify(target, ids, draft_logits=draft, rng=7, position=5)
+        >>> found.ids.shape, found.accepted in (0, 1)
+        ((2,), True)
+        """
+        other = self if draft_sampler is None else draft_sampler
+        if not isinstance(other, Sampler):
+            raise TypeError(f"draft_sampler must be a Sampler or None, got {type(other).__name__}")
+        drafts = _speculative.Drafts(target_logits, draft_ids, draft_logits, draft_probs, parents)
+        return _speculative.verify(
+            (self, other), drafts, replacement, context, prompt_length, rng, position, keys, threads, on_error
+        )
+
+    def beam_step(
+        self,
+        logits: Any,
+        scores: Any,
+        *,
+        n: int | None = None,
+        context: Any = None,
+        prompt_length: Any = 0,
+        state: Any = None,
+        rng: Any = None,
+        position: Any = None,
+        keys: Any = None,
+        threads: int | None = None,
+        on_error: str = "raise",
+    ) -> Any:
+        """The best continuations of all beams: running score + log-prob of the token as the pipeline leaves it.
+
+        Parameters
+        ----------
+        logits : array [..., beams, V]
+            One row per beam; read in place. Nothing of its size is made.
+        scores : array [..., beams]
+            Running scores, sums of log-probs; -inf for a beam that is not in use.
+        n : int >= 1, optional
+            How many continuations; 2 * beams by default, so that as many as there are beams go on whatever ends.
+        context, prompt_length, state, rng, position, keys, threads, on_error
+            As in `sample`, one row per beam.
+
+        Returns
+        -------
+        BeamStep
+            scores, beams and ids, each [..., n]; with ``on_error="status"`` the pair (BeamStep, status), a bad beam
+            having no continuation. `BeamStep.split` parts what ends from what goes on.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `sample`; scores that are NaN or +inf.
+
+        Examples
+        --------
+        >>> import fastlogits as fl
+        >>> fl.Sampler(top_k=1).beam_step([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], [-1.0, -0.5])
+        BeamStep(scores=array([-0.5, -1. , -inf, -inf]), beams=array([ 1,  0, -1, -1]), ids=array([ 0,  1, -1, -1]))
+        """
+        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
+        return _beams.beam_step(call, scores, n, rng)
 
     def explain(
         self,

@@ -211,7 +211,7 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
         kinds.append("greedy")
     plan = tuple(random_step(rng, str(kind), n, tied) for kind in kinds)
     if rng.random() < 0.5:
-        plan = (*plan, steps.Draw())
+        plan = (*plan, steps.Draw() if seed % 3 else steps.Gumbel())
     length = (0, int(rng.integers(1, 30)), int(rng.integers(1, 300)))[int(rng.integers(3))]
     # Few different tokens: much of what was seen comes again.
     context = rng.integers(0, min(n, 3) if rng.random() < 0.5 else n, length).tolist()

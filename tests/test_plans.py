@@ -83,6 +83,12 @@ def compare(case: plans.Case, tally: Tally) -> None:
     np.testing.assert_allclose(drawn.raw_logprobs, raw, rtol=1e-6, atol=2e-6, err_msg=repr(case))
     tops = np.where(drawn.top_ids < 0, -np.inf, scores[drawn.top_ids])
     np.testing.assert_allclose(drawn.top_logprobs, tops, rtol=1e-6, atol=2e-6, err_msg=repr(case))
+    if case.plan[-1:] == (steps.Gumbel(),):
+        by_noise = reference.Row(right, random=(seed, 0, 7))
+        if right.size <= 1000 and not random:
+            token = sampler.sample(case.row, **case.inputs(), rng=seed, position=7)
+            assert token == reference.steps.gumbel(by_noise), case
+        return
     for position in [len(case.context)] if random else range(3):
         token = sampler.sample(case.row, **case.inputs(), rng=seed, position=position)
         u = plans.draw_uniform(case, seed, position)

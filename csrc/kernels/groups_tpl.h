@@ -84,6 +84,17 @@ static void FL_N(list_rank)(const double *v, int64_t n, int32_t *rank) {
 }
 
 /* Sums of the 16 groups of each block. */
+/* The largest group maximum of each block. */
+static void FL_N(block_tops)(const float *gmax, int64_t groups, float *tops) {
+    for (int64_t b = 0; b < groups / FL_LANES; b++) {
+        float m[FL_LANES];
+        vf_store_f32(m, vf_load_f32(gmax + b * FL_LANES));
+        for (int half = FL_LANES / 2; half; half /= 2)
+            for (int l = 0; l < half; l++) m[l] = m[l + half] > m[l] ? m[l + half] : m[l];
+        tops[b] = m[0];
+    }
+}
+
 static void FL_N(block_sums)(const float *gsum, int64_t groups, double *sums) {
     for (int64_t b = 0; b < groups / FL_LANES; b++)
         sums[b] = vd_sum(vd_add_f(vd_zero(), vf_load_f32(gsum + b * FL_LANES)));

@@ -119,7 +119,7 @@ def _columns(call: _run.Call, row: int, rng: Any) -> list[_Column]:
         probs[ids], alive[ids] = np.exp(logprobs), True
         if not found:
             found.append(_Column(f"{name}\n{ids.size:,} tokens", probs, alive))
-        elif name != "draw":
+        elif name not in ("draw", "gumbel"):
             before = found[-1]
             kept = "" if np.count_nonzero(before.alive) == ids.size else f"\n{before.probs[ids].sum():.1%} kept"
             found.append(_Column(f"{name}\n{ids.size:,} left{kept}", probs, alive))

@@ -1,0 +1,167 @@
+"""Speculative decoding: drafted tokens accepted or refused so that what is emitted follows the target distribution."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlogits import _core, _inputs, _prepare, _run, _threads
+from fastlogits._errors import refuse_row, row_name
+
+Array = NDArray[Any]
+
+
+class Verified(NamedTuple):
+    """What `fastlogits.verify` emits for each sequence.
+
+    Attributes
+    ----------
+    ids : int64 array [..., n + 1]
+        The accepted tokens and the one behind them, padded with -1.
+    accepted : int or int64 array [...]
+        How many drafted tokens were accepted.
+    tokens : int or int64 array [...]
+        The token behind the accepted ones: drawn from what is left of the target where a draft was refused, else the
+        bonus token. -1 for a bad row.
+    path : int64 array [..., n]
+        Which nodes of the draft were accepted, padded with -1.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> found = fl.verify([[0.0, 9.0, 0.0], [0.0, 0.0, 9.0]], [1], temperature=0)
+    >>> found.ids, found.accepted, found.tokens
+    (array([1, 2]), 1, 2)
+    """
+
+    ids: NDArray[np.int64]
+    accepted: Any
+    tokens: Any
+    path: NDArray[np.int64]
+
+
+class Drafts:
+    """The checked operands of one call."""
+
+    def __init__(self, target: Any, ids: Any, logits: Any, probs: Any, parents: Any) -> None:
+        self.target = _inputs.logits_array("target_logits", target)
+        if self.target.ndim < 2 or 0 in self.target.shape[-2:]:
+            raise ValueError(f"target_logits must have shape [..., n + 1, V], got {self.target.shape}")
+        self.outer, self.n, self.vocab = self.target.shape[:-2], self.target.shape[-2] - 1, self.target.shape[-1]
+        self.rows = math.prod(self.outer)
+        self.ids = np.maximum(self._integers("draft_ids", ids), -1)
+        if self.ids.size and self.ids.max() >= self.vocab:
+            where = row_name("draft_ids", int(self.ids.argmax()), (*self.outer, self.n))
+            raise ValueError(f"{where}: token id {self.ids.max()} must be below {self.vocab}")
+        self.parents = None if parents is None else self._parents(self._integers("parents", parents))
+        if logits is not None and probs is not None:
+            raise TypeError("draft_logits and draft_probs were both given")
+        self.logits, self.probs = self._beside("draft_logits", logits), self._beside("draft_probs", probs)
+
+    def _integers(self, name: str, values: Any) -> NDArray[np.int64]:
+        """One integer per draft token, [rows, n]; token -1 ends a draft."""
+        array = _inputs.plain_array(name, values)
+        if array.size and array.dtype.kind not in "iu":
+            raise TypeError(f"{name} must hold integers, got dtype {array.dtype}")
+        shape = (*self.outer, self.n)
+        if array.shape != shape and not (name == "parents" and array.shape == (self.n,)):
+            raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        return np.ascontiguousarray(np.broadcast_to(array, shape), np.int64).reshape(self.rows, self.n)
+
+    def _parents(self, parents: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Parents stand before their children; -1 is the context."""
+        bad = ((parents < -1) | (parents >= np.arange(self.n))) & (np.cumsum(self.ids < 0, axis=-1) == 0)
+        if bad.any():
+            at = int(bad.argmax())
+            where = row_name("parents", at, (*self.outer, self.n))
+            raise ValueError(f"{where} must be in [-1, {at % self.n}), got {parents.reshape(-1)[at]}")
+        return parents
+
+    def _beside(self, name: str, values: Any) -> Array | None:
+        """Rows that the children of each node were drawn from, row 0 those of the context."""
+        if values is None:
+            return None
+        array = _inputs.logits_array(name, values)
+        nodes = np.arange(-1, self.n - 1) if self.parents is None else self.parents
+        used = nodes[np.cumsum(self.ids < 0, axis=-1) == 0] if self.parents is not None else nodes
+        least = 2 + int(used.max(initial=-2)) if self.n else 0
+        right = array.ndim == self.target.ndim and array.shape[:-2] == self.outer and array.shape[-1] == self.vocab
+        if not right or array.shape[-2] < least:
+            wanted = (*self.outer, f">= {least}", self.vocab)
+            raise ValueError(f"{name} must have shape ({', '.join(map(str, wanted))}), got {array.shape}")
+        return array
+
+
+def verify(
+    plans: tuple[_core.Plan, _core.Plan],
+    drafts: Drafts,
+    replacement: Any,
+    context: Any,
+    prompt_length: Any,
+    rng: Any,
+    position: Any,
+    keys: Any,
+    threads: Any,
+    on_error: str,
+) -> Any:
+    """`Sampler.verify` of checked operands."""
+    if not isinstance(replacement, bool | np.bool_):
+        raise TypeError(f"replacement must be True or False, got {replacement!r}")
+    _run.check_on_error(on_error)
+    outer, rows, n = drafts.outer, drafts.rows, drafts.n
+    for plan in plans:
+        if any(step.beside for step in plan.steps):
+            raise ValueError("verify takes no step that combines rows: guide the logits beforehand")
+        if not plan.fits(drafts.vocab) and rows:
+            _prepare.check_fits(plan.prepared, drafts.vocab)
+    ids, offsets = _inputs.context_arrays(context, outer, rows)
+    check_context(ids, offsets, outer, drafts.vocab)
+    count = _inputs.thread_count(threads)
+    accepted, emitted = np.zeros(rows, np.int64), np.full((rows, n + 1), -1, np.int64)
+    path, status = np.full((rows, n), -1, np.int64), np.zeros(rows, np.int32) if on_error == "status" else None
+    target, other = (_run.bound(plan, outer) for plan in plans)
+    task = _core.VerifyTask(
+        target, other, drafts.target, ids=drafts.ids, parents=drafts.parents,
+        logits=drafts.logits, probs=drafts.probs, distinct=not replacement, context=ids, offsets=offsets,
+        prompt_length=_inputs.row_integers("prompt_length", prompt_length, outer, low=0),
+        position=_inputs.row_integers("position", position, outer), keys=_inputs.row_integers("keys", keys, outer),
+        seed=_inputs.seed_word(rng), accepted=accepted, emitted=emitted, path=path, status=status,
+    )  # fmt: skip
+    _threads.run_blocks(task.run, rows, count)
+    if task.failures:
+        refuse(drafts, plans, *min(task.failures))
+    tokens = np.take_along_axis(emitted, accepted[:, None], axis=1)[:, 0]
+    found = Verified(
+        emitted.reshape(*outer, n + 1),
+        _run.shaped(accepted, outer),
+        _run.shaped(tokens, outer),
+        path.reshape(*outer, n),
+    )
+    return _run.with_status(found, status, outer)
+
+
+def check_context(ids: Any, offsets: Any, outer: tuple[int, ...], vocab: int) -> None:
+    """Token ids of contexts lie in the vocabulary; all of them, before anything is drawn."""
+    bad = np.zeros(0, bool) if ids is None else (ids < 0) | (ids >= vocab)
+    if bad.any():
+        at = int(bad.argmax())
+        row = 0 if offsets is None else int(np.searchsorted(offsets, at, side="right")) - 1
+        where = row_name("context", row, outer if offsets is not None else ())
+        raise ValueError(f"{where}: token id {ids[at]} must be in [0, {vocab})")
+
+
+def refuse(
+    drafts: Drafts, plans: tuple[_core.Plan, _core.Plan], row: int, status: int, step: int, value: float
+) -> None:
+    """Raises the error of a row of the target or of the draft."""
+    draft, status = divmod(status, _core.OF_DRAFT)
+    beside = drafts.logits if drafts.probs is None else drafts.probs
+    rows = beside if draft and beside is not None else drafts.target
+    argument = ("draft_logits" if drafts.probs is None else "draft_probs") if draft else "target_logits"
+    if status == _core.NEGATIVE:
+        raise ValueError(f"{row_name(argument, row, rows.shape[:-1])} contains a negative number")
+    names = [each.name for each in plans[draft].steps]
+    refuse_row(rows.shape[:-1], row, status, step, value, drafts.vocab, names, argument)
