@@ -109,7 +109,8 @@ struct fl_kernels {
 #undef FL_KERNEL_X
 };
 
-extern const float fl_exp2_hi[16], fl_exp2_lo[16];      /* 2^(j/16) as float plus the rest */
-extern const double fl_exp2_hi64[16], fl_exp2_lo64[16]; /* the same in double */
+extern const uint32_t fl_exp2_bits[16]; /* 2^(j/16) = (1 + rest) float(bits + j 2^19) */
+extern const float fl_exp2_rest[16];
+extern const double fl_exp2_hi64[16], fl_exp2_lo64[16]; /* 2^(j/16) as double plus the rest */
 
 #endif

@@ -251,12 +251,15 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
         m->args.least = cut > m->args.least ? cut : m->args.least;
         uint32_t bad = read_floats(k, row, live, m);
         m->top = (double)k->row_max[FL_F32](m->gmax, groups);
-        int fault = bad || m->top > DBL_MAX ? fl_row_fault(row) : FL_OK;
-        if (fault) return fault;
-        if (m->top < -DBL_MAX) return FL_NO_FINITE;
-        if (!(fabs(m->top) / t < 1e5)) return widened(k, s, row, live, keep, m);
-        int64_t over = fl_exponent_of(m->top, t) - m->exponent;
-        if (over >= 6 && over <= 60) break;
+        int narrow = fabs(m->top) / t < 1e5;
+        int64_t over = narrow ? fl_exponent_of(m->top, t) - m->exponent : 6;
+        if (over >= 6 && over <= 60) {
+            int fault = bad || m->top > DBL_MAX ? fl_row_fault(row) : FL_OK;
+            if (fault) return fault;
+            if (m->top < -DBL_MAX) return FL_NO_FINITE;
+            if (!narrow) return widened(k, s, row, live, keep, m);
+            break;
+        }
         m->exponent = fl_exponent_of(m->top, t) - 8;
         m->moments.centre = (float)m->top;
     }

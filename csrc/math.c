@@ -1,31 +1,17 @@
 /* math.c: exp, log and log1p in double, free of libm and of fma: the same bits on every machine. */
 #include "internal.h"
 
-/* 2^(j/16): nearest value and rest. */
-const float fl_exp2_hi[16] = {
-    0x1.0000000000000p+0f, 0x1.0b55860000000p+0f, 0x1.172b840000000p+0f, 0x1.2387a60000000p+0f,
-    0x1.306fe00000000p+0f, 0x1.3dea640000000p+0f, 0x1.4bfdae0000000p+0f, 0x1.5ab07e0000000p+0f,
-    0x1.6a09e60000000p+0f, 0x1.7a11480000000p+0f, 0x1.8ace540000000p+0f, 0x1.9c49180000000p+0f,
-    0x1.ae89fa0000000p+0f, 0x1.c199be0000000p+0f, 0x1.d5818e0000000p+0f, 0x1.ea4afa0000000p+0f,
+/* 2^(j/16): the bits of the nearest float less j 2^19, and by how much of itself the value exceeds that float. */
+const uint32_t fl_exp2_bits[16] = {
+    0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
+    0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c, 0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d,
 };
-const float fl_exp2_lo[16] = {
-    0x0.0p+0f,
-    0x1.9f31220000000p-25f,
-    -0x1.c157420000000p-27f,
-    0x1.ceac480000000p-25f,
-    0x1.4636e20000000p-25f,
-    0x1.8246840000000p-25f,
-    -0x1.593abc0000000p-25f,
-    -0x1.5bd5ec0000000p-27f,
-    0x1.9fcef40000000p-26f,
-    -0x1.829fd00000000p-25f,
-    0x1.15506e0000000p-27f,
-    0x1.51f8480000000p-27f,
-    -0x1.a94b140000000p-26f,
-    -0x1.3d56b20000000p-27f,
-    -0x1.822dbc0000000p-27f,
-    0x1.52486c0000000p-27f,
+const float fl_exp2_rest[16] = {
+    0x0.0p+0f,        0x1.8d96d4p-25f,  -0x1.9c0c22p-27f, 0x1.964904p-25f,  0x1.125002p-25f, 0x1.370be4p-25f,
+    -0x1.0a3550p-25f, -0x1.00d8acp-27f, 0x1.26055cp-26f,  -0x1.05cb44p-25f, 0x1.67a1cap-28f, 0x1.a3b5e4p-28f,
+    -0x1.f9c304p-27f, -0x1.6961b4p-28f, -0x1.a5217cp-28f, 0x1.61428ep-28f,
 };
+/* The nearest double and the rest. */
 const double fl_exp2_hi64[16] = {
     0x1.0000000000000p+0, 0x1.0b5586cf9890fp+0, 0x1.172b83c7d517bp+0, 0x1.2387a6e756238p+0,
     0x1.306fe0a31b715p+0, 0x1.3dea64c123422p+0, 0x1.4bfdad5362a27p+0, 0x1.5ab07dd485429p+0,

@@ -7,7 +7,6 @@
  * 16 lanes, four vectors at a time, a block in float, blocks in double. */
 
 #define FL_FARTHEST (-0x1p+125f)
-#define FL_AHEAD 2048 /* bytes from a value to the one fetched beside it */
 
 enum { FL_X(MASS_P), FL_X(MASS_Q), FL_X(MOMENT), FL_X(REVERSE), FL_X(FIRST), FL_X(SUMMED) };
 
@@ -16,27 +15,22 @@ typedef struct {
     vf inverse, shift, scale, top_p, top_q, above, below;
 } FL_X(pair);
 
-FL_INLINE vf FL_X(sum4)(const vf *v) { return vf_add(vf_add(v[0], v[1]), vf_add(v[2], v[3])); }
-FL_INLINE vf FL_X(dot4)(const vf *v, const vf *w) {
-    return vf_add(vf_fma(v[1], w[1], vf_mul(v[0], w[0])), vf_fma(v[3], w[3], vf_mul(v[2], w[2])));
-}
-
 /* Adds the parts of four vectors of each row to sums. */
 FL_EXP_INLINE void FL_X(quad_unlike)(FL_X(pair) * k, const vf *a, const vf *b, vf *sums, int both, int guarded) {
     vf p[4], q[4], d[4];
     for (int j = 0; j < 4; j++) {
-        p[j] = vexp_quick(&k->p, a[j]);
-        q[j] = vexp_quick(&k->q, b[j]);
+        p[j] = vf_exp_quick(&k->p, a[j]);
+        q[j] = vf_exp_quick(&k->q, b[j]);
         d[j] = vf_sub(a[j], b[j]);
         if (guarded) {
             k->above = vf_max(d[j], k->above);
             k->below = vf_max(vf_sub(b[j], a[j]), k->below);
         }
     }
-    sums[FL_X(MASS_P)] = vf_add(sums[FL_X(MASS_P)], FL_X(sum4)(p));
-    sums[FL_X(MASS_Q)] = vf_add(sums[FL_X(MASS_Q)], FL_X(sum4)(q));
-    sums[FL_X(MOMENT)] = vf_add(sums[FL_X(MOMENT)], FL_X(dot4)(p, d));
-    if (both) sums[FL_X(REVERSE)] = vf_add(sums[FL_X(REVERSE)], FL_X(dot4)(q, d));
+    sums[FL_X(MASS_P)] = vf_add(sums[FL_X(MASS_P)], vf_sum4(p));
+    sums[FL_X(MASS_Q)] = vf_add(sums[FL_X(MASS_Q)], vf_sum4(q));
+    sums[FL_X(MOMENT)] = vf_add(sums[FL_X(MOMENT)], vf_dot4(p, d));
+    if (both) sums[FL_X(REVERSE)] = vf_add(sums[FL_X(REVERSE)], vf_dot4(q, d));
 }
 
 /* g(d) / d^2 for |d| <= 1 within 1.3e-7. */
@@ -53,7 +47,7 @@ FL_EXP_INLINE vf FL_X(bend)(vf d) {
 FL_EXP_INLINE void FL_X(quad_far)(FL_X(pair) * k, const vf *b, const vf *p, const vf *d, vf *g, vf *back) {
     vf zero = vf_set1(0);
     for (int j = 0; j < 4; j++) {
-        vf q = vf_mul(vexp_quick(&k->q, b[j]), k->scale), down = vf_sub(zero, d[j]);
+        vf q = vf_mul(vf_exp_quick(&k->q, b[j]), k->scale), down = vf_sub(zero, d[j]);
         vm here = vf_nlt(vf_mul(d[j], d[j]), vf_set1(1));
         g[j] = vf_blend(here, vf_sub(vf_fma(p[j], d[j], q), p[j]), g[j]);
         back[j] = vf_blend(here, vf_sub(vf_fma(q, down, p[j]), q), back[j]);
@@ -66,7 +60,7 @@ FL_EXP_INLINE void FL_X(quad_like)(FL_X(pair) * k, const vf *a, const vf *b, vf 
     vf p[4], d[4], g[4], back[4], one = vf_set1(1);
     vm far = vm_zero();
     for (int j = 0; j < 4; j++) {
-        p[j] = vexp_quick(&k->p, a[j]);
+        p[j] = vf_exp_quick(&k->p, a[j]);
         d[j] = vf_fma(vf_sub(a[j], b[j]), k->inverse, k->shift);
         vf square = vf_mul(d[j], d[j]), pressed = vf_mul(p[j], square);
         far = vm_or(far, vf_nlt(square, one));
@@ -74,10 +68,10 @@ FL_EXP_INLINE void FL_X(quad_like)(FL_X(pair) * k, const vf *a, const vf *b, vf 
         back[j] = both ? vf_sub(pressed, vf_mul(vf_add(one, d[j]), g[j])) : g[j];
     }
     if (vm_bits(far)) FL_X(quad_far)(k, b, p, d, g, back);
-    sums[FL_X(MASS_P)] = vf_add(sums[FL_X(MASS_P)], FL_X(sum4)(p));
-    sums[FL_X(MOMENT)] = vf_add(sums[FL_X(MOMENT)], FL_X(sum4)(g));
-    sums[FL_X(FIRST)] = vf_add(sums[FL_X(FIRST)], FL_X(dot4)(p, d));
-    if (both) sums[FL_X(REVERSE)] = vf_add(sums[FL_X(REVERSE)], FL_X(sum4)(back));
+    sums[FL_X(MASS_P)] = vf_add(sums[FL_X(MASS_P)], vf_sum4(p));
+    sums[FL_X(MOMENT)] = vf_add(sums[FL_X(MOMENT)], vf_sum4(g));
+    sums[FL_X(FIRST)] = vf_add(sums[FL_X(FIRST)], vf_dot4(p, d));
+    if (both) sums[FL_X(REVERSE)] = vf_add(sums[FL_X(REVERSE)], vf_sum4(back));
 }
 
 /* Four vectors of a row from vector i on. */
@@ -87,7 +81,7 @@ FL_INLINE void FL_X(quad_loaded)(const void *x, int64_t n, int64_t i, int guarde
         v[j] = whole ? FL_LOAD(p) : FL_X(vector_at)(x, n, i + j, FL_FARTHEST);
         if (guarded) v[j] = vf_max(vf_set1(FL_FARTHEST), v[j]);
         *top = vf_max(v[j], *top);
-        if (j * FL_LANES * FL_SIZE % 64 == 0) __builtin_prefetch(p + FL_AHEAD);
+        if (j * FL_LANES * FL_SIZE % 64 == 0) __builtin_prefetch(p + FL_X(AHEAD));
     }
 }
 
@@ -118,7 +112,7 @@ FL_INLINE void FL_X(divergence_body)(const void *a, const void *b, int64_t n, co
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, whole = n / FL_BLOCK;
     vf none = vf_set1(-INFINITY);
     FL_X(pair) k;
-    k.p = vexp_load_quick(&args->p), k.q = vexp_load_quick(&args->q);
+    k.p = vexp_load(&args->p), k.q = vexp_load(&args->q);
     k.inverse = vf_set1(args->inverse), k.shift = vf_set1(-args->shift), k.scale = vf_set1(args->scale);
     k.top_p = k.top_q = k.above = k.below = none;
     vd totals[FL_X(SUMMED)];
@@ -146,4 +140,3 @@ static void FL_X(row_divergence)(const void *a, const void *b, int64_t n, const 
     return FL_X(divergence_body)(a, b, n, args, out, 0, 0, 0);
 }
 #undef FL_FARTHEST
-#undef FL_AHEAD

@@ -17,11 +17,15 @@ static int64_t FL_N(count_ge)(const float *v, int64_t n, float t) {
     return count;
 }
 
+/* Two chains of additions: one would be waited for. */
 static double FL_N(sum_all)(const float *v, int64_t n) {
     int64_t vectors = (n + FL_LANES - 1) / FL_LANES;
-    vd s = vd_zero();
-    for (int64_t i = 0; i < vectors; i++) s = vd_add_f(s, float_vector_at(v, n, i, 0));
-    return vd_sum(s);
+    vd even = vd_zero(), odd = vd_zero();
+    for (int64_t i = 0; i < vectors; i += 2) {
+        even = vd_add_f(even, float_vector_at(v, n, i, 0));
+        odd = vd_add_f(odd, float_vector_at(v, n, i + 1, 0));
+    }
+    return vd_sum(even) + vd_sum(odd);
 }
 
 FL_INLINE vd mass_of_8(vd s, const float *e, int64_t n, int64_t i, float t, int whole) {
@@ -30,8 +34,7 @@ FL_INLINE vd mass_of_8(vd s, const float *e, int64_t n, int64_t i, float t, int 
         vf v = whole ? vf_load_f32(e + (i + j) * FL_LANES) : float_vector_at(e, n, i + j, 0);
         y[j] = vf_keep(vf_ge(v, floor), v);
     }
-    return vd_add_f(
-        s, vf_add(vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3])), vf_add(vf_add(y[4], y[5]), vf_add(y[6], y[7]))));
+    return vd_add_f(s, vf_add(vf_sum4(y), vf_sum4(y + 4)));
 }
 
 /* Sum of the e >= t: eight vectors in float by pairs, then in double. */
@@ -57,9 +60,9 @@ static double FL_N(mass_groups)(const float *e, int64_t n, float t, float *gsum)
                 vf v = b < whole ? vf_load_f32(e + i * FL_LANES) : float_vector_at(e, n, i, 0);
                 y[j] = vf_keep(vf_ge(v, floor), v);
             }
-            quad[c] = vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3]));
+            quad[c] = vf_sum4(y);
         }
-        vf sum = vf_add(vf_add(quad[0], quad[1]), vf_add(quad[2], quad[3]));
+        vf sum = vf_sum4(quad);
         vf_store_f32(gsum + b * FL_LANES, sum);
         s = vd_add_f(s, sum);
     }

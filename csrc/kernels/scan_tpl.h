@@ -47,7 +47,7 @@ FL_INLINE vf FL_X(block_max)(const void *x, int64_t n, int64_t b, const uint16_t
             int64_t i = b * 16 + c + j;
             v[j] = whole ? FL_LOAD((const char *)x + i * FL_LANES * FL_SIZE) : FL_X(vector_at)(x, n, i, -INFINITY);
         }
-        *bad = vm_or(*bad, vf_nlt(vf_add(vf_add(v[0], v[1]), vf_add(v[2], v[3])), vf_set1(INFINITY)));
+        *bad = vm_or(*bad, vf_nlt(vf_sum4(v), vf_set1(INFINITY)));
         for (int j = 0; j < 4; j += 2) {
             int64_t i = b * 16 + c + j;
             if (live) {

@@ -5,12 +5,10 @@
  * scan. The end of a row fetches the beginning of the next. */
 enum { FL_X(AHEAD) = 2048 };
 
-FL_INLINE vf FL_X(sum_of_4)(const vf *v) { return vf_add(vf_add(v[0], v[1]), vf_add(v[2], v[3])); }
-
 /* moments: NULL, or e, e d and e d^2 are summed for d = x - centre. */
 FL_INLINE void FL_X(block_sumexp)(const void *x, int64_t n, int64_t b, const uint16_t *live, const vexp *k, vm *bad,
                                   float *gmax, float *gsum, float *e, const fl_moments_args *moments, int whole) {
-    vf m = vf_set1(-INFINITY), seen[4], quad[4], first[4], second[4];
+    vf m = vf_set1(-INFINITY), seen[4], quad[4], first[4], second[4], sum;
     for (int c = 0; c < 4; c++) {
         vf y[4], v[4], z[4];
         for (int j = 0; j < 4; j++) {
@@ -19,7 +17,7 @@ FL_INLINE void FL_X(block_sumexp)(const void *x, int64_t n, int64_t b, const uin
             v[j] = whole ? FL_LOAD(p) : FL_X(vector_at)(x, n, i, -INFINITY);
             if (j * FL_LANES * FL_SIZE % 64 == 0) __builtin_prefetch(p + FL_X(AHEAD));
         }
-        seen[c] = FL_X(sum_of_4)(v);
+        if (live) seen[c] = vf_sum4(v);
         for (int j = 0; j < 4; j++) {
             int64_t i = b * 16 + c * 4 + j;
             vm stay;
@@ -29,9 +27,9 @@ FL_INLINE void FL_X(block_sumexp)(const void *x, int64_t n, int64_t b, const uin
                 stay = vf_ge_where(here, v[j], k->least);
             } else {
                 m = vf_max(v[j], m);
-                stay = vf_ge(v[j], k->least);
+                stay = vf_nlt(v[j], k->least); /* NaN stays, and the sum tells of it */
             }
-            y[j] = vexp_run(k, stay, v[j]);
+            y[j] = vexp_run(k, stay, v[j], 0);
             if (moments) {
                 vf d = vf_keep(stay, vf_sub(v[j], vf_set1(moments->centre)));
                 z[j] = vf_mul(y[j], d);
@@ -45,15 +43,16 @@ FL_INLINE void FL_X(block_sumexp)(const void *x, int64_t n, int64_t b, const uin
                     vf_store_n_f32(e + i * FL_LANES, left, y[j]);
             }
         }
-        quad[c] = FL_X(sum_of_4)(y);
-        if (moments) first[c] = FL_X(sum_of_4)(z);
+        quad[c] = vf_sum4(y);
+        if (moments) first[c] = vf_sum4(z);
     }
-    *bad = vm_or(*bad, vf_nlt(FL_X(sum_of_4)(seen), vf_set1(INFINITY)));
+    sum = vf_sum4(quad);
+    *bad = vm_or(*bad, vf_nlt(live ? vf_sum4(seen) : sum, vf_set1(INFINITY)));
     vf_store_f32(gmax + b * FL_LANES, m);
-    vf_store_f32(gsum + b * FL_LANES, FL_X(sum_of_4)(quad));
+    vf_store_f32(gsum + b * FL_LANES, sum);
     if (!moments) return;
-    vf_store_f32(moments->first + b * FL_LANES, FL_X(sum_of_4)(first));
-    vf_store_f32(moments->second + b * FL_LANES, FL_X(sum_of_4)(second));
+    vf_store_f32(moments->first + b * FL_LANES, vf_sum4(first));
+    vf_store_f32(moments->second + b * FL_LANES, vf_sum4(second));
 }
 
 FL_INLINE uint32_t FL_X(sumexp_body)(const void *x, int64_t n, const uint16_t *live, const fl_exp_args *a, float *gmax,
@@ -79,8 +78,9 @@ static uint32_t FL_X(row_sumexp)(const void *x, int64_t n, const uint16_t *live,
 /* row_sumexp with the group sums of the moments beside it. */
 static uint32_t FL_X(row_moments)(const void *x, int64_t n, const uint16_t *live, const fl_exp_args *a,
                                   const fl_moments_args *moments, float *gmax, float *gsum) {
-    if (live) return FL_X(sumexp_body)(x, n, live, a, gmax, gsum, NULL, moments);
-    return FL_X(sumexp_body)(x, n, NULL, a, gmax, gsum, NULL, moments);
+    const fl_moments_args own = *moments; /* compilers know that it is there */
+    if (live) return FL_X(sumexp_body)(x, n, live, a, gmax, gsum, NULL, &own);
+    return FL_X(sumexp_body)(x, n, NULL, a, gmax, gsum, NULL, &own);
 }
 
 FL_INLINE void FL_X(block_cut_mass)(const void *x, const float *e, int64_t n, int64_t b, vf floor, float *gsum,
@@ -97,9 +97,9 @@ FL_INLINE void FL_X(block_cut_mass)(const void *x, const float *e, int64_t n, in
             else if (kept && left > 0)
                 vf_store_n_f32(kept + i * FL_LANES, left, y[j]);
         }
-        quad[c] = vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3]));
+        quad[c] = vf_sum4(y);
     }
-    vf_store_f32(gsum + b * FL_LANES, vf_add(vf_add(quad[0], quad[1]), vf_add(quad[2], quad[3])));
+    vf_store_f32(gsum + b * FL_LANES, vf_sum4(quad));
 }
 
 /* Group sums of the exponentials e of the values >= lo; kept, unless NULL, takes those exponentials and 0 for the

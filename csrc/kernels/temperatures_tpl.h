@@ -13,11 +13,11 @@ FL_INLINE void FL_X(tempered_add)(vd *total, const vf *sums, int count) {
     if (count > FL_MIDDLE) total[FL_TEMPERATURES] = vd_add_f(total[FL_TEMPERATURES], sums[FL_TEMPERATURES]);
 }
 
-/* Four vectors' part of the lane sums. Values below unit->least have no mass. */
+/* Four vectors' part of the lane sums. Values below unit->least have no mass; NaN and +inf make every sum NaN. */
 FL_INLINE void FL_X(quad_tempered)(const vf *v, vf centre, const vexp *unit, vf *sums, int count, int fourth) {
     vf e[4], step[4];
     for (int j = 0; j < 4; j++) {
-        e[j] = step[j] = vf_exp(unit, v[j]);
+        e[j] = step[j] = vexp_run(unit, vf_nlt(v[j], unit->least), v[j], 0);
         if (fourth) {
             vf square = vf_mul(step[j], step[j]);
             e[j] = vf_mul(square, square);
@@ -31,7 +31,7 @@ FL_INLINE void FL_X(quad_tempered)(const vf *v, vf centre, const vexp *unit, vf 
                 sums[FL_TEMPERATURES] = vf_fma(e[j], far, sums[FL_TEMPERATURES]);
             }
         }
-        sums[k] = vf_add(sums[k], vf_add(vf_add(e[0], e[1]), vf_add(e[2], e[3])));
+        sums[k] = vf_add(sums[k], vf_sum4(e));
     }
 }
 
@@ -44,12 +44,14 @@ FL_INLINE vf FL_X(block_tempered)(const void *x, int64_t n, int64_t b, vf centre
         vf v[4];
         for (int j = 0; j < 4; j++) {
             int64_t i = b * 16 + c + j;
-            v[j] = whole ? FL_LOAD((const char *)x + i * FL_LANES * FL_SIZE) : FL_X(vector_at)(x, n, i, -INFINITY);
+            const char *p = (const char *)x + i * FL_LANES * FL_SIZE;
+            v[j] = whole ? FL_LOAD(p) : FL_X(vector_at)(x, n, i, -INFINITY);
+            if (j * FL_LANES * FL_SIZE % 64 == 0) __builtin_prefetch(p + FL_X(AHEAD));
             top = vf_max(v[j], top);
         }
-        *bad = vm_or(*bad, vf_nlt(vf_add(vf_add(v[0], v[1]), vf_add(v[2], v[3])), vf_set1(INFINITY)));
         FL_X(quad_tempered)(v, centre, unit, sums, count, fourth);
     }
+    *bad = vm_or(*bad, vf_nlt(sums[0], vf_set1(INFINITY)));
     return top;
 }
 

@@ -121,18 +121,13 @@ FL_INLINE vm vm_load(const uint16_t *p) {
 }
 
 #include "vec_compress.h"
-FL_INLINE vt vt_load(const float *table) { return vf_load_f32(table); }
+FL_INLINE vt vt_load(const void *table) { return vf_load_f32(table); }
 FL_INLINE __m256 vec_lookup8(vt table, __m256 t) {
     __m256i j = _mm256_castps_si256(t);
     __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(j, 28)); /* bit 3 of the index as the sign */
     return _mm256_blendv_ps(_mm256_permutevar8x32_ps(table.a, j), _mm256_permutevar8x32_ps(table.b, j), upper);
 }
 FL_INLINE vf vf_lookup(vt table, vf t) { return (vf){vec_lookup8(table, t.a), vec_lookup8(table, t.b)}; }
-FL_INLINE __m256 vec_scale8(__m256 y, __m256 t) {
-    __m256i s = _mm256_slli_epi32(_mm256_srli_epi32(_mm256_castps_si256(t), 4), 23);
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), s));
-}
-FL_INLINE vf vf_scale_by_bits(vm m, vf y, vf t) { return vf_keep(m, (vf){vec_scale8(y.a, t.a), vec_scale8(y.b, t.b)}); }
 FL_INLINE __m256 vec_raise8(__m256 y, __m256 t) {
     __m256i s = _mm256_slli_epi32(_mm256_castps_si256(t), 19);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), s));

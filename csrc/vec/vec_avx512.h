@@ -98,15 +98,9 @@ FL_INLINE void vec_compress_ints(int32_t *p, unsigned bits, const int32_t *from)
     _mm512_storeu_si512(p, _mm512_maskz_compress_epi32((__mmask16)bits, _mm512_loadu_si512(from)));
 }
 
-FL_INLINE vt vt_load(const float *table) { return _mm512_loadu_ps(table); }
+FL_INLINE vt vt_load(const void *table) { return _mm512_loadu_ps(table); }
 /* table[low four bits of the bit pattern of t] */
 FL_INLINE vf vf_lookup(vt table, vf t) { return _mm512_permutexvar_ps(_mm512_castps_si512(t), table); }
-/* Where m: y with the bits of t from the fifth on added to its exponent, y 2^(bits(t) >> 4) modulo 2^9 there; else +0. */
-FL_INLINE vf vf_scale_by_bits(vm m, vf y, vf t) {
-    __m512i s = _mm512_and_si512(_mm512_slli_epi32(_mm512_castps_si512(t), 19), _mm512_set1_epi32((int)0xff800000));
-    return _mm512_castsi512_ps(_mm512_maskz_add_epi32(m, _mm512_castps_si512(y), s));
-}
-
 /* y with the low 13 bits of t added to its bits from the 20th on: y 2^(t / 16) where y is 2^(j / 16) less those bits of
  * j = t mod 16. */
 FL_INLINE vf vf_raise_by_bits(vf y, vf t) {

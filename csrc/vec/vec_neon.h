@@ -154,7 +154,7 @@ FL_INLINE vm vm_load(const uint16_t *p) {
     return r;
 }
 #include "vec_compress.h"
-FL_INLINE vt vt_load(const float *table) {
+FL_INLINE vt vt_load(const void *table) {
     vt t;
     FL_QUADS(t.val[i] = vld1q_u8((const uint8_t *)table + 16 * i));
     return t;
@@ -165,11 +165,6 @@ FL_INLINE vf vf_lookup(vt table, vf t) {
     FL_QUADS(uint32x4_t j = vandq_u32(vreinterpretq_u32_f32(t.q[i]), low);
              r.q[i] = vreinterpretq_f32_u8(vqtbl4q_u8(table, vreinterpretq_u8_u32(vmlaq_u32(bytes, j, four)))));
     return r;
-}
-FL_INLINE vf vf_scale_by_bits(vm m, vf y, vf t) {
-    FL_QUADS(uint32x4_t s = vshlq_n_u32(vshrq_n_u32(vreinterpretq_u32_f32(t.q[i]), 4), 23);
-             y.q[i] = vreinterpretq_f32_u32(vandq_u32(m.q[i], vaddq_u32(vreinterpretq_u32_f32(y.q[i]), s))));
-    return y;
 }
 FL_INLINE vf vf_raise_by_bits(vf y, vf t) {
     FL_QUADS(uint32x4_t s = vshlq_n_u32(vreinterpretq_u32_f32(t.q[i]), 19);

@@ -145,15 +145,11 @@ FL_INLINE vm vm_load(const uint16_t *p) {
     return r;
 }
 #include "vec_compress.h"
-FL_INLINE vt vt_load(const float *table) { return vf_load_f32(table); }
+FL_INLINE vt vt_load(const void *table) { return vf_load_f32(table); }
 FL_INLINE vf vf_lookup(vt table, vf t) {
     vf r;
     FL_LANES_DO(r.at[i] = table.at[fl_bits(t.at[i]) & 15]);
     return r;
-}
-FL_INLINE vf vf_scale_by_bits(vm m, vf y, vf t) {
-    FL_LANES_DO(y.at[i] = fl_float((fl_bits(y.at[i]) + (fl_bits(t.at[i]) >> 4 << 23)) & m.at[i]));
-    return y;
 }
 FL_INLINE vf vf_raise_by_bits(vf y, vf t) {
     FL_LANES_DO(y.at[i] = fl_float(fl_bits(y.at[i]) + (fl_bits(t.at[i]) << 19)));
