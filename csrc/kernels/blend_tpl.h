@@ -45,7 +45,7 @@ FL_INLINE vf FL_X(blend_block)(const fl_blend *x, int64_t n, int64_t b, const ui
             if (live) stay = vm_and(stay, whole || i * FL_LANES < n ? vm_load(live + i) : vm_zero());
             *to = vf_max_where(stay, a, *to);
         }
-        *bad = vm_or(*bad, vf_nlt(FL_X(sum_of_4)(seen), vf_set1(INFINITY)));
+        *bad = vm_or(*bad, vf_nlt(vf_sum4(seen), vf_set1(INFINITY)));
     }
     return vf_sub(vf_max(m[0], m[1]), k->shift);
 }
@@ -66,7 +66,7 @@ FL_INLINE float FL_X(blend_scan_body)(const fl_blend *x, int64_t n, const uint16
             top = none;
         }
     }
-    return vm_bits(bad) ? INFINITY : (float)FL_N(sum_lanes)(FL_X(sum_of_4)(k.squares));
+    return vm_bits(bad) ? INFINITY : (float)FL_N(sum_lanes)(vf_sum4(k.squares));
 }
 
 /* row_scan of the combination. Returns the sum of (plus - minus)^2 over what is not banned; not finite where values are
