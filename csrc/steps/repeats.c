@@ -54,13 +54,16 @@ static int64_t find_places(const fl_context *c, int64_t start, int64_t least, in
 /* How many of the last tokens, at most `most`, stand behind the last sequence breaker. */
 static int64_t behind_breaker(const fl_context *c, const fl_step_values *v, int64_t size, int64_t most) {
     int64_t longest = 0;
+    uint64_t heads = 0; /* a bit for the last six bits of each first token */
     for (int64_t b = 0; b < v->entries; b++) {
         int64_t length = v->offsets[b + 1] - v->offsets[b];
         longest = length > longest ? length : longest;
+        heads |= UINT64_C(1) << (v->ids[v->offsets[b]] & 63);
     }
     for (int64_t i = 0; i < size && i < most + longest; i++) {
         const int64_t *head = c->ids + c->n - 1 - i;
         int64_t tail = -1;
+        if (!(heads >> (*head & 63) & 1)) continue;
         for (int64_t b = 0; b < v->entries; b++) {
             int64_t length = v->offsets[b + 1] - v->offsets[b], same = 0;
             const int64_t *list = v->ids + v->offsets[b];
