@@ -42,8 +42,10 @@ def outcome(end: str, sampler: fl.Sampler, row: Any, **inputs: Any) -> Any:
 class Twin:
     """A state beside the plain list that says what it should hold."""
 
-    def __init__(self, sampler: fl.Sampler, tokens: list[int], prompt_length: int) -> None:
-        self.sampler, self.tokens, self.prompt_length = sampler, tokens, prompt_length
+    def __init__(
+        self, sampler: fl.Sampler, tokens: list[int], prompt_length: int, beside: dict[str, Any] | None = None
+    ) -> None:
+        self.sampler, self.tokens, self.prompt_length, self.beside = sampler, tokens, prompt_length, beside or {}
         self.state = sampler.state(tokens, prompt_length=prompt_length, key=5)
 
     def change(self, rng: np.random.Generator, v: int) -> None:
@@ -66,9 +68,10 @@ class Twin:
 
     def check(self, end: str, row: Any) -> None:
         inputs: dict[str, Any] = {"context": self.tokens, "prompt_length": self.prompt_length, "keys": 5}
+        inputs |= self.beside
         assert self.state.tokens.tolist() == self.tokens
         right = outcome(end, self.sampler, row, **inputs)
-        assert outcome(end, self.sampler, row, state=self.state) == right, (self.state, end)
+        assert outcome(end, self.sampler, row, state=self.state, **self.beside) == right, (self.state, end)
 
 
 def run_twins(seeds: range) -> None:
@@ -78,7 +81,7 @@ def run_twins(seeds: range) -> None:
         context = [token % few for token in case.context]
         # What steps remember is no matter of the tokens alone; `test_memory` looks at it.
         plan = [step for step in case.plan if step.name not in ("mirostat", "adaptive_p")]
-        twin = Twin(fl.Sampler(*plan), context, case.prompt_length)
+        twin = Twin(fl.Sampler(*plan), context, case.prompt_length, case.beside)
         for _ in range(5):
             twin.check(ENDS[rng.integers(4)], case.row)
             twin.change(rng, few)
