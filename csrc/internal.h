@@ -81,6 +81,11 @@ typedef struct {
     uint32_t bad; /* from the image: NaN or +inf seen */
 } fl_row;
 
+/* Floats 12 bytes apart stay where they are (FL_THIRDS), which selecting passes read in place. Returns 0, or -1 without
+ * memory. */
+int fl_row_view(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t row, fl_row *out);
+/* Puts such a row's values side by side. */
+int fl_row_pack(fl_scratch *s, const fl_kernels *k, fl_row *row);
 /* Values side by side and in native layout. Returns 0, or -1 without memory. */
 int fl_row_open(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t row, fl_row *out);
 /* Without an image of doubles; strided values go to that buffer. */

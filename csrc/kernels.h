@@ -7,6 +7,7 @@
 #include "values.h"
 
 enum { FL_LANES = 16, FL_BLOCK = 256 };
+enum { FL_THIRDS = FL_F64 + 1 }; /* type of a row beside fl_dtype: the logits of 12-byte records, float32 */
 
 /* log2(e), and ln 2 in the splits in use: nearest and rest, a short first part, two short parts. */
 #define FL_LOG2E 0x1.71547652b82fep+0
@@ -104,9 +105,11 @@ struct fl_kernels {
     const char *name;
 #define FL_KERNEL(result, name, args) result(*name) args;
 #define FL_KERNEL_X(result, name, args) result(*name[3]) args;
+#define FL_KERNEL_T(result, name, args) result(*name[FL_THIRDS + 1]) args;
 #include "kernels.def"
 #undef FL_KERNEL
 #undef FL_KERNEL_X
+#undef FL_KERNEL_T
 };
 
 extern const uint32_t fl_exp2_bits[16]; /* 2^(j/16) = (1 + rest) float(bits + j 2^19) */

@@ -239,7 +239,7 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
     int64_t groups = fl_groups(row->n);
     *m = (fl_mass){.temperature = t, .passes = 1, .cut = cut};
     m->gmax = fl_buffer(s, FL_BUF_GMAX, (size_t)groups * sizeof(float));
-    if (!m->gmax) return FL_NO_MEMORY;
+    if (!m->gmax || fl_row_pack(s, k, row)) return FL_NO_MEMORY;
     if (row->wide || t < 1e-12 || t > 1e12) return widened(k, s, row, live, keep, m);
     if (float_buffers(s, row->n, keep, m)) return FL_NO_MEMORY;
     double guess = (double)k->row_guess[row->dtype](row->x, row->n);

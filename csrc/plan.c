@@ -477,7 +477,7 @@ static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
     if (first.kind == FL_BLEND) {
         int status = fl_blend_open(j, &first, plan, x);
         if (status) return status;
-    } else if (fl_row_open(j->s, j->k, x, j->r, &j->row)) {
+    } else if (fl_row_view(j->s, j->k, x, j->r, &j->row)) {
         return fl_fail(j, FL_NO_MEMORY, -1, 0);
     }
     if (own ? read_sequence(j, own) : read_inputs(j)) return j->where.status;

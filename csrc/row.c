@@ -57,13 +57,29 @@ int fl_row_open(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t ro
     return out->wide ? fl_row_image(s, k, out, out->wide) : 0;
 }
 
+int fl_row_pack(fl_scratch *s, const fl_kernels *k, fl_row *row) {
+    if (row->dtype != FL_THIRDS) return 0;
+    float *packed = fl_buffer(s, FL_BUF_PACKED, (size_t)row->n * sizeof(float));
+    if (!packed) return -1;
+    k->pack_thirds(row->x, row->n, packed);
+    row->x = packed;
+    row->dtype = FL_F32;
+    return 0;
+}
+
+int fl_row_view(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t row, fl_row *out) {
+    if (x->dtype != FL_F32 || x->stride != 12) return fl_row_open(s, k, x, row, out);
+    *out = (fl_row){.x = fl_row_address(x, row), .n = x->n, .dtype = FL_THIRDS};
+    return 0;
+}
+
 double fl_row_value(const fl_row *row, int64_t id) {
     float a;
     uint16_t h;
     if (row->wide) return row->wide[id];
     if (row->blend) return fl_blend_value(row, id);
-    if (row->dtype == FL_F32) {
-        memcpy(&a, (const char *)row->x + 4 * id, 4);
+    if (row->dtype == FL_F32 || row->dtype == FL_THIRDS) {
+        memcpy(&a, (const char *)row->x + (row->dtype == FL_F32 ? 4 : 12) * id, 4);
         return (double)a;
     }
     memcpy(&h, (const char *)row->x + 2 * id, 2);

@@ -185,7 +185,8 @@ int fl_run_shaped(fl_job *j) {
     fl_shape s = {0};
     fl_mass m;
     float floor;
-    int status = FL_OK;
+    int status = fl_row_pack(j->s, j->k, &j->row) ? fl_fail(j, FL_NO_MEMORY, -1, 0) : FL_OK;
+    if (status) return status;
     if (v->needs & FL_NEEDS_MASS) status = ask_mass(j, v->needs, &m, &s);
     if (!(v->needs & FL_NEEDS_MASS)) status = fl_scan_row(j);
     if (status == -1 || (!status && v->needs & FL_NEEDS_LIST)) return list_all(j);

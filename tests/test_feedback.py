@@ -192,9 +192,9 @@ def test_keywords() -> None:
 def test_mirostat_converges_on_real_rows(real_rows: Any, version: int, tau: float) -> None:
     """The mean surprise of the drawn tokens comes to tau, whatever mu began with."""
     sampler = fl.Sampler(mirostat=version, mirostat_tau=tau, mirostat_eta=0.2)
-    memory, surprises = np.full((1, 1, 2), np.nan), []
+    state, surprises = sampler.state([]), []
     for i in range(600):
-        _, seen = run(sampler, real_rows[i % len(real_rows)], memory, seed=i)
-        sampler.remember(seen, memory)
-        surprises.append(seen[0, 0])
+        drawn = sampler.sample(real_rows[i % len(real_rows)], state=state, rng=7, logprobs=0)
+        state.accept(drawn.ids)
+        surprises.append(-float(drawn.logprobs) / np.log(2))
     assert abs(np.mean(surprises[200:]) - tau) < 0.05

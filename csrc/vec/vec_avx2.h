@@ -62,6 +62,14 @@ FL_INLINE vf vf_load_n_f16(const void *p, int64_t n, float fill) {
 FL_INLINE vf vf_load_n_bf16(const void *p, int64_t n, float fill) {
     return vf_blend(vm_first(n), vf_from_bf16(vec_tail16(p, n)), vf_set1(fill));
 }
+FL_INLINE __m256 vec_thirds8(const float *x) {
+    __m256 v = _mm256_blend_ps(_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), 0x92);
+    v = _mm256_blend_ps(v, _mm256_maskload_ps(x + 16, vec_first8(6)), 0x24); /* 0, 9, 18, 3, 12, 21, 6, 15 */
+    return _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(0, 3, 6, 1, 4, 7, 2, 5));
+}
+FL_INLINE vf vf_load_thirds(const void *p) {
+    return (vf){vec_thirds8((const float *)p), vec_thirds8((const float *)p + 24)};
+}
 FL_INLINE void vf_store_f32(void *p, vf v) {
     _mm256_storeu_ps((float *)p, v.a);
     _mm256_storeu_ps((float *)p + 8, v.b);

@@ -45,6 +45,14 @@ FL_INLINE vf vf_load_n_bf16(const void *p, int64_t n, float fill) {
     __m512i w = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(vm_first(n), p));
     return _mm512_mask_mov_ps(_mm512_set1_ps(fill), vm_first(n), _mm512_castsi512_ps(_mm512_slli_epi32(w, 16)));
 }
+/* values 0, 3, 6 ... 45; 46 are read */
+FL_INLINE vf vf_load_thirds(const void *p) {
+    const __m512i ab = _mm512_setr_epi32(0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 0, 0, 0, 0, 0);
+    const __m512i c = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 17, 20, 23, 26, 29);
+    const float *x = (const float *)p;
+    vf low = _mm512_permutex2var_ps(_mm512_loadu_ps(x), ab, _mm512_loadu_ps(x + 16));
+    return _mm512_permutex2var_ps(low, c, _mm512_maskz_loadu_ps(0x3fff, x + 32));
+}
 FL_INLINE void vf_store_f32(void *p, vf a) { _mm512_storeu_ps(p, a); }
 FL_INLINE void vf_store_n_f32(void *p, int64_t n, vf a) { _mm512_mask_storeu_ps(p, vm_first(n), a); }
 FL_INLINE __m256i vf_to_f16(vf a) { return _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }

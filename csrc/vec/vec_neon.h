@@ -31,6 +31,12 @@ FL_INLINE vf vf_load_f32(const void *p) {
     FL_QUADS(r.q[i] = vreinterpretq_f32_u8(vld1q_u8((const uint8_t *)p + 16 * i)));
     return r;
 }
+FL_INLINE vf vf_load_thirds(const void *p) {
+    vf r;
+    const float *x = (const float *)p;
+    FL_QUADS(r.q[i] = i < 3 ? vld3q_f32(x + 12 * i).val[0] : vld3q_f32(x + 34).val[2]);
+    return r;
+}
 FL_INLINE uint16x4_t vec_load4(const void *p, int i) {
     return vreinterpret_u16_u8(vld1_u8((const uint8_t *)p + 8 * i));
 }

@@ -46,6 +46,11 @@ FL_INLINE vf vf_load_f32(const void *p) {
     memcpy(r.at, p, sizeof r.at);
     return r;
 }
+FL_INLINE vf vf_load_thirds(const void *p) {
+    vf r;
+    FL_LANES_DO(memcpy(r.at + i, (const char *)p + 12 * i, 4));
+    return r;
+}
 FL_INLINE vf vf_load_n_f32(const void *p, int64_t n, float fill) {
     vf r = vf_set1(fill);
     memcpy(r.at, p, (size_t)n * 4);
