@@ -29,7 +29,7 @@ class BeamStep(NamedTuple):
     >>> import fastlogits as fl
     >>> step = fl.beam_step([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], [-1.0, -0.5])
     >>> step.beams, step.ids
-    (array([1, 0, 0, 1]), array([0, 1, 2, 1]))
+    (array([1, 0, 0, 0]), array([0, 1, 2, 0]))
     >>> alive, ended = step.split([1], length=5)
     >>> alive.ids, ended.scores.round(3)
     (array([0, 2]), array([  -inf, -0.282,   -inf,   -inf]))

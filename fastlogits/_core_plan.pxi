@@ -155,8 +155,8 @@ cdef class Plan:
         if self.beside is not NO_AXES or uncond is not None or amateur is not None or expert is not None \
                 or anti is not None:
             if not plain_beside(self.beside, (uncond, amateur, expert, anti), logits, code, beside, given.beside):
-                return self._sample(logits, context, prompt_length, state, rng, position, keys, logprobs, out, threads,
-                                    on_error, (uncond, amateur, expert, anti))
+                return self._sample(logits, n, replacement, context, prompt_length, state, rng, position, keys, logprobs,
+                                    out, threads, on_error, (uncond, amateur, expert, anti))
         memset(&results, 0, sizeof(results))
         given.seed = PyLong_AsUnsignedLongLong(self._seed(rng) if not small_int(rng) else rng)
         fill_rows(&rows, logits, 0, code)

@@ -80,7 +80,7 @@ def guide(
     >>> fl.guide([1.0, 1.0, 1.0], [1.0, 0.0, 1.5], 1.5, space="raw")
     array([1.  , 1.5 , 0.75])
     >>> fl.guide([1.0, 1.0, 1.0], [1.0, 0.0, 1.5], 1.5).round(3)
-    array([-1.067, -0.567, -1.317])
+    array([-1.096, -0.596, -1.346])
     """
     return _blend(Guidance(scale, space), {"cond": cond, "uncond": uncond}, axis, out, threads)
 

@@ -378,7 +378,7 @@ class Sampler(_core.Plan):
         >>> row, sampler = [1.0, 3.0, 2.0, 2.5, 0.0], fl.Sampler(temperature=0.8, draw="gumbel")
         >>> left = sampler.gumbel_max(row[:2], rng=7)
         >>> right = sampler.gumbel_max(row[2:], rng=7, offset=2)
-        >>> max(zip(left.values, left.ids), zip(right.values, right.ids))[1] == sampler.sample(row, rng=7)
+        >>> max((left.values, left.ids), (right.values, right.ids))[1] == sampler.sample(row, rng=7)
         True
         """
         call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
