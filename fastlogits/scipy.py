@@ -120,7 +120,7 @@ def logsumexp(
     keepdims : bool, default False
         Leave the axes in place with size 1.
     return_sign : bool, default False
-        Return the pair (ln |sum|, sign of the sum); else a negative sum gives NaN.
+        Return the pair (ln abs(sum), sign of the sum); else a negative sum gives NaN.
 
     Returns
     -------
