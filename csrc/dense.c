@@ -98,12 +98,14 @@ int fl_dense_uniform(fl_job *j, fl_dense *d) {
 
 double fl_dense_logit(const fl_job *j, const fl_dense *d, int64_t id) {
     double logit;
+    int64_t at = -1;
     if (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1) {
         logit = fl_head_value(&j->program, fl_row_value(&j->row, id));
     } else {
-        int64_t at = fl_edits_find(&j->edits, id);
+        at = fl_edits_find(&j->edits, id);
         logit = at >= 0 ? j->edits.logit[at] : -(double)INFINITY;
     }
+    if (d->smooth && at < 0) logit = fl_smoothed(d->smooth, logit, j->top);
     return before_cut(d, logit, id) ? logit : -(double)INFINITY;
 }
 

@@ -42,6 +42,7 @@ enum {                /* what each buffer of the scratch holds */
        FL_BUF_EDITED,   /* logits and masses of the edited tokens */
        FL_BUF_SUMS,     /* masses by block */
        FL_BUF_EXTRA,    /* logits of survivors told apart from the dense ones */
+       FL_BUF_BAND,     /* one bit per token: those that a band keeps */
        FL_BUF_BANNED,   /* tokens that a step removed before anything was listed */
        FL_BUF_RESOLVED, /* what steps that read the context come to */
        FL_BUF_ROW,      /* a result row on its way to another type or stride */
@@ -119,17 +120,23 @@ typedef struct {
     double *gsum64;     /* of double rows, else NULL */
     float *e;           /* exponentials, if they were asked for */
     double *e64;
-    fl_moments_args moments; /* of float rows, if they were asked for */
+    fl_moments_args moments; /* of float rows, if they were asked for; first alone for the mean */
+    double sharp;            /* of the groups that first leaves out */
+    int full;                /* every value is known to be finite */
     fl_exp_args args;
     fl_exp64_args args64;
 } fl_mass;
 
-enum { FL_KEEP_E = 1, FL_KEEP_MOMENTS = 2 }; /* what fl_mass_run keeps beside the group sums */
+enum { FL_KEEP_E = 1, FL_KEEP_MOMENTS = 2, FL_KEEP_MEAN = 4 }; /* what fl_mass_run keeps beside the group sums */
 
 /* Returns an fl_status: FL_NAN, FL_POS_INF, FL_NO_FINITE (no live finite value), FL_NO_MEMORY. May widen the row.
  * cut: -FLT_MAX for all values. */
 int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double temperature, float cut,
                 int keep, fl_mass *out);
+/* The same row once more, at another temperature, after a run with FL_KEEP_MEAN: group sums alone, single masses exact to
+ * 2 ulp. */
+int fl_mass_again(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double temperature,
+                  fl_mass *m);
 /* rest and what it is made of, from the group sums: `own` is the top's group, values (room for 16) its other values. */
 void fl_mass_rest_of_floats(const fl_kernels *k, fl_mass *m, int64_t groups, int64_t own, const double *values,
                             int64_t count);
@@ -145,6 +152,8 @@ double fl_mass_total(const fl_mass *m);
 double fl_mass_lse(const fl_mass *m);
 /* pair: mean and variance of -log p under p = softmax(x / T). The row was run with FL_KEEP_MOMENTS; may read it again. */
 void fl_mass_entropies(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m, double *pair);
+/* The mean alone; the row was run with FL_KEEP_MEAN, whose single masses are exact to 2 ulp. */
+double fl_mass_entropy(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m);
 /* The largest integer <= x log2(e) / T. */
 int64_t fl_exponent_of(double x, double t);
 /* exp(x / T) 2^-exponent, for the float passes: |x| / T < 1e5 and 1e-12 <= T <= 1e12. */

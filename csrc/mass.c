@@ -159,6 +159,34 @@ void fl_mass_rest_of_doubles(const fl_kernels *k, fl_mass *m, int64_t groups, in
     m->rest = m->others / m->unit;
 }
 
+enum { SHARP = 32 }; /* a group that holds more than one part in so many of the mass is summed in double */
+
+/* One group: its sum goes into gsum, that of e (x - centre) is returned. */
+static double sharp_group(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m,
+                          const fl_exp64_args *args, int64_t g) {
+    double values[FL_LANES], e[FL_LANES], sum = 0, first = 0;
+    int64_t count = 0, from = g / FL_LANES * FL_BLOCK + g % FL_LANES;
+    for (int64_t id = from; id < row->n && id < from + FL_BLOCK; id += FL_LANES)
+        if (is_live(live, id)) values[count++] = fl_row_value(row, id);
+    k->list_exp(values, count, args, e);
+    for (int64_t i = 0; i < count; i++) {
+        sum += e[i];
+        first += e[i] > 0 ? e[i] * (values[i] - (double)m->moments.centre) : 0;
+    }
+    m->gsum[g] = (float)sum;
+    m->moments.first[g] = 0;
+    return first;
+}
+
+/* Groups that hold much of the mass, but for the top's own. */
+static void sharpen(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
+    int64_t groups = fl_groups(row->n), own = top_group(m);
+    float much = (float)(k->sum_all(m->gsum, groups) / SHARP);
+    fl_exp64_args args = fl_exp64_args_of(m->temperature, 0, m->exponent);
+    for (int64_t g = 0; (g += k->row_nth[FL_F32](m->gsum + g, groups - g, NULL, much, NAN, 0)) < groups; g++)
+        if (g != own) m->sharp += sharp_group(k, row, live, m, &args, g);
+}
+
 /* The mass of all but the top, from the group sums and the values beside the top. */
 static void rest_of_row(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
     double values[FL_LANES];
@@ -222,13 +250,19 @@ static int float_buffers(fl_scratch *s, int64_t n, int keep, fl_mass *m) {
     m->gsum = fl_buffer(s, FL_BUF_GSUM, groups * sizeof(float));
     m->e = keep & FL_KEEP_E ? fl_buffer(s, FL_BUF_E, (size_t)n * sizeof(float)) : NULL;
     if (!m->gsum || (keep & FL_KEEP_E && !m->e)) return FL_NO_MEMORY;
-    if (!(keep & FL_KEEP_MOMENTS)) return FL_OK;
+    if (!(keep & (FL_KEEP_MOMENTS | FL_KEEP_MEAN))) return FL_OK;
     m->moments.first = fl_buffer(s, FL_BUF_MOMENT, 2 * groups * sizeof(float));
-    m->moments.second = m->moments.first ? m->moments.first + groups : NULL;
+    if (keep & FL_KEEP_MOMENTS && m->moments.first) m->moments.second = m->moments.first + groups;
     return m->moments.first ? FL_OK : FL_NO_MEMORY;
 }
 
 static uint32_t read_floats(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
+    if (m->moments.first && !m->moments.second) {
+        uint32_t seen = k->row_mean[row->dtype](row->x, row->n, live, &m->args, m->moments.centre, m->gmax, m->gsum,
+                                                m->moments.first, m->e);
+        m->full = !live && row->n % FL_BLOCK == 0 && !(seen >> FL_LANES);
+        return seen & 0xffff;
+    }
     if (m->moments.first)
         return k->row_moments[row->dtype](row->x, row->n, live, &m->args, &m->moments, m->gmax, m->gsum);
     return k->row_sumexp[row->dtype](row->x, row->n, live, &m->args, m->gmax, m->gsum, m->e);
@@ -264,6 +298,20 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
         m->moments.centre = (float)m->top;
     }
     m->at = fl_first_equal(k, row, live, m->gmax, m->top);
+    if (keep & FL_KEEP_MEAN) sharpen(k, row, live, m);
+    rest_of_row(k, row, live, m);
+    return FL_OK;
+}
+
+int fl_mass_again(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double t, fl_mass *m) {
+    if (row->wide || t < 1e-12 || t > 1e12 || !(fabs(m->top) / t < 1e5))
+        return fl_mass_run(k, s, row, live, t, -FLT_MAX, 0, m);
+    m->temperature = t;
+    m->exponent = fl_exponent_of(m->top, t) - 8;
+    m->args = fl_exp_args_of(t, m->exponent);
+    m->passes = 1;
+    k->row_again[row->dtype](row->x, row->n, live, &m->args, NULL, m->gsum);
+    sharpen(k, row, live, m);
     rest_of_row(k, row, live, m);
     return FL_OK;
 }
@@ -282,8 +330,10 @@ static void moments_of_rest(const fl_kernels *k, const fl_row *row, const uint16
         sum += e * d;
         squares += e * d * d;
     }
-    m->moments.first[g] = m->moments.second[g] = 0;
-    *first = sum + k->sum_all(m->moments.first, groups);
+    m->moments.first[g] = 0;
+    *first = sum + m->sharp + k->sum_all(m->moments.first, groups);
+    if (!m->moments.second) return;
+    m->moments.second[g] = 0;
     *second = squares + k->sum_all(m->moments.second, groups);
 }
 
@@ -327,4 +377,15 @@ void fl_mass_entropies(const fl_kernels *k, const fl_row *row, const uint16_t *l
         entropies_of_floats(k, row, live, m, &mean, pair);
     }
     if (pair[1] < 0) pair[1] = 0;
+}
+
+double fl_mass_entropy(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
+    double pair[2], first, second;
+    if (row->wide) {
+        entropies_of_doubles(k, row, live, m, pair);
+        return pair[0] > 0 ? pair[0] : 0;
+    }
+    moments_of_rest(k, row, live, m, &first, &second);
+    double mean = ((m->top - (double)m->moments.centre) * m->others - first) / m->temperature / fl_mass_total(m);
+    return fl_log1p(m->rest) + (mean > 0 ? mean : 0);
 }

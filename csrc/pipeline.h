@@ -133,7 +133,8 @@ typedef struct {
     double total; /* mass of all tokens that the next mass step counts, also of those not collected; 0: the list */
     double entropy, least; /* entropy and least logit of them, where total or partial says that they count */
     int partial;           /* tokens below the last of the list may be missing */
-    int more;              /* the step needs some of them */
+    int more;              /* the step needs some of them, */
+    double reach;          /* as far as is known those of at least this mass; 0: not known */
     int failed;            /* FL_OK, or why a step could not work */
     double *joint;         /* masses remembered at the first joint cut, by pos, or NULL */
     double joint_total;
@@ -194,6 +195,10 @@ double fl_floor_of_step(const fl_shape *s, const fl_step_values *v);
 void fl_list_floor(fl_cands *c, const fl_step_values *v);
 /* The temperature that a dynamic one comes to. */
 double fl_dynamic_temperature(const fl_shape *s, const fl_step_values *v);
+/* c->order[i] = 1 for the tokens that typical_p takes by their distance from the logit `middle` until sum, which counts
+ * from that given, reaches the target. Returns how many, -1 if the list is too short; last: the distance of the
+ * last of them. */
+int64_t fl_typical_walk(fl_cands *c, const fl_step_values *v, double middle, double sum, double target, double *last);
 /* keep[i] = 0 for the tokens of the list that xtc removes, and their number; 0 if less than min_keep of `alive` tokens
  * would stay. */
 int64_t fl_xtc_removed(fl_cands *c, const fl_step_values *v, int64_t alive, int32_t *keep);
@@ -221,7 +226,8 @@ typedef struct {
     double *sums;            /* masses of the survivors by block, extra and edited ones included, in the unit of mass */
     double total, total_low; /* total_low: what rounding total lost */
     double log_total;        /* ln(total / mass of the top) */
-    int64_t uniform;         /* > 0: so many survivors, all unedited and equal to the top value */
+    const fl_step_values *smooth; /* the map behind the head, or NULL; it has worked on edited tokens already */
+    int64_t uniform;              /* > 0: so many survivors, all unedited and equal to the top value */
 } fl_dense;
 
 /* One row on its way. */
@@ -245,6 +251,7 @@ typedef struct {
     float *gmax, *smax;
     fl_reached reached;                /* of gmax */
     int banned;                        /* FL_BUF_BANNED holds tokens */
+    const fl_mass *known;              /* of the same live tokens at another temperature, or NULL */
     double top;                        /* largest logit of all tokens behind the head */
     double *edited_mass, edited_total; /* exp(logit - top) of the edited tokens, and their sum */
     fl_cands list;
@@ -261,6 +268,18 @@ typedef struct {
 int fl_is_shaped(const fl_step_values *v);
 int fl_run_shaped(fl_job *j);
 
+/* ---- smoothing.c -------------------------------------------------------------------------------- */
+
+/* max - k d^2 + s d^3 with d = l - max, k = f (3 - c) / 2, s = f (c - 1) / 2. */
+double fl_smoothed(const fl_step_values *v, double logit, double top);
+/* Smoothing is the only step behind the head and a token the only result. A status, or -1: list everything. */
+int fl_run_smoothing(fl_job *j);
+
+/* ---- band.c ------------------------------------------------------------------------------------- */
+
+/* Leaves only what typical_p keeps alive. FL_OK, FL_NO_MEMORY, or -1: not found, list everything. */
+int fl_typical_band(fl_job *j, const fl_mass *m, const fl_shape *s, const fl_step_values *v);
+
 fl_context fl_context_of(const fl_inputs *in, int64_t r);
 /* A job for the parameters of row r. */
 void fl_job_begin(fl_job *j, const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_inputs *in,
@@ -274,6 +293,8 @@ int fl_run_list(fl_job *j);
 int fl_run_rest(fl_job *j, int32_t from);
 /* One scan for the maxima. */
 int fl_scan_row(fl_job *j);
+/* The same, and what row_spread tells of the values around centre, unless NULL. */
+int fl_scan_spread(fl_job *j, float centre, double *spread);
 int fl_set_top(fl_job *j, double live_top);
 void fl_set_base(fl_job *j, fl_mass *m);
 int fl_fail(fl_job *j, int status, int32_t step, double value);

@@ -137,6 +137,7 @@ static float early_floor(fl_job *j, int32_t from, int64_t *equals) {
     const fl_program *p = &j->program;
     float floor = -FLT_MAX;
     double between = 1.0;
+    int smoothed = 0;
     *equals = INT64_MAX;
     for (int32_t i = from; i < p->count; i++) {
         const fl_step_values *v = &p->at[i];
@@ -145,6 +146,10 @@ static float early_floor(fl_job *j, int32_t from, int64_t *equals) {
         if (v->kind == FL_EDIT || (is_mass_step(v) && i > p->head) || fl_is_shaped(v)) break;
         if (v->op == FL_OP_temperature) {
             between *= v->value;
+        } else if (v->op == FL_OP_smoothing) {
+            smoothed = 1;
+        } else if (smoothed && (v->op == FL_OP_min_p || v->resolved)) {
+            continue; /* its floor is one of mapped logits */
         } else if (v->op == FL_OP_min_p || v->resolved) {
             /* The margin covers the operands too, which may cancel. */
             double drop = v->resolved ? v->floor - j->top : between * fl_log(v->value);
@@ -158,7 +163,10 @@ static float early_floor(fl_job *j, int32_t from, int64_t *equals) {
             int64_t rank = v->op == FL_OP_greedy ? 1 : v->op == FL_OP_top_h ? 100 : (int64_t)v->value;
             rank = v->op != FL_OP_greedy && v->min_keep > rank ? v->min_keep : rank;
             own = fl_job_floor(j, rank);
-            if (!(v->flags & FL_TIES_KEEP)) ties = rank;
+            if (smoothed) /* what lies next to it may become equal */
+                own = own > -FLT_MAX ? fl_value_below(j, fl_head_value(p, (double)own)) : own;
+            else if (!(v->flags & FL_TIES_KEEP))
+                ties = rank;
         }
         if (own > floor || (own == floor && ties < *equals)) *equals = ties;
         floor = own > floor ? own : floor;
@@ -204,8 +212,9 @@ int fl_run_rest(fl_job *j, int32_t from) {
     return fl_end_list(j);
 }
 
-/* One scan for the maxima. */
-int fl_scan_row(fl_job *j) {
+int fl_scan_row(fl_job *j) { return fl_scan_spread(j, 0, NULL); }
+
+int fl_scan_spread(fl_job *j, float centre, double *spread) {
     const fl_row *row = &j->row;
     j->gmax = fl_buffer(j->s, FL_BUF_GMAX, (size_t)fl_groups(row->n) * sizeof(float));
     j->smax = fl_buffer(j->s, FL_BUF_SMAX, (size_t)fl_supers(row->n) * sizeof(float));
@@ -218,7 +227,11 @@ int fl_scan_row(fl_job *j) {
         int status = fl_blend_settle(j);
         if (status) return status;
     }
-    uint32_t bad = j->k->row_scan[row->dtype](row->x, row->n, j->live, j->gmax, j->smax) | row->bad;
+    uint32_t bad = row->bad;
+    if (spread)
+        bad |= j->k->row_spread[row->dtype](row->x, row->n, j->live, centre, j->gmax, j->smax, spread);
+    else
+        bad |= j->k->row_scan[row->dtype](row->x, row->n, j->live, j->gmax, j->smax);
     float top = j->k->row_max[FL_F32](j->smax, fl_supers(row->n));
     j->trace.passes++;
     int fault = bad || top > FLT_MAX ? fl_row_fault(row) : FL_OK;
@@ -266,8 +279,11 @@ static int run_ratio_dense(fl_job *j) {
     j->trace.mode = 3;
     if (gumbel_alone(j)) return fl_end_dense(j, &d);
     if (fl_dense_uniform(j, &d)) return fl_end_dense(j, &d);
-    int status =
-        fl_mass_run(j->k, j->s, &j->row, j->live, j->program.temperature, d.high, j->out->probs != NULL, &d.mass);
+    int status, again = j->known && !j->out->probs && d.high == -FLT_MAX;
+    if (again) d.mass = *j->known;
+    status = again ? fl_mass_again(j->k, j->s, &j->row, j->live, j->program.temperature, &d.mass)
+                   : fl_mass_run(j->k, j->s, &j->row, j->live, j->program.temperature, d.high, j->out->probs != NULL,
+                                 &d.mass);
     j->trace.passes += (int32_t)d.mass.passes;
     if (status) return fl_fail(j, status, -1, 0);
     fl_set_base(j, &d.mass);
@@ -346,7 +362,10 @@ static int run_mass(fl_job *j) {
     fl_dense d = {.cut_logit = -(double)INFINITY, .cut_id = INT64_MAX, .low = -FLT_MAX, .high = -FLT_MAX};
     int cuts = p->head < p->count, alone = p->count == p->head + 1 && !has_joint(p) && dense_end(j);
     int keep_e = (!cuts && j->out->probs) || (alone && !j->row.wide);
-    int status = fl_mass_run(j->k, j->s, &j->row, j->live, p->temperature, -FLT_MAX, keep_e, &d.mass);
+    int status, again = !keep_e && j->known && j->known->temperature > 0;
+    if (again) d.mass = *j->known;
+    status = again ? fl_mass_again(j->k, j->s, &j->row, j->live, p->temperature, &d.mass)
+                   : fl_mass_run(j->k, j->s, &j->row, j->live, p->temperature, -FLT_MAX, keep_e, &d.mass);
     j->trace.passes += (int32_t)d.mass.passes;
     j->trace.mode = cuts ? 2 : 0;
     if (status && status != FL_NO_FINITE) return fl_fail(j, status, -1, 0);
@@ -402,6 +421,10 @@ int fl_run_all(fl_job *j) {
     if (cuts && fl_is_shaped(&j->program.at[j->program.head])) return fl_run_shaped(j);
     if (!cuts && gumbel_alone(j)) return run_gumbel(j);
     if (cuts ? starts_with_mass(&j->program) : dense_end(j)) return run_mass(j);
+    if (cuts && j->program.at[j->program.head].op == FL_OP_smoothing && j->program.count == j->program.head + 1) {
+        int status = dense_end(j) ? fl_run_smoothing(j) : -1;
+        if (status >= 0) return status;
+    }
     return fl_run_floor(j);
 }
 
@@ -521,6 +544,7 @@ void fl_job_begin(fl_job *j, const fl_kernels *k, fl_scratch *s, const fl_plan *
     j->live = NULL;
     j->banned = j->parts_n = 0;
     j->gmax = j->smax = NULL;
+    j->known = NULL;
     j->kept = NULL;
     j->is_dense = 0;
     j->observed = in->sequences ? in->sequences[r].observed : out->observed ? out->observed + r * plan->count : NULL;

@@ -5,11 +5,9 @@
 int fl_is_shaped(const fl_step_values *v) { return v->needs && !v->resolved && v->op != FL_OP_top_p; }
 
 /* The exponential pass and what it tells. FL_OK, -1 where a list of everything must serve, or a failure. */
-static int ask_mass(fl_job *j, int32_t needs, fl_mass *m, fl_shape *s) {
+static int ask_mass(fl_job *j, int32_t needs, int keep, fl_mass *m, fl_shape *s) {
     const fl_program *p = &j->program;
-    int entropy = (needs & FL_NEEDS_ENTROPY) == FL_NEEDS_ENTROPY;
-    double pair[2];
-    int status = fl_mass_run(j->k, j->s, &j->row, j->live, p->temperature, -FLT_MAX, entropy ? FL_KEEP_MOMENTS : 0, m);
+    int status = fl_mass_run(j->k, j->s, &j->row, j->live, p->temperature, -FLT_MAX, keep, m);
     j->trace.passes += (int32_t)m->passes;
     if (status == FL_NO_FINITE) return -1;
     if (status) return fl_fail(j, status, -1, 0);
@@ -23,10 +21,10 @@ static int ask_mass(fl_job *j, int32_t needs, fl_mass *m, fl_shape *s) {
     double drop = fl_head_value(p, m->top) - j->top, live = fl_exp(drop) * (1.0 + m->rest);
     s->top = j->top;
     s->total = live + j->edited_total;
-    if (!entropy) return FL_OK;
+    if ((needs & FL_NEEDS_ENTROPY) != FL_NEEDS_ENTROPY) return FL_OK;
     /* H = ln Z - sum m (l - top) / Z; of the live tokens alone the mean of l - top is drop + ln(1 + rest) - H. */
-    fl_mass_entropies(j->k, &j->row, j->live, m, pair);
-    double sum = live > 0 ? live * (drop + fl_log1p(m->rest) - pair[0]) : 0;
+    double entropy = fl_mass_entropy(j->k, &j->row, j->live, m);
+    double sum = live > 0 ? live * (drop + fl_log1p(m->rest) - entropy) : 0;
     for (int64_t i = 0; i < j->edits.n; i++)
         if (j->edited_mass[i] > 0) sum += j->edited_mass[i] * (j->edits.logit[i] - j->top);
     s->entropy = fl_log(s->total) - sum / s->total;
@@ -35,13 +33,12 @@ static int ask_mass(fl_job *j, int32_t needs, fl_mass *m, fl_shape *s) {
 }
 
 /* sum p^k of all survivors but for the division by total^k: one more pass at T / k. */
-static int ask_power(fl_job *j, double order, fl_shape *s) {
-    fl_mass m;
+static int ask_power(fl_job *j, double order, fl_mass *m, fl_shape *s) {
     double t = j->program.temperature;
-    int status = fl_mass_run(j->k, j->s, &j->row, j->live, t / order, -FLT_MAX, 0, &m);
-    j->trace.passes += (int32_t)m.passes;
+    int status = fl_mass_again(j->k, j->s, &j->row, j->live, t / order, m);
+    j->trace.passes += (int32_t)m->passes;
     if (status) return fl_fail(j, status, -1, 0);
-    s->power = fl_exp(order * (fl_head_value(&j->program, m.top) - j->top)) * (1.0 + m.rest);
+    s->power = fl_exp(order * (fl_head_value(&j->program, m->top) - j->top)) * (1.0 + m->rest);
     for (int64_t i = 0; i < j->edits.n; i++) s->power += fl_exp(order * (j->edits.logit[i] - j->top));
     return FL_OK;
 }
@@ -77,16 +74,18 @@ static double middle_of(const fl_job *j) {
 
 enum { CANCEL = 16 }; /* by how much the square of the mean may exceed the variance before the pass is made anew */
 
-/* Deviation and least of the survivors' logits; the row was scanned. */
-static void ask_spread(fl_job *j, fl_shape *s) {
+/* Deviation and least of the survivors' logits, and the maxima, from one scan. */
+static int ask_spread(fl_job *j, fl_shape *s) {
     const fl_row *row = &j->row;
     double out[4], centre = (double)(float)middle_of(j), t = j->program.temperature;
+    int status = fl_scan_spread(j, (float)centre, row->wide ? NULL : out);
+    if (status) return status;
     for (int again = 0; again < 3; again++) {
         if (row->wide || again == 2)
             slow_spread(j, centre, out);
-        else
-            j->k->row_spread[row->dtype](row->x, row->n, j->live, (float)centre, out);
-        j->trace.passes++;
+        else if (again)
+            j->k->row_spread[row->dtype](row->x, row->n, j->live, (float)centre, j->gmax, j->smax, out);
+        j->trace.passes += row->wide || again;
         double mean = out[0] > 0 ? out[1] / out[0] : 0, square = out[0] > 0 ? out[2] / out[0] : 0;
         double near = mean * mean <= CANCEL * (square - mean * mean) ? 0.0 : mean * mean;
         if (square <= DBL_MAX && near <= 0x1p-42 * centre * centre) break; /* no float lies between */
@@ -106,11 +105,13 @@ static void ask_spread(fl_job *j, fl_shape *s) {
     }
     double mean = first / count, variance = second / count - mean * mean;
     s->deviation = variance > 0 ? fl_exp(0.5 * fl_log(variance)) : 0;
+    s->top = j->top;
+    return FL_OK;
 }
 
-static int64_t alive_of(const fl_job *j) {
+static int64_t alive_of(const fl_job *j, const fl_mass *m) {
     const fl_row *row = &j->row;
-    int64_t alive = j->k->row_count[row->dtype](row->x, row->n, j->live, -FLT_MAX);
+    int64_t alive = m->full ? row->n : j->k->row_count[row->dtype](row->x, row->n, j->live, -FLT_MAX);
     for (int64_t i = 0; i < j->edits.n; i++) alive += j->edits.logit[i] >= -DBL_MAX;
     return alive;
 }
@@ -139,13 +140,14 @@ static int list_from(fl_job *j, const fl_shape *s, float floor) {
         if (status) return fl_fail(j, status, v->index, 0);
         if (c->n && !c->more) return fl_run_rest(j, j->program.head + 1);
         if (floor == -FLT_MAX) return fl_fail(j, FL_NO_FINITE, -1, 0);
-        floor = fl_value_below(j, fl_head_value(&j->program, (double)floor) - drop);
-        if (j->k->count_ge(j->gmax, fl_groups(j->row.n), floor) * 4 > fl_groups(j->row.n)) floor = -FLT_MAX;
+        double level = c->reach > 0 ? c->logit[0] + fl_log(c->reach) : fl_head_value(&j->program, (double)floor) - drop;
+        floor = fl_value_below(j, level);
+        if (j->k->count_ge(j->gmax, fl_groups(j->row.n), floor) * 4 > 3 * fl_groups(j->row.n)) floor = -FLT_MAX;
     }
 }
 
 /* xtc: the tokens above its threshold, all of them but the last, become banned ones. */
-static int resolve_xtc(fl_job *j, const fl_shape *s) {
+static int resolve_xtc(fl_job *j, const fl_mass *m, const fl_shape *s) {
     fl_step_values *v = &j->program.at[j->program.head];
     fl_cands *c = &j->list;
     int64_t removed = 0;
@@ -154,7 +156,7 @@ static int resolve_xtc(fl_job *j, const fl_shape *s) {
         int status = fl_collect(j, v->second > 0 ? fl_value_below(j, floor - slack) : -FLT_MAX, INT64_MAX);
         if (status) return status;
         c->total = s->total;
-        removed = fl_xtc_removed(c, v, alive_of(j), c->order);
+        removed = fl_xtc_removed(c, v, v->min_keep > 1 ? alive_of(j, m) : j->row.n, c->order);
     }
     int64_t *ids = fl_buffer(j->s, FL_BUF_BANNED, (size_t)(removed + 1) * (sizeof(int64_t) + sizeof(double)));
     if (!ids) return fl_fail(j, FL_NO_MEMORY, -1, 0);
@@ -175,9 +177,27 @@ static int resolve_xtc(fl_job *j, const fl_shape *s) {
 
 /* The row again with a simpler plan. */
 static int run_again(fl_job *j) {
+    int32_t edits = j->program.edits;
     j->gmax = NULL;
     fl_program_head(&j->program);
-    return fl_run_all(j);
+    if (j->program.edits != edits) j->known = NULL;
+    int status = fl_run_all(j);
+    j->known = NULL;
+    return status;
+}
+
+/* The rest of the plan on what is alive: the step has done its work. */
+static int run_band(fl_job *j, fl_mass *m) {
+    fl_step_values *v = &j->program.at[j->program.head];
+    *v = (fl_step_values){.op = FL_OP_epsilon_cutoff, .kind = FL_CUT, .index = v->index, .resolved = 1, .min_keep = 1};
+    v->floor = -DBL_MAX;
+    int status = fl_scan_row(j);
+    m->top = (double)j->k->row_max[FL_F32](j->smax, fl_supers(j->row.n));
+    m->at = status || m->top < -DBL_MAX ? -1 : fl_first_equal(j->k, &j->row, j->live, j->gmax, m->top);
+    j->known = m->at < 0 ? NULL : m;
+    if (!status) status = fl_run_floor(j);
+    j->known = NULL;
+    return status;
 }
 
 int fl_run_shaped(fl_job *j) {
@@ -187,30 +207,35 @@ int fl_run_shaped(fl_job *j) {
     float floor;
     int status = fl_row_pack(j->s, j->k, &j->row) ? fl_fail(j, FL_NO_MEMORY, -1, 0) : FL_OK;
     if (status) return status;
-    if (v->needs & FL_NEEDS_MASS) status = ask_mass(j, v->needs, &m, &s);
-    if (!(v->needs & FL_NEEDS_MASS)) status = fl_scan_row(j);
+    if (v->needs & FL_NEEDS_MASS)
+        status = ask_mass(j, v->needs, v->op == FL_OP_typical_p ? FL_KEEP_MEAN | FL_KEEP_E : FL_KEEP_MEAN, &m, &s);
+    else if (v->needs & FL_NEEDS_SPREAD)
+        status = ask_spread(j, &s);
+    else
+        status = fl_scan_row(j);
     if (status == -1 || (!status && v->needs & FL_NEEDS_LIST)) return list_all(j);
     if (status) return status;
     if (v->op == FL_OP_xtc && j->banned) return list_all(j); /* there is room for the tokens of one */
     s.top = j->top;
     switch (v->op) {
     case FL_OP_typical_p:
-        if (!fl_nucleus_floor(j, &m, fl_target(v, s.total), &floor)) return list_all(j);
-        return list_from(j, &s, floor);
+        if (fl_nucleus_floor(j, &m, fl_target(v, s.total), &floor)) return list_from(j, &s, floor);
+        status = fl_typical_band(j, &m, &s, v);
+        return status < 0 ? list_all(j) : status ? fl_fail(j, status, -1, 0) : run_band(j, &m);
     case FL_OP_tfs: return list_from(j, &s, fl_job_floor(j, 256));
-    case FL_OP_min_k: ask_spread(j, &s); return list_from(j, &s, fl_job_floor(j, 64));
+    case FL_OP_min_k: return list_from(j, &s, fl_job_floor(j, 64));
     case FL_OP_mirostat:
         if (v->value == 1.0) return list_from(j, &s, fl_job_floor(j, 256));
         break;
-    case FL_OP_xtc: status = resolve_xtc(j, &s); return status ? status : run_again(j);
+    case FL_OP_xtc: status = resolve_xtc(j, &m, &s); return status ? status : run_again(j);
     case FL_OP_dynamic_temperature:
-        s.alive = alive_of(j);
+        s.alive = alive_of(j, &m);
         v->value = fl_dynamic_temperature(&s, v);
         v->op = FL_OP_temperature;
         v->needs = 0;
+        j->known = &m;
         return run_again(j);
-    case FL_OP_top_n_sigma: ask_spread(j, &s); break;
-    case FL_OP_p_less: status = ask_power(j, v->value, &s); break;
+    case FL_OP_p_less: status = ask_power(j, v->value, &m, &s); break;
     default: break;
     }
     if (status) return status;

@@ -17,17 +17,18 @@ FL_INLINE vexp vexp_load(const fl_exp_args *a) {
                   vt_load(fl_exp2_bits), vt_load(fl_exp2_rest)};
 }
 
-/* Domain: |x| / T < 1e5 wherever x >= least; there r is exact but for the last product. Anything below least must lie
- * outside `stay`, which makes +0 of its garbage; NaN and +inf inside it become NaN. quick: without the rests of the
- * table, below 2 ulp, for masses whose errors a result damps. */
-FL_EXP_INLINE vf vexp_run(const vexp *k, vm stay, vf x, int quick) {
+/* Domain: |x| / T < 1e5; there r is exact but for the last product. NaN and +inf become NaN, and anything below least
+ * garbage. quick: without the rests of the table, below 2 ulp, for masses whose errors a result damps. */
+FL_EXP_INLINE vf vexp_raw(const vexp *k, vf x, int quick) {
     vf t = vf_fma(x, k->scale, k->magic);
     vf n = vf_sub(t, k->magic);
     vf r = vf_fma(n, k->lo, vf_fma(n, k->hi, x));
     vf p = vf_fma(vf_fma(k->c3, r, k->c2), r, k->c1);
     vf q = quick ? vf_mul(p, r) : vf_fma(p, r, vf_lookup(k->rest, t));
     vf top = vf_raise_by_bits(vf_lookup(k->table, t), t);
-    return vf_keep(stay, vf_fma(top, q, top));
+    return vf_fma(top, q, top);
 }
+/* Anything below least must lie outside `stay`, which makes +0 of it. */
+FL_INLINE vf vexp_run(const vexp *k, vm stay, vf x, int quick) { return vf_keep(stay, vexp_raw(k, x, quick)); }
 FL_INLINE vf vf_exp(const vexp *k, vf x) { return vexp_run(k, vf_ge(x, k->least), x, 0); }
 FL_INLINE vf vf_exp_quick(const vexp *k, vf x) { return vexp_run(k, vf_ge(x, k->least), x, 1); }

@@ -46,7 +46,26 @@ static double FL_N(mass_ge)(const float *e, int64_t n, float t) {
     return vd_sum(s);
 }
 
-/* The same sum, with the sums by group of the e >= t beside it. */
+FL_INLINE vd between_8(vd s, const float *e, int64_t n, int64_t i, vf lo, vf hi, int whole) {
+    vf y[8];
+    for (int j = 0; j < 8; j++) {
+        vf v = whole ? vf_load_f32(e + (i + j) * FL_LANES) : float_vector_at(e, n, i + j, 0);
+        y[j] = vf_keep(vm_and(vf_ge(v, lo), vf_ge(hi, v)), v);
+    }
+    return vd_add_f(
+        s, vf_add(vf_add(vf_add(y[0], y[1]), vf_add(y[2], y[3])), vf_add(vf_add(y[4], y[5]), vf_add(y[6], y[7]))));
+}
+
+/* Sum of the e with lo <= e <= hi, added as by mass_ge. */
+static double FL_N(mass_between)(const float *e, int64_t n, float lo, float hi) {
+    int64_t vectors = (n + FL_LANES - 1) / FL_LANES, whole = n / (8 * FL_LANES) * 8;
+    vd s = vd_zero();
+    for (int64_t i = 0; i < whole; i += 8) s = between_8(s, e, n, i, vf_set1(lo), vf_set1(hi), 1);
+    for (int64_t i = whole; i < vectors; i += 8) s = between_8(s, e, n, i, vf_set1(lo), vf_set1(hi), 0);
+    return vd_sum(s);
+}
+
+/* The same sum as that of mass_ge, with the sums by group of the e >= t beside it. */
 static double FL_N(mass_groups)(const float *e, int64_t n, float t, float *gsum) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, whole = n / FL_BLOCK;
     vf floor = vf_set1(t);

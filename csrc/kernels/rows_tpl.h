@@ -1,6 +1,7 @@
 /* rows_tpl.h: all kernels of one row type (FL_TYPE and its load and store), then forgets the type. */
 #include "scan_tpl.h"
 #include "sumexp_tpl.h"
+#include "mean_tpl.h"
 #include "spread_tpl.h"
 #include "temperatures_tpl.h"
 #include "divergence_tpl.h"

@@ -80,14 +80,11 @@ void fl_list_dynamic_temperature(fl_cands *c, const fl_step_values *v) {
         fl_list_temperature(c, &plain);
 }
 
-/* max - k d^2 + s d^3 with d = l - max, k = f (3 - c) / 2, s = f (c - 1) / 2. Order stays for c in [1, 3]; what becomes
+/* Order stays for c in [1, 3]; what becomes
  * equal is put in order again. */
 void fl_list_smoothing(fl_cands *c, const fl_step_values *v) {
-    double top = c->logit[0], k = v->value * (3.0 - v->second) / 2, s = v->value * (v->second - 1.0) / 2;
-    for (int64_t i = 0; i < c->n; i++) {
-        double d = c->logit[i] - top;
-        c->logit[i] = top - k * (d * d) + s * (d * d * d);
-    }
+    double top = c->logit[0];
+    for (int64_t i = 0; i < c->n; i++) c->logit[i] = fl_smoothed(v, c->logit[i], top);
     fl_cands_drop_banned(c);
     c->known = 0;
     for (int64_t i = 1; i < c->n; i++)

@@ -28,13 +28,11 @@ static int64_t next_typical(const fl_cands *c, typical_walk *w) {
     return w->right < c->n ? w->right++ : -1;
 }
 
-void fl_list_typical_p(fl_cands *c, const fl_step_values *v) {
-    double total = c->total > 0 ? c->total : fl_cands_total(c), entropy = fl_cands_entropy(c), sum = 0, last = 0;
-    double target = fl_target(v, total);
-    typical_walk w = {.middle = c->logit[0] + fl_log(total) - entropy};
+int64_t fl_typical_walk(fl_cands *c, const fl_step_values *v, double middle, double sum, double target, double *last) {
+    typical_walk w = {.middle = middle};
     while (w.right < c->n && c->logit[w.right] > w.middle) w.right++;
     c->more = c->partial && w.right == c->n;
-    if (c->more) return;
+    if (c->more) return -1;
     w.left = w.from = w.to = w.right;
     const double *mass = fl_cands_masses(c, c->n);
     int32_t *keep = c->order;
@@ -45,14 +43,20 @@ void fl_list_typical_p(fl_cands *c, const fl_step_values *v) {
         if (done && !(v->flags & FL_TIES_KEEP)) break;
         int64_t i = next_typical(c, &w);
         c->more = i < 0;
-        if (i < 0) return;
-        if (done && away(c, &w, i) > last) break;
+        if (i < 0) return -1;
+        if (done && away(c, &w, i) > *last) break;
         keep[i] = 1;
         sum += mass[i];
-        last = away(c, &w, i);
+        *last = away(c, &w, i);
     }
     c->more = c->partial && (sum < target || kept < v->min_keep);
-    if (!c->more) fl_cands_compact(c, keep);
+    return c->more ? -1 : kept;
+}
+
+void fl_list_typical_p(fl_cands *c, const fl_step_values *v) {
+    double total = c->total > 0 ? c->total : fl_cands_total(c), entropy = fl_cands_entropy(c), last = 0;
+    double middle = c->logit[0] + fl_log(total) - entropy;
+    if (fl_typical_walk(c, v, middle, 0, fl_target(v, total), &last) >= 0) fl_cands_compact(c, c->order);
 }
 
 /* The first index i >= min_keep, 1 at least, at which the bends sum to more than `target`; n if there is none. */
@@ -89,6 +93,13 @@ void fl_list_tfs(fl_cands *c, const fl_step_values *v) {
     }
     cut = bend_cut(bends, n, v->value * sum, v->min_keep);
     c->more |= c->partial && (cut == n || bend_cut(bends, n, v->value * (sum + rest), v->min_keep) != cut);
+    if (c->more && cut < n) {
+        double passed = 0, least = mass[c->n - 1];
+        for (int64_t i = 0; i <= cut; i++) passed += bends[i];
+        /* The cut is sure once 2 p of the last token is less than passed / z - sum; the sum itself grows meanwhile. */
+        c->reach = 0.2 * total * (v->value > 0 ? passed / v->value - sum : 1.0);
+        c->reach = c->reach < least / 512 ? least / 512 : c->reach > 0.6 * least ? 0.6 * least : c->reach;
+    }
     if (!c->more) fl_cands_keep(c, cut < n ? cut : c->n);
 }
 

@@ -1,7 +1,8 @@
 /* vec_avx512.h: the vector vocabulary on AVX-512: vf is one register of 16 float lanes, vm a 16-bit mask.
  *
  * The same names with the same meaning stand in vec_avx2.h, vec_neon.h and vec_scalar.h. A name holds one to five
- * lines and only what some kernel uses. vf_max(a, b) is a > b ? a : b: it returns b when either is NaN. */
+ * lines and only what some kernel uses. vf_max(a, b) is a > b ? a : b: it returns b when either is NaN.
+ * vf_min(a, b) is a < b ? a : b. */
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -74,6 +75,7 @@ FL_INLINE vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
 FL_INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
 FL_INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); } /* a b + c, rounded once */
 FL_INLINE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
+FL_INLINE vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 FL_INLINE vm vf_ge(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 FL_INLINE vm vf_ge_where(vm m, vf a, vf b) { return _mm512_mask_cmp_ps_mask(m, a, b, _CMP_GE_OQ); }
 FL_INLINE vm vf_gt(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
