@@ -2,7 +2,7 @@
  * the entropy. A few passes over kept exponentials close in on the distance; only the tokens next to it are sorted. */
 #include "pipeline.h"
 
-enum { SAMPLED = 8, SHELL = 704, ROOM = 8 * SHELL };
+enum { SAMPLED = 16, SHELL = 704, ROOM = 8 * SHELL };
 
 /* Masses are in the unit of the group sums, distances in logits. */
 typedef struct {
@@ -50,7 +50,7 @@ static int find_bracket(fl_job *j, band *b) {
         memcpy(sample + i * FL_BLOCK, b->m->e + blocks * i / SAMPLED * FL_BLOCK, FL_BLOCK * sizeof(float));
     b->in = b->mass_in = 0;
     b->out = 80.0;
-    b->mass_out = mass_within(j, b, b->m->e, n, b->out) + edited_within(j, b, b->out);
+    b->mass_out = fl_mass_total(b->m) + edited_within(j, b, b->out); /* what lies beyond has no mass to speak of */
     double ratio = mass_within(j, b, sample, sampled, b->out) / b->mass_out;
     double d = sample_distance(j, b, sample, sampled, b->target * ratio);
     for (int i = 0; i < 12 && b->mass_out - b->mass_in > shell_mass(b); i++) {
@@ -127,7 +127,7 @@ static int narrow(fl_job *j, const band *b) {
     int64_t n = j->row.n, words = (n + 31) / 32;
     uint16_t *live = fl_buffer(j->s, FL_BUF_BAND, (size_t)words * sizeof(uint32_t));
     if (!live) return FL_NO_MEMORY;
-    j->k->row_band[FL_F32](b->m->e, n, j->live, mass_at(b, b->middle - b->in), mass_at(b, b->middle + b->in), live);
+    j->k->mass_band(b->m->e, n, j->live, mass_at(b, b->middle - b->in), mass_at(b, b->middle + b->in), live);
     for (int64_t i = 0; i < j->edits.n; i++)
         if (!(fabs(j->edits.logit[i] - b->middle) <= b->in)) j->edits.logit[i] = -(double)INFINITY;
     for (int64_t i = 0; i < c->n; i++) {

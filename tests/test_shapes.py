@@ -105,6 +105,53 @@ def test_on_real_and_flat_rows(isa: str, kind: str) -> None:
         assert np.array_equal(got.ids, order) or plans.unsure(case), (step, got.ids.size, order.size)
 
 
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.95, 0.995])
+def test_typical_band(isa: str, p: float) -> None:
+    """Far more typical tokens than a list holds, of both sides of the entropy, edited and masked ones among them."""
+    rng = np.random.default_rng(3)
+    bias = steps.LogitBias((np.arange(0, 3000, 6), rng.normal(size=500)))
+    heads: tuple[tuple[Any, ...], ...] = ((), (bias, steps.Mask(rng.random(20_000) < 0.8), steps.Temperature(1.3)))
+    for head in heads:
+        for ties in ("id", "keep"):
+            for dtype in (np.float32, np.float16):
+                row = rng.normal(size=20_000).astype(dtype)
+                plan = (*head, steps.TypicalP(p, 1, ties))
+                case = plans.Case("band", row, plan, [], 0, 0)
+                right = reference.filter_logits(row, plan=plan)
+                sampler = fl.Sampler(*plan)
+                order = reference.Row(right).order()
+                assert np.array_equal(sampler.candidates(row).ids, order) or plans.unsure(case)
+                assert np.array_equal(np.isneginf(sampler.filter_logits(row)), np.isneginf(right))
+                drawn = sampler.sample(row, rng=5, logprobs=2)
+                low, high = plans.interval(np.asarray(right, np.float64), drawn.ids)
+                assert low - 2e-7 <= reference.uniform(5, 0, 0) < high + 2e-7
+                assert drawn.logprobs == pytest.approx(np.log(high - low), rel=1e-4)
+                assert drawn.ranks == 1 + np.count_nonzero(right > right[drawn.ids])
+                assert sampler.sample(row, rng=5) == drawn.ids
+
+
+@pytest.mark.parametrize("step", [steps.Smoothing(0.3), steps.Smoothing(0.2, 2.5), steps.DynamicTemperature(0.5, 1.5)])
+def test_maps_are_drawn_within_a_pass(isa: str, step: Any) -> None:
+    """Tokens and log-probs of a map alone, edited tokens below and above the top among them; ranks behind a map."""
+    rng = np.random.default_rng(8)
+    bias = steps.LogitBias((np.arange(0, 600, 3), rng.normal(size=200)))
+    heads: tuple[tuple[Any, ...], ...] = ((), (steps.Temperature(0.7), bias), (steps.LogitBias({5: 30.0}),))
+    for head in heads:
+        for scale in (0.3, 4.0):
+            row = (scale * rng.normal(size=9_000)).astype(np.float32)
+            row[::7] = -np.inf
+            sampler, right = fl.Sampler(*head, step), reference.filter_logits(row, plan=(*head, step))
+            scores = reference.log_softmax(right)
+            ids = np.array([sampler.sample(row, rng=1, position=i) for i in range(30)])
+            for i, token in enumerate(ids):
+                low, high = plans.interval(np.asarray(right, np.float64), token)
+                assert low - 2e-7 <= reference.uniform(1, 0, i) < high + 2e-7
+            found = sampler.sample(row, rng=1, position=0, logprobs=0)
+            assert found.logprobs == pytest.approx(scores[found.ids], rel=1e-5, abs=2e-6)
+            cut = fl.Sampler(*head, step, steps.TopK(40)).candidates(row).ids
+            assert cut.tolist() == reference.Row(right).order()[:40].tolist()
+
+
 @pytest.mark.parametrize("kind", plans.SHAPED)
 def test_behind_edits(kind: str) -> None:
     """Edited and masked tokens count in totals, entropies and deviations as all others do."""

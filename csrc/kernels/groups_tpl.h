@@ -65,6 +65,16 @@ static double FL_N(mass_between)(const float *e, int64_t n, float lo, float hi) 
     return vd_sum(s);
 }
 
+/* band: the live ones of them, one bit each. */
+static void FL_N(mass_band)(const float *e, int64_t n, const uint16_t *live, float lo, float hi, uint16_t *band) {
+    int64_t vectors = (n + FL_LANES - 1) / FL_LANES;
+    for (int64_t i = 0; i < vectors; i++) {
+        vf v = float_vector_at(e, n, i, -INFINITY);
+        unsigned in = vm_bits(vm_and(vf_ge(v, vf_set1(lo)), vf_ge(vf_set1(hi), v)));
+        band[i] = (uint16_t)(live ? in & live[i] : in);
+    }
+}
+
 /* The same sum as that of mass_ge, with the sums by group of the e >= t beside it. */
 static double FL_N(mass_groups)(const float *e, int64_t n, float t, float *gsum) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, whole = n / FL_BLOCK;

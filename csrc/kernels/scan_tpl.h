@@ -82,17 +82,6 @@ static uint32_t FL_X(row_scan)(const void *x, int64_t n, const uint16_t *live, f
     return live ? FL_X(scan_body)(x, n, live, gmax, smax) : FL_X(scan_body)(x, n, NULL, gmax, smax);
 }
 
-/* band: the live values with lo <= x <= hi. */
-static void FL_X(row_band)(const void *x, int64_t n, const uint16_t *live, float lo, float hi, uint16_t *band) {
-    int64_t vectors = (n + FL_LANES - 1) / FL_LANES, whole = n / FL_LANES;
-    vf floor = vf_set1(lo), ceiling = vf_set1(hi);
-    for (int64_t i = 0; i < vectors; i++) {
-        vf v = i < whole ? FL_LOAD((const char *)x + i * FL_LANES * FL_SIZE) : FL_X(vector_at)(x, n, i, -INFINITY);
-        unsigned in = vm_bits(vm_and(vf_ge(v, floor), vf_ge(ceiling, v)));
-        band[i] = (uint16_t)(live ? in & live[i] : in);
-    }
-}
-
 /* How many live values are >= t. */
 static int64_t FL_X(row_count)(const void *x, int64_t n, const uint16_t *live, float t) {
     int64_t whole = n / FL_LANES, count = 0;
