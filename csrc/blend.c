@@ -88,7 +88,12 @@ static int takes_logs(const fl_step_values *v) {
 static int values_matter(const fl_job *j, const fl_plan *plan) {
     if (j->out->logits || j->out->listing) return 1;
     for (int32_t i = 1; i < plan->count; i++) /* all other edits add to logits, or ban */
-        if (plan->steps[i].op == FL_OP_repetition_penalty) return 1;
+        switch (plan->steps[i].op) {
+        case FL_OP_repetition_penalty:
+        case FL_OP_encoder_repetition_penalty:
+        case FL_OP_exponential_decay_length_penalty: return 1;
+        default: break;
+        }
     return 0;
 }
 

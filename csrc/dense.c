@@ -186,17 +186,18 @@ static int report_drawn(fl_job *j, fl_dense *d) {
 }
 
 /* Survivors that the dense writing left out. */
-static void store_others(const fl_job *j, const fl_dense *d, const fl_rows *out, int as_probs) {
+static void store_others(const fl_job *j, const fl_dense *d, const fl_rows *out, int as_probs, double shift) {
     double unit = fl_mass_of_logit(&d->mass, j->top);
     for (int64_t i = 0; i < d->extra_n; i++) {
         double logit = d->extra_logit[i];
-        fl_store_at(out, j->r, d->extra[i], as_probs ? d->extra_mass[i] / d->total : logit);
+        fl_store_at(out, j->r, d->extra[i], as_probs ? d->extra_mass[i] / d->total : logit - shift);
     }
     for (int64_t i = 0; i < j->edits.n; i++) {
         int64_t id = j->edits.id[i];
         double logit = j->edits.logit[i];
         int stays = before_cut(d, logit, id);
-        double v = as_probs ? (stays ? j->edited_mass[i] * unit / d->total : 0.0) : (stays ? logit : -(double)INFINITY);
+        double p = stays ? j->edited_mass[i] * unit / d->total : 0.0, l = stays ? logit - shift : -(double)INFINITY;
+        double v = as_probs ? p : l;
         fl_store_at(out, j->r, id, v);
     }
 }
@@ -207,21 +208,24 @@ static int write_logits(fl_job *j, fl_dense *d) {
     const fl_kernels *k = j->k;
     int64_t n = j->row.n, size = fl_value_size(out->dtype), split = d->split < n ? d->split : n;
     char *to = fl_row_address(out, j->r), *at = to;
-    int status = fl_fits(j, out, j->top);
+    double less = j->program.renormalise ? j->top + d->log_total : 0;
+    int status = fl_fits(j, out, j->top - less);
     if (status) return status;
     if (j->row.wide) {
-        for (int64_t id = 0; id < n; id++) fl_store_at(out, j->r, id, fl_dense_logit(j, d, id));
+        for (int64_t id = 0; id < n; id++) fl_store_at(out, j->r, id, fl_dense_logit(j, d, id) - less);
         return FL_OK;
     }
     if (out->stride != size) at = fl_buffer(j->s, FL_BUF_ROW, (size_t)(n * size));
     if (!at) return fl_fail(j, FL_NO_MEMORY, -1, 0);
-    float scale[2];
+    float scale[2], pair[2];
+    const float *shift = j->program.renormalise ? pair : NULL;
     fl_split(1.0 / j->program.temperature, scale);
-    if (split) k->row_filter[out->dtype](j->row.x, split, j->live, scale, d->low, at);
+    fl_split(less, pair);
+    if (split) k->row_filter[out->dtype](j->row.x, split, j->live, scale, shift, d->low, at);
     k->row_filter[out->dtype]((const char *)j->row.x + split * size, n - split,
-                              j->live ? j->live + split / FL_LANES : NULL, scale, d->high, at + split * size);
+                              j->live ? j->live + split / FL_LANES : NULL, scale, shift, d->high, at + split * size);
     for (int64_t id = 0; at != to && id < n; id++) memcpy(to + id * out->stride, at + id * size, (size_t)size);
-    store_others(j, d, out, 0);
+    store_others(j, d, out, 0, less);
     return FL_OK;
 }
 
@@ -234,7 +238,7 @@ int fl_end_dense(fl_job *j, fl_dense *d) {
     }
     if (j->out->probs) {
         fl_write_softmax(j->k, &d->mass, d->total, d->total_low, j->out->probs, j->r);
-        store_others(j, d, j->out->probs, 1);
+        store_others(j, d, j->out->probs, 1, 0);
     }
     if (j->out->logits) status = write_logits(j, d);
     if (!status && j->out->ids) status = report_drawn(j, d);

@@ -158,10 +158,19 @@ static void fill_row(const fl_rows *out, int64_t r, double v) {
     for (int64_t i = 0; i < out->n; i++) memcpy(to + i * out->stride, value, (size_t)size);
 }
 
+/* Logit i as it is told: after renormalising its log-prob. */
+static double told(const fl_job *j, int64_t i, double log_total) {
+    const double *logit = j->list.logit;
+    return j->program.renormalise ? (logit[i] - logit[0]) - log_total : logit[i];
+}
+
 static int write_logits(fl_job *j) {
     const fl_rows *out = j->out->logits;
+    double log_total = j->program.renormalise ? log_total_of(&j->list) : 0;
+    int status = fl_fits(j, out, told(j, 0, log_total));
+    if (status) return status;
     fill_row(out, j->r, -(double)INFINITY);
-    for (int64_t i = 0; i < j->list.n; i++) fl_store_at(out, j->r, j->list.id[i], j->list.logit[i]);
+    for (int64_t i = 0; i < j->list.n; i++) fl_store_at(out, j->r, j->list.id[i], told(j, i, log_total));
     return FL_OK;
 }
 
@@ -195,7 +204,7 @@ static int write_listing(fl_job *j) {
     if (grow(l, c->n)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     for (int64_t i = 0; i < c->n; i++) {
         l->ids[l->count] = c->id[i];
-        l->logits[l->count] = c->logit[i];
+        l->logits[l->count] = told(j, i, log_total);
         l->logprobs[l->count++] = (c->logit[i] - c->logit[0]) - log_total;
     }
     j->out->counts[j->r] = c->n;
@@ -215,7 +224,6 @@ int fl_fits(fl_job *j, const fl_rows *out, double top) {
 int fl_end_list(fl_job *j) {
     int status = FL_OK;
     if (j->kept) return FL_OK;
-    if (j->out->logits) status = fl_fits(j, j->out->logits, j->list.logit[0]);
     if (!status && j->out->ids) status = report_drawn(j);
     if (!status && j->out->listing) status = write_listing(j);
     if (!status && j->out->probs) status = write_probs(j);

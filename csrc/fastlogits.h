@@ -18,7 +18,7 @@ typedef enum {
     FL_POS_INF = 2,    /* the row holds a +inf */
     FL_NO_FINITE = 3,  /* the row holds no finite logit */
     FL_STEP_INF = 4,   /* a step made a +inf (or a NaN); where.step says which */
-    FL_ALL_BANNED = 5, /* edits and masks removed every token; where.step is the last edit */
+    FL_ALL_BANNED = 5, /* edits and masks removed every token; where.step is the last edit, where.banned all that ban */
     FL_BAD_TOKEN = 6,  /* a token id of the context lies outside the row; where.value is the id */
     FL_NO_MEMORY = 7
 } fl_status;
@@ -28,6 +28,7 @@ typedef struct {
     int32_t step;   /* index into the plan's steps, -1 if none */
     int64_t row;
     double value; /* of FL_NAN, FL_POS_INF and FL_NO_FINITE: 0 for the logits, else 1 + number of the row beside them */
+    uint64_t banned; /* bit i: step i of the plan bans tokens of the row */
 } fl_where;
 
 /* ---- instruction sets ------------------------------------------------------------------------ */
@@ -200,13 +201,8 @@ enum { /* one id per line of steps.def: FL_OP_temperature, FL_OP_top_k, ... */
        FL_OP_END
 };
 
-enum {
-    FL_TIES_KEEP = 1,
-    FL_JOINT = 2,
-    FL_PROMPT = 4,
-    FL_RAW = 8,
-    FL_STRICT = 16
-}; /* bits of fl_step.flags; FL_PROMPT: the prompt counts too */
+/* Bits of fl_step.flags; FL_PROMPT: the prompt counts too; FL_OUTPUT_ONLY: it does not. */
+enum { FL_TIES_KEEP = 1, FL_JOINT = 2, FL_PROMPT = 4, FL_RAW = 8, FL_STRICT = 16, FL_OUTPUT_ONLY = 32 };
 
 enum { FL_MOST_BESIDE = 2 };
 
@@ -228,7 +224,7 @@ typedef struct {
     fl_per_row second; /* those behind it, of steps that have them */
     fl_per_row third;
     fl_per_row_i min_keep; /* truncating steps: at.NULL means 1 */
-    fl_per_row_i flags;    /* FL_TIES_KEEP | FL_JOINT | FL_STRICT; at.NULL means 0 */
+    fl_per_row_i flags;    /* FL_TIES_KEEP and so on; at.NULL means 0 */
     fl_per_row_i window;   /* penalties: the last n tokens count, negative = all; at.NULL means all */
     fl_lists lists;        /* the tokens that the step names */
     /* mask: bit i % 32 of word i / 32 set = allowed; ids >= 32 * words are banned. words_step is the number of words

@@ -44,6 +44,7 @@ enum {                /* what each buffer of the scratch holds */
        FL_BUF_EXTRA,    /* logits of survivors told apart from the dense ones */
        FL_BUF_BAND,     /* one bit per token: those that a band keeps */
        FL_BUF_BANNED,   /* tokens that a step removed before anything was listed */
+       FL_BUF_REPAIRED, /* a row without NaN and infinities */
        FL_BUF_RESOLVED, /* what steps that read the context come to */
        FL_BUF_ROW,      /* a result row on its way to another type or stride */
        FL_BUF_DRAWN,    /* drawn tokens */
@@ -95,6 +96,9 @@ int fl_row_part(fl_scratch *s, const fl_rows *x, int64_t row, int buffer, fl_row
 int fl_row_image(fl_scratch *s, const fl_kernels *k, fl_row *row, const double *wide);
 /* The same row through the double passes. */
 int fl_row_widen(fl_scratch *s, const fl_kernels *k, fl_row *row);
+/* NaN becomes 0, +inf and -inf the largest and the lowest value of the row's type, in a copy. One pass tells whether there
+ * is NaN or -inf; a row that is known to hold +inf needs none. 0, or -1 without memory. */
+int fl_row_repair(fl_scratch *s, const fl_kernels *k, fl_row *row, int known);
 double fl_row_value(const fl_row *row, int64_t id);
 int64_t fl_value_size(int32_t dtype);
 void fl_store_values(const double *v, int64_t n, char *out, ptrdiff_t stride, int32_t dtype);

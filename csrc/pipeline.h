@@ -21,7 +21,7 @@ enum { FL_HEARS_NOTHING, FL_HEARS_SURPRISE, FL_HEARS_SHARE }; /* what a step wan
 typedef struct {
     int32_t op, kind;
     int32_t index; /* in the user's plan */
-    int32_t flags; /* FL_TIES_KEEP | FL_JOINT | FL_STRICT */
+    int32_t flags; /* FL_TIES_KEEP and so on */
     int32_t needs; /* FL_NEEDS_...; nothing once resolved */
     int32_t resolved;
     double value, second, third;
@@ -55,6 +55,8 @@ typedef struct {
     double temperature; /* product over the head */
     int32_t shares;     /* steps that hear a share */
     double skew;        /* the draw's u becomes u^exp(-skew) */
+    int repair;         /* NaN and infinities become numbers before the row is read */
+    int renormalise;    /* the last step: logits are told as log-probs */
 } fl_program;
 
 /* ---- program.c ---------------------------------------------------------------------------------- */

@@ -13,8 +13,16 @@ static int is_mass_step(const fl_step_values *v) {
 /* Plans with cuts by mass from the full row need the exponential pass. */
 static int starts_with_mass(const fl_program *p) { return p->head < p->count && is_mass_step(&p->at[p->head]); }
 
+static int bans(const fl_step_values *v) {
+    int banned = v->words != NULL;
+    for (int64_t i = 0; !banned && v->values && i < v->entries; i++) banned = v->values[i] < -DBL_MAX;
+    return banned && v->kind == FL_EDIT;
+}
+
 int fl_fail(fl_job *j, int status, int32_t step, double value) {
     j->where = (fl_where){.status = status, .step = step, .row = j->r, .value = value};
+    for (int32_t i = 0; status == FL_ALL_BANNED && i < j->program.count && j->program.at[i].index <= step; i++)
+        j->where.banned |= (uint64_t)bans(&j->program.at[i]) << j->program.at[i].index;
     return status;
 }
 
@@ -476,13 +484,32 @@ static const double *remembered(const fl_sequence *own, const fl_plan *plan) {
     return own->history->width >= plan->count * FL_MEMORY ? fl_history_remembers(own->history) : NULL;
 }
 
-/* The plan with the parameters of row `of`, on the opened row under its context. */
-static int run_program(fl_job *j, const fl_plan *plan, int64_t of, const double *memory) {
+static void begin(fl_job *j) {
+    memset(&j->trace, 0, sizeof j->trace);
+    j->edits.n = 0;
+    j->live = NULL;
+    j->known = NULL;
+    j->banned = j->is_dense = 0;
+    j->gmax = j->smax = NULL;
+}
+
+/* invalid: the row holds +inf or NaN, to be repaired. */
+static int run_once(fl_job *j, const fl_plan *plan, int64_t of, const double *memory, int invalid) {
     if (fl_program_read(&j->program, j->s, plan, of, j->row.n, &j->edits.context, memory))
         return fl_fail(j, FL_NO_MEMORY, -1, 0);
     for (int32_t i = 0; i < j->program.count; i++)
         if (j->program.at[i].stream) j->program.at[i].u = uniform_of(j, j->program.at[i].stream, 0);
+    if (j->program.repair && fl_row_repair(j->s, j->k, &j->row, invalid)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     return fl_run_all(j);
+}
+
+/* The plan with the parameters of row `of`, on the opened row under its context. */
+static int run_program(fl_job *j, const fl_plan *plan, int64_t of, const double *memory) {
+    int status = run_once(j, plan, of, memory, 0);
+    int invalid = j->program.repair && (status == FL_POS_INF || status == FL_NAN);
+    if (!invalid) return status;
+    begin(j);
+    return run_once(j, plan, of, memory, 1);
 }
 
 int fl_run_row(fl_job *j, const fl_plan *plan, const fl_rows *x, int64_t at, fl_context c, int64_t position) {
@@ -534,19 +561,15 @@ static void mark_failed(const fl_job *j) {
 void fl_job_begin(fl_job *j, const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_inputs *in,
                   const fl_results *out, int64_t r) {
     memset(&j->edits, 0, sizeof j->edits);
-    memset(&j->trace, 0, sizeof j->trace);
     j->k = j->edits.k = k;
     j->s = s;
     j->in = in;
     j->out = out;
     j->r = r;
     j->gumbel = plan->gumbel || out->perturbed || out->distinct;
-    j->live = NULL;
-    j->banned = j->parts_n = 0;
-    j->gmax = j->smax = NULL;
-    j->known = NULL;
+    begin(j);
+    j->parts_n = 0;
     j->kept = NULL;
-    j->is_dense = 0;
     j->observed = in->sequences ? in->sequences[r].observed : out->observed ? out->observed + r * plan->count : NULL;
     for (int32_t i = 0; j->observed && i < plan->count; i++) j->observed[i] = (double)NAN;
 }

@@ -73,6 +73,9 @@ static int is_off(const fl_step_values *v, int64_t n, int64_t context_n) {
     case FL_OP_min_k: return v->value != v->value;
     case FL_OP_mirostat: return v->value == 0.0;
     case FL_OP_dynamic_temperature: return v->value == 1.0 && v->second == 1.0;
+    case FL_OP_encoder_repetition_penalty: return v->value == 1.0 || v->entries == 0;
+    case FL_OP_remove_invalid_values:
+    case FL_OP_renormalize_logits: return v->value == 0.0;
     case FL_OP_skew:
     case FL_OP_draw:
     case FL_OP_gumbel: return 1;
@@ -115,6 +118,10 @@ void fl_plan_remember(const fl_plan *plan, int64_t row, const double *observed, 
     fl_env_leave(saved);
 }
 
+static int forces(const fl_step_values *v) {
+    return v->op == FL_OP_forced_bos_token || v->op == FL_OP_forced_eos_token;
+}
+
 /* Room for what the steps that read the context come to: `room` ids, then as many values. */
 static int64_t *resolved_room(fl_scratch *s, const fl_plan *plan, int64_t r, const fl_context *c, int64_t *room) {
     *room = 0;
@@ -129,7 +136,7 @@ int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r
     int64_t room, *ids = resolved_room(s, plan, r, c, &room);
     if (!ids) return FL_NO_MEMORY;
     double *values = (double *)(void *)(ids + room);
-    p->count = p->shares = 0;
+    p->count = p->shares = p->repair = 0;
     p->skew = 0;
     for (int32_t i = 0; i < plan->count; i++) {
         fl_step_values v = fl_step_values_of(&plan->steps[i], r, i);
@@ -141,7 +148,16 @@ int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r
         }
         if (v.op == FL_OP_xtc) v.stream = ++random;
         if (v.op == FL_OP_skew) p->skew += v.value;
+        if (v.op == FL_OP_allowed_tokens) { /* the words say it all */
+            v.words = v.entries ? v.words : NULL;
+            v.entries = 0;
+        }
         if (v.kind == FL_BLEND || is_off(&v, n, c->n)) continue;
+        if (v.op == FL_OP_remove_invalid_values) {
+            p->repair = 1;
+            continue;
+        }
+        if (forces(&v)) p->count = p->shares = 0; /* what came before no longer matters */
         v.vocab = n;
         if (v.op == FL_OP_mirostat && v.value == 1.0) v.needs = FL_NEEDS_PREFIX;
         if (v.hears) remembered(&v, memory);
@@ -152,6 +168,8 @@ int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r
         }
         p->at[p->count++] = v;
     }
+    for (p->renormalise = 0; p->count && p->at[p->count - 1].op == FL_OP_renormalize_logits; p->count--)
+        p->renormalise = 1;
     fl_program_head(p);
     return FL_OK;
 }

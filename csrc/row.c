@@ -73,6 +73,28 @@ int fl_row_view(fl_scratch *s, const fl_kernels *k, const fl_rows *x, int64_t ro
     return 0;
 }
 
+static double repaired(double v, double largest) {
+    if (v != v) return 0.0;
+    return v > largest ? largest : v < -largest ? -largest : v;
+}
+
+int fl_row_repair(fl_scratch *s, const fl_kernels *k, fl_row *row, int known) {
+    if (fl_row_pack(s, k, row)) return -1;
+    static const double largest[] = {0x1.fffffep127, 65504.0, 0x1.fep127, DBL_MAX};
+    int32_t dtype = row->wide ? FL_F64 : row->dtype;
+    int64_t size = fl_value_size(dtype), n = row->n;
+    if (!known && k->row_count[row->dtype](row->x, n, NULL, -FLT_MAX) == n) return 0;
+    char *to = fl_buffer(s, FL_BUF_REPAIRED, (size_t)(n * size));
+    if (!to) return -1;
+    for (int64_t i = 0; i < n; i++) {
+        double v = repaired(fl_row_value(row, i), largest[dtype]);
+        fl_store_values(&v, 1, to + i * size, 0, dtype);
+    }
+    row->x = to;
+    row->bad = 0;
+    return row->wide ? fl_row_image(s, k, row, (const double *)(void *)to) : 0;
+}
+
 double fl_row_value(const fl_row *row, int64_t id) {
     float a;
     uint16_t h;

@@ -10,7 +10,7 @@ cdef extern from "fastlogits.h" nogil:
     enum: FL_F32, FL_F16, FL_BF16, FL_F64
     enum: FL_OK, FL_NAN, FL_POS_INF, FL_NO_FINITE, FL_STEP_INF, FL_ALL_BANNED, FL_BAD_TOKEN, FL_NO_MEMORY
     enum: FL_OP_END
-    enum: FL_TIES_KEEP, FL_JOINT, FL_PROMPT, FL_RAW, FL_STRICT
+    enum: FL_TIES_KEEP, FL_JOINT, FL_PROMPT, FL_RAW, FL_STRICT, FL_OUTPUT_ONLY
     enum: FL_MEMORY
 
     ctypedef struct fl_where:
@@ -18,6 +18,7 @@ cdef extern from "fastlogits.h" nogil:
         int32_t step
         int64_t row
         double value
+        uint64_t banned
 
     ctypedef struct fl_kernels:
         pass

@@ -58,7 +58,7 @@ cdef extern from "numpy/ndarraytypes.h":
 F32, F16, BF16, F64 = _c.FL_F32, _c.FL_F16, _c.FL_BF16, _c.FL_F64
 DTYPE_NAMES = {F32: "float32", F16: "float16", BF16: "bfloat16", F64: "float64"}
 TIES_KEEP, JOINT, PROMPT = _c.FL_TIES_KEEP, _c.FL_JOINT, _c.FL_PROMPT
-RAW, STRICT = _c.FL_RAW, _c.FL_STRICT
+RAW, STRICT, OUTPUT_ONLY = _c.FL_RAW, _c.FL_STRICT, _c.FL_OUTPUT_ONLY
 MEMORY = _c.FL_MEMORY
 STEP_KINDS = {fl_step_list[i].name.decode(): fl_step_list[i].kind.decode() for i in range(<int>_c.FL_OP_END)}
 STEP_IDS = {fl_step_list[i].name.decode(): fl_step_list[i].id for i in range(<int>_c.FL_OP_END)}

@@ -181,7 +181,7 @@ cdef class Plan:
         if state is not None:
             _c.fl_history_free(own.history)
         if where.status != _c.FL_OK:
-            self._refuse((), where.row, where.status, where.step, where.value, rows.rows.n)
+            self._refuse((), where.row, where.status, where.step, told(&where), rows.rows.n)
         if state is not None and own.observed is not NULL:
             (<Sequence>state).hear(one, observed)
         return one
@@ -274,6 +274,11 @@ cdef int fill_step(_c.fl_step *to, step) except -1:
     return 0
 
 
+cdef object told(const _c.fl_where *where):
+    """The value of a failure: the bits of the steps that ban where every token is banned."""
+    return where.banned if where.status == _c.FL_ALL_BANNED else where.value
+
+
 cdef class PlanTask:
     """One checked call of the pipeline; `run` works on a block of its rows."""
 
@@ -284,7 +289,7 @@ cdef class PlanTask:
     cdef _c.fl_inputs given
     cdef _c.fl_results results
     cdef tuple owners
-    cdef readonly list failures  # (row, status, step, value) of each block that met a bad row
+    cdef readonly list failures  # (row, status, step, value) of each block that met a bad row; value as told() makes it
     cdef readonly dict listings  # first row of a block -> (ids, logits, logprobs)
     cdef bint listed
     cdef _c.fl_sequence *sequences
@@ -400,7 +405,7 @@ cdef class PlanTask:
             if where.status == _c.FL_NO_MEMORY:
                 raise MemoryError()
             if where.status != _c.FL_OK and self.results.status is NULL:
-                self.failures.append((where.row, where.status, where.step, where.value))
+                self.failures.append((where.row, where.status, where.step, told(&where)))
             elif self.listed:
                 self.listings[begin] = copied(&listing)
         finally:

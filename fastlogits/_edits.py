@@ -121,6 +121,46 @@ def token_ids(name: str, ids: Any, row: int | None = None) -> tuple[int, ...]:
     return tuple(array.tolist())
 
 
+def token_rows(name: str, ids: Any, row: int | None = None) -> tuple[Any, ...]:
+    """Checked token ids, for all rows alike or a tuple of them (or None) per row; a number is one id, None is none."""
+    if ids is None or (isinstance(ids, int | np.integer) and not isinstance(ids, bool)):
+        return () if ids is None else token_ids(name, [ids], row)
+    if row is None and _has_rows(ids):
+        return tuple(None if each is None else token_rows(name, each, r) for r, each in enumerate(ids))
+    return tuple(dict.fromkeys(token_ids(name, ids, row)))
+
+
+def _has_rows(ids: Any) -> bool:
+    """Whether ``ids`` holds sequences, or None, in the place of ids."""
+    if isinstance(ids, list | tuple):
+        return any(each is None or _inputs.is_sequence(each) for each in ids)
+    return bool(getattr(ids, "ndim", 1) > 1)
+
+
+def _rows_of(ids: tuple[Any, ...]) -> list[tuple[int, ...]] | None:
+    """What `token_rows` checked, a tuple for every row; None if all have the same."""
+    return [each or () for each in ids] if _has_rows(ids) else None
+
+
+def id_lists(name: str, ids: tuple[Any, ...], value: float | None = None) -> Lists:
+    """What `token_rows` checked, as C reads it, each id with the same value."""
+    rows = _rows_of(ids)
+    flat = np.array(ids if rows is None else [i for row in rows for i in row], np.int64)
+    values = None if value is None else np.full(flat.size, value)
+    return Lists(name, flat, None, values, None if rows is None else _ends(rows))
+
+
+def allowed_words(ids: tuple[Any, ...]) -> NDArray[np.uint32]:
+    """Packed words that allow what `token_rows` checked, [W] or [rows, W]."""
+    rows = _rows_of(ids) or [ids]
+    size = max((max(row) for row in rows if row), default=0) // 32 + 1
+    words = np.zeros((len(rows), size), np.uint32)
+    for row, allowed in zip(words, rows, strict=True):
+        at = np.array(allowed, np.int64)
+        np.bitwise_or.at(row, at // 32, np.uint32(1) << (at % 32).astype(np.uint32))
+    return words if _has_rows(ids) else words[0]
+
+
 def sequence(name: str, ids: Any, row: int | None = None) -> tuple[int, ...]:
     """Checked ids of a sequence of at least one token."""
     checked = token_ids(name, ids, row)
@@ -159,43 +199,33 @@ def _sequence_biases(bias: Any, row: int | None) -> dict[tuple[int, ...], float]
 
 
 def sequence_lists(name: str, rows: Sequence[Any], per_row: bool) -> Lists:
-    """Checked sequences of all rows, or mappings of these to numbers, as C reads them."""
+    """Checked sequences of all rows, banned, or mappings of these to their biases, as C reads them."""
     flat = [ids for row in rows for ids in row]
-    values = [value for row in rows if isinstance(row, dict) for value in row.values()]
-    return Lists(
-        name,
-        np.array([i for ids in flat for i in ids], np.int64),
-        _ends(flat),
-        np.array(values, np.float64) if flat and values else None,
-        _ends(rows) if per_row else None,
-    )
+    values = [value for row in rows for value in (row.values() if isinstance(row, dict) else [-np.inf] * len(row))]
+    ids = np.array([i for ids in flat for i in ids], np.int64)
+    return Lists(name, ids, _ends(flat), np.array(values, np.float64), _ends(rows) if per_row else None)
 
 
-def _nested(item: Any) -> bool:
-    """Whether an item has items."""
-    return hasattr(item, "__len__") and getattr(item, "ndim", 1) > 0 and not isinstance(item, str | bytes)
-
-
-def breaker_rows(name: str, breakers: Any) -> Any:
+def sequence_rows(name: str, sequences: Any) -> Any:
     """Checked sequences of token ids as a tuple, or a list with one such tuple per row; None is none."""
-    given = [] if breakers is None else list(breakers)
-    if not all(each is None or _nested(each) for each in given):
-        raise TypeError(f"{name} must be sequences of token ids, or a list of these per row, got {shown(breakers)}")
-    if any(each is None or any(map(_nested, each)) for each in given):
+    given: list[Any] = list(sequences) if _inputs.is_sequence(sequences) else [] if sequences is None else [0]
+    if not all(each is None or _inputs.is_sequence(each) for each in given):
+        raise TypeError(f"{name} must be sequences of token ids, or a list of these per row, got {shown(sequences)}")
+    if any(each is None or any(map(_inputs.is_sequence, each)) for each in given):
         return [tuple(sequence(name, ids, r) for ids in row or ()) for r, row in enumerate(given)]
     return tuple(sequence(name, ids) for ids in given)
 
 
-def breaker_lists(name: str, breakers: Any) -> Lists:
-    """What `breaker_rows` checked, as C reads it."""
-    per_row = isinstance(breakers, list)
-    return sequence_lists(name, breakers if per_row else [breakers], per_row)
+def sequence_arrays(name: str, sequences: Any) -> Lists:
+    """What `sequence_rows` checked, as C reads it."""
+    per_row = isinstance(sequences, list)
+    return sequence_lists(name, sequences if per_row else [sequences], per_row)
 
 
 def text_rows(name: str, ids: Any) -> Any:
     """A checked text of token ids as a tuple, or a list with one per row; None is none."""
     given = () if ids is None else ids
-    if _nested(given) and any(each is None or _nested(each) for each in given):
+    if _inputs.is_sequence(given) and any(each is None or _inputs.is_sequence(each) for each in given):
         return [token_ids(name, () if each is None else each, r) for r, each in enumerate(given)]
     return token_ids(name, given)
 

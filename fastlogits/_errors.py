@@ -60,6 +60,12 @@ def row_name(name: str, row: int, outer: Sequence[int]) -> str:
     return f"{name}[{', '.join(map(str, place(np.unravel_index(row, tuple(outer)))))}]"
 
 
+def _banned_by(bits: int, last: int, names: Sequence[str]) -> str:
+    """The steps that ban tokens, bit i for step i, unless the last one alone does."""
+    steps = [i for i in range(len(names)) if bits >> i & 1]
+    return f": banned by {', '.join(f'{names[i]} (step {i})' for i in steps)}" if steps and steps != [last] else ""
+
+
 def refuse_row(
     outer: Sequence[int],
     row: int,
@@ -71,9 +77,11 @@ def refuse_row(
     argument: str = "logits",
     beside: Sequence[str] = (),
 ) -> NoReturn:
-    """Raises the error of a row of ``argument``: ``names`` are those of the plan's steps, ``n`` is the row's length.
+    """Raises the error of a row of ``argument``.
 
-    ``beside`` names the arguments whose rows a step combines with it; ``value`` then says which one is meant.
+    ``names`` are those of the plan's steps, ``n`` is the row's length, ``value`` the id of a bad token or the bits of
+    the steps that ban.
+    ``beside`` names the arguments whose rows a step combines with it; ``value`` may then say which one is meant.
     """
     if status > Status.BAD_TOKEN:
         raise MemoryError
@@ -83,11 +91,12 @@ def refuse_row(
     name = names[step] if 0 <= step < len(names) else "a step"
     if status == Status.BAD_TOKEN:
         raise ValueError(f"{row_name('context', row, outer)}: token id {int(value)} must be in [0, {n})")
+    banned = _banned_by(int(value), step, names) if status == Status.ALL_BANNED else ""
     words = {
         Status.NAN: "contains NaN",
         Status.POS_INF: "contains +inf",
         Status.NO_FINITE: "contains no finite logit",
         Status.STEP_INF: f"exceeds the finite range in {name} (step {step}): a logit became +inf or NaN",
-        Status.ALL_BANNED: f"has no token left after {name} (step {step})",
+        Status.ALL_BANNED: f"has no token left after {name} (step {step}){banned}",
     }
     raise ValueError(f"{where} {words[Status(status)]}")

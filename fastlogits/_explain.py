@@ -9,6 +9,7 @@ import numpy as np
 
 from fastlogits import _core
 from fastlogits._errors import refuse_row
+from fastlogits._step_tokens import RemoveInvalidValues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,6 +157,8 @@ def _run_row(call: Call, plan: _core.Plan, row: int, seed: int, **results: Any) 
 
 def _alive(call: Call, count: int, row: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
     """Ids and log-probs of what the first ``count`` steps leave, and the smallest logit among them."""
+    if call.plan.steps and isinstance(call.plan.steps[0], RemoveInvalidValues):
+        count = max(count, 1)  # the row as it came cannot be read
     plan = _core.Plan()
     plan._fill(call.plan.steps[:count], call.plan.prepared[:count], call.plan.shape)
     task = _run_row(call, plan, row, seed, counts=np.zeros(call.rows, np.int64))

@@ -160,7 +160,7 @@ def id_array(name: str, ids: Any, note: str = "") -> NDArray[np.int64]:
     try:
         array = plain_array(name, ids)
     except ValueError:
-        if isinstance(ids, list | tuple) and any(map(_is_sequence, ids)):
+        if isinstance(ids, list | tuple) and any(map(is_sequence, ids)):
             raise ValueError(f"{name}: token ids must form one axis, got sequences among them{note}") from None
         raise
     if array.ndim != 1:
@@ -174,7 +174,7 @@ def id_array(name: str, ids: Any, note: str = "") -> NDArray[np.int64]:
     return np.array(array, np.int64, order="C")
 
 
-def _is_sequence(x: Any) -> bool:
+def is_sequence(x: Any) -> bool:
     """Whether x has elements: a list, range, array or tensor of at least one axis, not a number or a text."""
     return hasattr(x, "__len__") and getattr(x, "ndim", 1) > 0 and not isinstance(x, str | bytes)
 
@@ -186,7 +186,7 @@ def context_arrays(
     if context is None:
         return None, None
     if isinstance(context, list | tuple):
-        if not context or not _is_sequence(context[0]):
+        if not context or not is_sequence(context[0]):
             return id_array("context", context), None
         parts = [id_array("context", ids, f" (row {r})") for r, ids in enumerate(_row_sequences(context, outer, rows))]
         ends = np.cumsum([0, *(part.size for part in parts)], dtype=np.int64)
@@ -209,7 +209,7 @@ def _wanted_contexts(outer: tuple[int, ...], rows: int) -> str:
 def _row_sequences(context: Any, outer: tuple[int, ...], rows: int) -> list[Any]:
     """One sequence per row, of any lengths: from a list of as many, or from lists nested as the rows are."""
     parts = list(context)
-    deep = any(_is_sequence(next(iter(part), None)) for part in parts if _is_sequence(part))
+    deep = any(is_sequence(next(iter(part), None)) for part in parts if is_sequence(part))
     if len(outer) < 2 or (len(parts) == rows and not deep):
         if len(parts) != rows:
             raise ValueError(f"context must hold {_wanted_contexts(outer, rows)}, got {len(parts)} sequences")
@@ -217,8 +217,8 @@ def _row_sequences(context: Any, outer: tuple[int, ...], rows: int) -> list[Any]
     parts = [parts]
     for axis, size in enumerate(outer):
         for place, part in zip(np.ndindex(outer[:axis]), parts, strict=True):
-            if not _is_sequence(part) or len(part) != size:
-                found = f"{len(part)} sequences" if _is_sequence(part) else repr(part)
+            if not is_sequence(part) or len(part) != size:
+                found = f"{len(part)} sequences" if is_sequence(part) else repr(part)
                 where = "".join(f"[{i}]" for i in place)
                 raise ValueError(f"context must hold {_wanted_contexts(outer, rows)}, got {found} in context{where}")
         parts = [inner for part in parts for inner in part]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import _core, _edits, _inputs
-from fastlogits.steps import Draw, Gumbel, Mask, Step
+from fastlogits.steps import Draw, Gumbel, Mask, RemoveInvalidValues, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,32 +33,19 @@ class Prepared(NamedTuple):
     needs: int = 0  # the least V that the operands fit
 
 
-#: The numbers of a step are those of its fields that are none of these, in order.
-_OTHER_FIELDS = (
-    "min_keep",
-    "ties",
-    "joint",
-    "space",
-    "strict",
-    "window",
-    "prompt",
-    "special_tokens",
-    "sequence_breakers",
-    "ids",
-    "bias",
-    "mask",
-)
-
-
 def _window(value: Any) -> Any:
     """None, in whatever depth, as -1: all tokens count."""
     return tuple(_window(v) for v in value) if isinstance(value, tuple) else -1 if value is None else value
 
 
+#: Fields that become bits.
+_FLAGS = ("joint", "ties", "prompt", "output_only", "space", "strict")
+
+
 def _flags(step: Any) -> Array:
     """Bits of ``fl_step.flags``."""
     ties = np.asarray(getattr(step, "ties", "id")) == "keep"
-    fields = {"joint": _core.JOINT, "prompt": _core.PROMPT, "strict": _core.STRICT}
+    fields = {"joint": _core.JOINT, "prompt": _core.PROMPT, "strict": _core.STRICT, "output_only": _core.OUTPUT_ONLY}
     bits = sum(np.asarray(getattr(step, name, False)) * bit for name, bit in fields.items())
     raw = np.asarray(getattr(step, "space", "")) == "raw"
     return np.asarray(ties * _core.TIES_KEEP + raw * _core.RAW + bits, np.int64)
@@ -66,13 +53,12 @@ def _flags(step: Any) -> Array:
 
 def prepared(step: Step) -> Prepared:
     """``step`` for C."""
-    fields = [field for field in vars(step) if field not in _OTHER_FIELDS]
-    numbers = [np.asarray(getattr(step, field), np.float64) for field in fields] or [np.zeros(())]
+    numbers = [np.asarray(number, np.float64) for number in step._numbers()] or [np.zeros(())]
     integers: dict[str, Any] = dict(zip(("second", "third"), numbers[1:], strict=False))
     window = getattr(step, "window", None)
     integers |= {
         "min_keep": np.asarray(step.min_keep, np.int64) if hasattr(step, "min_keep") else None,
-        "flags": _flags(step) if any(hasattr(step, name) for name in ("strict", "ties", "prompt", "space")) else None,
+        "flags": _flags(step) if any(hasattr(step, field) for field in _FLAGS) else None,
         "window": None if window is None else np.asarray(_window(window), np.int64),
     }
     lists = step._lists()
@@ -95,7 +81,7 @@ _MOST_STEPS = 64
 
 
 def check_order(steps: Sequence[Step]) -> None:
-    """Steps are steps, no more than C has room for; only the last one draws, only the first one combines rows."""
+    """Steps are steps, not too many; only the last one draws, only the first one changes how rows are read."""
     for step in steps:
         if not isinstance(step, Step):
             raise TypeError(f"a Sampler takes steps of fastlogits.steps, got {step!r}")
@@ -107,6 +93,8 @@ def check_order(steps: Sequence[Step]) -> None:
     for step in steps[1:]:
         if step.beside:
             raise ValueError(f"{type(step).__name__} must be the first step")
+    if any(isinstance(step, RemoveInvalidValues) for step in steps[1:]):
+        raise ValueError("RemoveInvalidValues must be the first step: it repairs the row as it came")
 
 
 def shape_of(steps: Sequence[Prepared]) -> Shape | None:

@@ -58,13 +58,17 @@ _PROMPT: Mapping[str, Any] = {name: {"penalty_prompt": True} for name in _PENALT
 
 PRESETS = {
     "hf": Preset(
-        ("guidance", "logit_bias", "sequence_bias", "repetition_penalty", "no_repeat_ngram", "encoder_no_repeat_ngram",
-         "mask", "temperature", "top_h", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
+        ("guidance", "remove_invalid_values", "logit_bias", "sequence_bias", "encoder_repetition_penalty",
+         "repetition_penalty", "no_repeat_ngram", "encoder_no_repeat_ngram", "bad_words", "min_length",
+         "min_new_tokens", "allowed_tokens", "forced_bos_token", "forced_eos_token",
+         "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens", "mask", "temperature",
+         "top_h", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "renormalize_logits"),
         {"top_k": _TIES, "typical_p": _TIES},
     ),
     "vllm": Preset(
-        ("mask", "logit_bias", *_PENALTIES, "temperature", "min_p", "top_k", "top_p"),
-        {"top_k": _TIES},
+        ("mask", "allowed_tokens", "bad_words", "min_new_tokens", "logit_bias", *_PENALTIES, "temperature", "min_p",
+         "top_k", "top_p"),
+        {"top_k": _TIES, "bad_words": {"bad_words_output_only": True}},
     ),
     "llama.cpp": Preset(
         ("logit_bias", "mask", *_PENALTIES, "dry", "top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc",

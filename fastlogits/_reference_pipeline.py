@@ -19,6 +19,8 @@ _ORDER: dict[str, dict[str, str]] = {
     "guidance": {"scale": "guidance_scale", "space": "guidance_space"},
     "contrastive": {"alpha": "contrastive_alpha", "beta": "contrastive_beta"},
     "d_experts": {"alpha": "dexperts_alpha"},
+    "remove_invalid_values": {"enabled": "remove_invalid_values"},
+    "encoder_repetition_penalty": {"theta": "encoder_repetition_penalty", "ids": "encoder_ids"},
     "repetition_penalty": {
         "theta": "repetition_penalty", "window": "penalty_window", "prompt": "penalty_prompt", "decay": "penalty_decay",
         "slope": "penalty_slope",
@@ -31,8 +33,17 @@ _ORDER: dict[str, dict[str, str]] = {
     },
     "no_repeat_ngram": {"size": "no_repeat_ngram_size"},
     "encoder_no_repeat_ngram": {"size": "encoder_no_repeat_ngram_size", "ids": "encoder_ids"},
+    "bad_words": {"sequences": "bad_words_ids", "output_only": "bad_words_output_only"},
     "logit_bias": {"bias": "logit_bias"},
     "sequence_bias": {"bias": "sequence_bias"},
+    "min_length": {"n": "min_length", "ids": "eos_token_id"},
+    "min_new_tokens": {"n": "min_new_tokens", "ids": "eos_token_id"},
+    "allowed_tokens": {"ids": "allowed_token_ids"},
+    "forced_bos_token": {"ids": "forced_bos_token_id"},
+    "forced_eos_token": {"ids": "forced_eos_token_id", "max_length": "max_length"},
+    "exponential_decay_length_penalty": {"penalty": "exponential_decay_length_penalty", "ids": "eos_token_id"},
+    "suppress_tokens": {"ids": "suppress_tokens"},
+    "begin_suppress_tokens": {"ids": "begin_suppress_tokens", "begin_index": "begin_index"},
     "mask": {"mask": "mask"},
     "temperature": {"temperature": "temperature"},
     "smoothing": {"factor": "smoothing_factor", "curve": "smoothing_curve"},
@@ -55,6 +66,7 @@ _ORDER: dict[str, dict[str, str]] = {
     "mirostat": {"version": "mirostat", "tau": "mirostat_tau", "eta": "mirostat_eta", "min_keep": "min_keep"},
     "adaptive_p": {"target": "adaptive_target", "decay": "adaptive_decay"},
     "skew": {"skew": "skew"},
+    "renormalize_logits": {"enabled": "renormalize_logits"},
 }  # fmt: skip
 
 
@@ -111,18 +123,22 @@ def _depth(value: Any) -> int:
 
 
 def _of_row(field: str, value: Any, shape: tuple[int, ...], r: int) -> Any:
-    """What row r sees of a step's field; biases differ from row to row when they stand in a list."""
+    """What row r sees of a step's field; biases and tokens differ from row to row when they stand in a list."""
     if field == "bias":
         return value[r] if isinstance(value, list) else value
-    if depth := {"ids": 1, "sequence_breakers": 2}.get(field):
-        return (value[r] or ()) if _depth(value) > depth else value
+    if depth := {"ids": 1, "sequence_breakers": 2, "sequences": 2}.get(field):
+        mine = value[r] if _depth(value) > depth else value
+        return () if mine is None else np.atleast_1d(np.asarray(mine, np.int64)) if depth == 1 else mine
+    if field == "penalty":
+        return tuple(_per_row(part, shape)[r] for part in value)
     return _per_row(value, shape, inner=int(field in ("mask", "special_tokens")))[r]
 
 
 def process(row: Row, plan: Sequence[Any], shape: tuple[int, ...] = (1,), r: int = 0) -> Floats:
     """Processed logits [V] of row r of a batch: each step of the plan on what the last one left; ValueError if none."""
-    for row.at, (name, fields) in enumerate(map(_named, plan)):
-        mine = {field: _of_row(field, value, shape, r) for field, value in fields.items()}
+    named = [(name, {f: _of_row(f, v, shape, r) for f, v in fields.items()}) for name, fields in map(_named, plan)]
+    for at, (name, mine) in _behind(row, named):
+        row.at = at
         if name not in ("draw", "gumbel"):
             row.logits = getattr(steps, name)(row, **mine)
         if not np.isfinite(row.logits.max()):
@@ -134,8 +150,27 @@ def observed(row: Row, plan: Sequence[Any], token: int) -> list[float]:
     """What the drawn token is to each step of the plan that has run: its surprise in bits to mirostat, else NaN."""
     surprise = -log_softmax(row.logits)[token] / math.log(2)
     heard = {at: float(shares[token]) for at, shares in row.shares_at.items()}
-    on = [at for at, (name, fields) in enumerate(map(_named, plan)) if name == "mirostat" and fields["version"]]
+    on = [
+        at
+        for at, (name, fields) in enumerate(map(_named, plan))
+        if at >= row.first and name == "mirostat" and fields["version"]
+    ]
     return [surprise if at in on else heard.get(at, math.nan) for at in range(len(plan))]
+
+
+def _behind(row: Row, plan: list[tuple[str, dict[str, Any]]]) -> list[tuple[int, tuple[str, dict[str, Any]]]]:
+    """The plan from its last step that forces a token of this row: what came before no longer matters."""
+    forcing = [i for i, (name, mine) in enumerate(plan) if name.startswith("forced_") and _forces(row, name, mine)]
+    row.first = max(forcing, default=0)
+    row.asked += sum(name == "xtc" for name, _ in plan[: row.first])
+    row.skew += sum(mine["skew"] for name, mine in plan[: row.first] if name == "skew")
+    repairs = row.first > 0 and plan[0][0] == "remove_invalid_values"
+    return list(enumerate(plan))[:repairs] + list(enumerate(plan))[row.first :]
+
+
+def _forces(row: Row, name: str, mine: dict[str, Any]) -> bool:
+    """Whether a step that forces tokens does so here."""
+    return getattr(steps, name)(row, **mine) is not row.logits
 
 
 def _contexts(context: Any, rows: int) -> list[Ids]:
@@ -153,18 +188,18 @@ def _processed(logits: ArrayLike, plan: Sequence[Any] | None, inputs: Mapping[st
     steering = dict(inputs)
     context, start = steering.pop("context", None), steering.pop("prompt_length", 0)
     rng, position, keys = (steering.pop(name, None) for name in ("rng", "position", "keys"))
-    shape, raw, beside = np.shape(logits)[:-1] or (1,), _rows(logits), _beside(steering)
-    plan, seen = keyword_plan(**steering) if plan is None else plan, _contexts(context, len(raw))
-    rows = list(map(Row, raw, seen, _per_row(start, shape), _random(rng, position, keys, seen, shape)))
+    shape, held, beside = np.shape(logits)[:-1] or (1,), _rows(logits), _beside(steering)
+    plan, seen = keyword_plan(**steering) if plan is None else plan, _contexts(context, len(held))
+    rows = list(map(Row, held, seen, _per_row(start, shape), _random(rng, position, keys, seen, shape)))
     for r, row in enumerate(rows):
         row.beside = {name: values[r] for name, values in beside.items()}
         process(row, plan, shape, r)
-    return raw, rows
+    return held.astype(np.float64), rows
 
 
-def _rows(logits: ArrayLike) -> Floats:
-    """The rows of a batch one below the other, [R, V]."""
-    x = np.asarray(logits, np.float64)
+def _rows(logits: ArrayLike) -> Any:
+    """The rows of a batch one below the other, [R, V], in their own type."""
+    x = np.asarray(logits)
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 

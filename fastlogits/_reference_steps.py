@@ -66,8 +66,9 @@ class Row:
     """One row on its way: logits [V], the ids seen so far, and the masses remembered at the first joint cut.
 
     `random` is (seed, key, position); `asked` counts the random steps that have run, `skew` is that of the draw.
-    `memory` holds what steps remember by their place in the plan, `at` the place of the step that runs, `shares_at` the
-    probabilities before the steps that want to hear them.
+    `memory` holds what steps remember by their place in the plan, `at` the place of the step that runs, `first` that of
+    the first that ran, `shares_at` the probabilities before the steps that want to hear them. `largest` is the largest
+    value of the type that the logits came in.
     """
 
     logits: Floats
@@ -78,6 +79,8 @@ class Row:
     asked: int = 0
     skew: float = 0.0
     at: int = 0
+    first: int = 0
+    largest: float = np.inf
 
     def __init__(
         self,
@@ -89,7 +92,10 @@ class Row:
     ) -> None:
         self.memory, self.shares_at = dict(memory or {}), dict[int, Floats]()
         self.beside = dict[str, Floats]()
-        self.logits, self.prompt_length = np.asarray(logits, np.float64), prompt_length
+        given = np.asarray(logits)
+        self.logits, self.prompt_length = given.astype(np.float64), prompt_length
+        kind = np.dtype(np.float64) if given.dtype.kind in "iub" else given.dtype
+        self.largest = float(np.nextafter(np.array(np.inf, kind), np.array(0, kind)))
         self.context = np.asarray(context, np.int64)
         self.random = (0, 0, len(self.context)) if random is None else random
 
@@ -130,10 +136,22 @@ class Row:
         fading = full * np.where(last < begin, 1 - (begin - 1 - last) / max(decay, 1), 1.0)
         return np.where((last >= start) & (last >= begin - decay), fading, 0.0)
 
-    def ends_with(self, ids: ArrayLike) -> bool:
-        """Whether the context ends with these tokens."""
+    def ends_with(self, ids: ArrayLike, start: int = 0) -> bool:
+        """Whether context[start:] ends with these tokens."""
         count = len(np.asarray(ids))
-        return count == 0 or self.context[-count:].tolist() == list(np.asarray(ids, np.int64))
+        return count == 0 or self.context[start:][-count:].tolist() == list(np.asarray(ids, np.int64))
+
+    def without(self, ids: ArrayLike) -> Floats:
+        """The logits, -inf for these tokens."""
+        logits = self.logits.copy()
+        logits[np.asarray(ids, np.int64)] = -np.inf
+        return logits
+
+    def forced(self, ids: ArrayLike) -> Floats:
+        """0 for these tokens, -inf for the others; the logits if there are none."""
+        at = np.asarray(ids, np.int64)
+        self.mass = None if at.size else self.mass
+        return np.where(np.isin(np.arange(len(self.logits)), at), 0.0, -np.inf) if at.size else self.logits
 
     def order(self) -> Ids:
         """Ids of the survivors by (logit descending, id ascending)."""
@@ -294,6 +312,77 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
             if row.ends_with(ids[:-1]):
                 logits[ids[-1]] += value
         return logits
+
+    @staticmethod
+    def bad_words(row: Row, sequences: Any, output_only: bool = False) -> Floats:
+        """Ban the last token of each sequence whose other tokens end the context, or context[prompt_length:]."""
+        start = row.prompt_length if output_only else 0
+        return row.without([ids[-1] for ids in sequences or () if len(ids) and row.ends_with(ids[:-1], start)])
+
+    @staticmethod
+    def encoder_repetition_penalty(row: Row, theta: float, ids: ArrayLike = ()) -> Floats:
+        """Multiply l > 0 by theta, divide l <= 0 by it, once per distinct token of the encoder's input."""
+        x, seen = row.logits, np.isin(np.arange(len(row.logits)), np.asarray(ids, np.int64))
+        return np.where(seen, np.where(x > 0, x * theta, x / theta), x)
+
+    @staticmethod
+    def suppress_tokens(row: Row, ids: ArrayLike) -> Floats:
+        """Ban the tokens, whatever stands before."""
+        return row.without(ids)
+
+    @staticmethod
+    def begin_suppress_tokens(row: Row, ids: ArrayLike, begin_index: int | None = None) -> Floats:
+        """Ban the tokens where the context holds begin_index tokens, prompt_length by default."""
+        begin = row.prompt_length if begin_index is None else begin_index
+        return row.without(ids) if len(row.context) == begin else row.logits
+
+    @staticmethod
+    def allowed_tokens(row: Row, ids: ArrayLike) -> Floats:
+        """Ban all other tokens; off: no ids."""
+        allowed = np.asarray(ids, np.int64)
+        return row.only(allowed) if allowed.size else row.logits
+
+    @staticmethod
+    def forced_bos_token(row: Row, ids: ArrayLike) -> Floats:
+        """These tokens alone, with logit 0, where the context holds one token."""
+        return row.forced(ids) if len(row.context) == 1 else row.logits
+
+    @staticmethod
+    def forced_eos_token(row: Row, ids: ArrayLike, max_length: int | None = None) -> Floats:
+        """These tokens alone, with logit 0, where the context holds max_length - 1 tokens."""
+        return row.forced(ids) if len(row.context) + 1 == max_length else row.logits
+
+    @staticmethod
+    def min_length(row: Row, n: int, ids: ArrayLike = ()) -> Floats:
+        """Ban the tokens while the context holds less than n."""
+        return row.without(ids) if len(row.context) < n else row.logits
+
+    @staticmethod
+    def min_new_tokens(row: Row, n: int, ids: ArrayLike = ()) -> Floats:
+        """Ban the tokens while context[prompt_length:] holds less than n."""
+        return row.without(ids) if len(row.context) - row.prompt_length < n else row.logits
+
+    @staticmethod
+    def exponential_decay_length_penalty(row: Row, penalty: tuple[int, float], ids: ArrayLike = ()) -> Floats:
+        """Add |l| (factor^k - 1) to the tokens, k > 0 tokens behind the start; factor^k <= e^69."""
+        (start, factor), logits = penalty, row.logits.copy()
+        over, at = len(row.context) - row.prompt_length - start, np.unique(np.asarray(ids, np.int64))
+        at = at[logits[at] > -np.inf]
+        if over > 0:
+            logits[at] += np.abs(logits[at]) * (np.exp(min(over * np.log(factor), 69.0)) - 1)
+        return logits
+
+    @staticmethod
+    def remove_invalid_values(row: Row, enabled: bool = True) -> Floats:
+        """NaN -> 0, +inf and -inf -> the largest and the lowest value of the row's type."""
+        repaired: Floats = np.nan_to_num(row.logits, nan=0.0, posinf=row.largest, neginf=-row.largest)
+        return repaired if enabled else row.logits
+
+    @staticmethod
+    def renormalize_logits(row: Row, enabled: bool = True) -> Floats:
+        """Log-softmax over the survivors."""
+        shift = row.logits.max() + np.log(row.masses().sum())
+        return row.logits - shift if enabled else row.logits
 
     @staticmethod
     def mask(row: Row, mask: ArrayLike) -> Floats:

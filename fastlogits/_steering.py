@@ -66,10 +66,26 @@ class Steering(TypedDict, total=False):
     no_repeat_ngram_size: Any
     encoder_no_repeat_ngram_size: Any
     encoder_ids: Any
+    encoder_repetition_penalty: Any
+    bad_words_ids: Any
+    bad_words_output_only: Any
     logit_bias: Any
     sequence_bias: Any
+    min_length: Any
+    min_new_tokens: Any
+    eos_token_id: Any
+    allowed_token_ids: Any
+    forced_bos_token_id: Any
+    forced_eos_token_id: Any
+    max_length: Any
+    exponential_decay_length_penalty: Any
+    suppress_tokens: Any
+    begin_suppress_tokens: Any
+    begin_index: Any
     mask: Any
     draw: str | None
+    remove_invalid_values: Any
+    renormalize_logits: Any
     preset: str | None
 
 
@@ -80,7 +96,8 @@ _DEFAULTS: dict[str, Any] = {
     "encoder_ids": (),
     "temperature": 1.0, "dynatemp_exponent": 1.0, "smoothing_curve": 1.0, "xtc_threshold": 0.1,
     "xtc_special_tokens": (), "mirostat_tau": 5.0, "mirostat_eta": 0.1, "adaptive_decay": 0.9, "min_keep": 1,
-    "ties": "id", "joint": False, "strict": False,
+    "ties": "id", "joint": False, "strict": False, "bad_words_output_only": False, "remove_invalid_values": False,
+    "renormalize_logits": False,
 }  # fmt: skip
 KEYWORDS: dict[str, Any] = {name: _DEFAULTS.get(name) for name in Steering.__annotations__}
 
@@ -98,6 +115,8 @@ _LINES = (
     _Line(s.Guidance, ("guidance_scale", "guidance_space")),
     _Line(s.Contrastive, ("contrastive_alpha", "contrastive_beta")),
     _Line(s.DExperts, ("dexperts_alpha",)),
+    _Line(s.RemoveInvalidValues, ("remove_invalid_values",), False),
+    _Line(s.EncoderRepetitionPenalty, ("encoder_repetition_penalty", "encoder_ids"), 1.0),
     _Line(
         s.RepetitionPenalty,
         ("repetition_penalty", "penalty_window", "penalty_prompt", "penalty_decay", "penalty_slope"),
@@ -110,8 +129,17 @@ _LINES = (
     ),
     _Line(s.NoRepeatNgram, ("no_repeat_ngram_size",), 0),
     _Line(s.EncoderNoRepeatNgram, ("encoder_no_repeat_ngram_size", "encoder_ids"), 0),
+    _Line(s.BadWords, ("bad_words_ids", "bad_words_output_only")),
     _Line(s.LogitBias, ("logit_bias",)),
     _Line(s.SequenceBias, ("sequence_bias",)),
+    _Line(s.MinLength, ("min_length", "eos_token_id"), 0),
+    _Line(s.MinNewTokens, ("min_new_tokens", "eos_token_id"), 0),
+    _Line(s.AllowedTokens, ("allowed_token_ids",)),
+    _Line(s.ForcedBosToken, ("forced_bos_token_id",)),
+    _Line(s.ForcedEosToken, ("forced_eos_token_id", "max_length")),
+    _Line(s.ExponentialDecayLengthPenalty, ("exponential_decay_length_penalty", "eos_token_id")),
+    _Line(s.SuppressTokens, ("suppress_tokens",)),
+    _Line(s.BeginSuppressTokens, ("begin_suppress_tokens", "begin_index")),
     _Line(s.Mask, ("mask",)),
     _Line(s.Temperature, ("temperature",), 1.0),
     _Line(s.Smoothing, ("smoothing_factor", "smoothing_curve"), 0.0),
@@ -131,6 +159,7 @@ _LINES = (
     _Line(s.Mirostat, ("mirostat", "mirostat_tau", "mirostat_eta", "min_keep"), 0),
     _Line(s.AdaptiveP, ("adaptive_target", "adaptive_decay")),
     _Line(s.Skew, ("skew",), 0.0),
+    _Line(s.RenormalizeLogits, ("renormalize_logits",), False),
 )
 
 

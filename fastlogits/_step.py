@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from fastlogits._edits import Lists
 
 
+_OTHER_FIELDS = (
+    "min_keep", "ties", "joint", "space", "strict", "window", "prompt", "special_tokens", "sequence_breakers", "ids",
+    "sequences", "bias", "mask", "output_only",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Step:
     """What all steps have in common: a name. Use its subclasses."""
@@ -26,6 +32,10 @@ class Step:
         """Replaces fields by their checked values, once, in ``__post_init__``."""
         for field, value in fields.items():
             object.__setattr__(self, field, value)
+
+    def _numbers(self) -> list[Any]:
+        """The numbers of the step, three at most: all fields but those that say which tokens, or how to count."""
+        return [value for field, value in vars(self).items() if field not in _OTHER_FIELDS]
 
     def _lists(self) -> Lists | None:
         """The tokens that the step names, as C reads them."""

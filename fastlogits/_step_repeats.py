@@ -60,11 +60,11 @@ class Dry(Step):
             base=params.number("dry_base", self.base, 1.0, off=1.0),
             allowed_length=params.integer("dry_allowed_length", self.allowed_length, 0, off=2),
             window=params.integer("dry_penalty_last_n", self.window, -1, off=None),
-            sequence_breakers=_edits.breaker_rows("dry_sequence_breakers", self.sequence_breakers),
+            sequence_breakers=_edits.sequence_rows("dry_sequence_breakers", self.sequence_breakers),
         )
 
     def _lists(self) -> Lists:
-        return _edits.breaker_lists("dry_sequence_breakers", self.sequence_breakers)
+        return _edits.sequence_arrays("dry_sequence_breakers", self.sequence_breakers)
 
 
 @dataclass(frozen=True, repr=False)

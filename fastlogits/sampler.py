@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 from fastlogits import _beams, _core, _inputs, _prepare, _run, _speculative
 from fastlogits import state as _state
 from fastlogits import steps as s
+from fastlogits._builders import Builders
 from fastlogits._errors import refuse_row
 from fastlogits._explain import Explanation, explain
 from fastlogits._results import Candidates, GumbelMax, SampleResult
@@ -18,17 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["Candidates", "Explanation", "GumbelMax", "SampleResult", "Sampler"]
 
 
-class Sampler(_core.Plan):
+class Sampler(Builders, _core.Plan):
     """A pipeline: edits, temperature, cuts and a draw, prepared once, immutable, picklable.
 
     ``Sampler(*steps)`` runs steps of `fastlogits.steps` in the order written. ``Sampler(**keywords)`` runs those asked
-    for in the order guidance_scale (or contrastive_alpha, dexperts_alpha), repetition_penalty, frequency_penalty,
-    presence_penalty, dry_multiplier, no_repeat_ngram_size, encoder_no_repeat_ngram_size, logit_bias, sequence_bias,
-    mask,
-    temperature (with dynatemp_range), smoothing_factor, top_h, top_k, top_p, min_p, typical_p, epsilon_cutoff,
-    eta_cutoff, top_n_sigma, top_a, tfs, p_less, min_k, xtc_probability, mirostat, adaptive_target, skew. Each number is
-    one for all rows or one per row (broadcast against the shape of the batch). `fastlogits.steps` says what each of
-    them does, and where it comes from.
+    for in the order guidance_scale (or contrastive_alpha, dexperts_alpha), remove_invalid_values,
+    encoder_repetition_penalty, repetition_penalty, frequency_penalty, presence_penalty, dry_multiplier,
+    no_repeat_ngram_size, encoder_no_repeat_ngram_size, bad_words_ids, logit_bias, sequence_bias, min_length,
+    min_new_tokens, allowed_token_ids, forced_bos_token_id, forced_eos_token_id, exponential_decay_length_penalty,
+    suppress_tokens, begin_suppress_tokens, mask, temperature (with dynatemp_range), smoothing_factor, top_h, top_k,
+    top_p, min_p, typical_p, epsilon_cutoff, eta_cutoff, top_n_sigma, top_a, tfs, p_less, min_k, xtc_probability,
+    mirostat, adaptive_target, skew, renormalize_logits. Each number is one for all rows or one per row (broadcast
+    against the shape of the batch). `fastlogits.steps` says what each of them does, and where it comes from.
 
     Parameters
     ----------
@@ -116,6 +118,25 @@ class Sampler(_core.Plan):
         Added to logits; -inf bans.
     sequence_bias : {ids: bias}, or pairs [ids, bias], or a list of such dicts per row, optional
         Added to the logit of a sequence's last token where its others end the context; -inf bans.
+    bad_words_ids : sequences of token ids, or these per row, optional
+        Bans the last token of a sequence where its others end the context, or with ``bad_words_output_only`` (default
+        False) end ``context[prompt_length:]``.
+    encoder_repetition_penalty : float > 0, optional
+        Multiplies positive and divides other logits of the tokens in ``encoder_ids``; 1 is off.
+    min_length, min_new_tokens : int >= 0, optional
+        Ban ``eos_token_id`` (an id or several) while the context, or ``context[prompt_length:]``, is shorter; 0 is off.
+    exponential_decay_length_penalty : (start, factor), optional
+        Raises ``eos_token_id`` by |l| (factor^k - 1), k tokens behind ``start`` new ones.
+    allowed_token_ids, suppress_tokens : token ids, or these per row, optional
+        Ban all others, and ban them.
+    begin_suppress_tokens : token ids, or these per row, optional
+        Banned where the context holds ``begin_index`` tokens, ``prompt_length`` by default.
+    forced_bos_token_id, forced_eos_token_id : token id or ids, optional
+        Alone left, with logit 0, where the context holds one token; where it holds ``max_length - 1``.
+    remove_invalid_values : bool, default False
+        Repairs the row as it came: NaN to 0, infinities to the largest and the lowest value of its type.
+    renormalize_logits : bool, default False
+        `filter_logits` and `candidates` tell logits as log-probs.
     mask : bool [V] or [..., V], or int32 words [ceil(V / 32)] or [..., ceil(V / 32)], optional
         Bans what it does not allow; a shorter mask bans what lies beyond it.
     draw : "cdf" or "gumbel", optional

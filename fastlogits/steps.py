@@ -31,17 +31,34 @@ from fastlogits._step_shapes import (
     TypicalP,
     Xtc,
 )
-from fastlogits._step_tokens import SequenceBias
+from fastlogits._step_tokens import (
+    AllowedTokens,
+    BadWords,
+    BeginSuppressTokens,
+    EncoderRepetitionPenalty,
+    ExponentialDecayLengthPenalty,
+    ForcedBosToken,
+    ForcedEosToken,
+    MinLength,
+    MinNewTokens,
+    RemoveInvalidValues,
+    RenormalizeLogits,
+    SequenceBias,
+    SuppressTokens,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
-    "AdaptiveP", "Contrastive", "DExperts", "Draw", "Dry", "DynamicTemperature", "EncoderNoRepeatNgram",
-    "EpsilonCutoff", "EtaCutoff", "FrequencyPenalty", "Greedy", "Guidance", "Gumbel", "LogitBias", "Mask", "MinK",
-    "MinP", "Mirostat", "NoRepeatNgram", "PLess", "PresencePenalty", "RepetitionPenalty", "SequenceBias", "Skew",
-    "Smoothing", "Step", "Temperature", "Tfs", "TopA", "TopH", "TopK", "TopNSigma", "TopP", "TypicalP", "Xtc",
+    "AdaptiveP", "AllowedTokens", "BadWords", "BeginSuppressTokens", "Contrastive", "DExperts", "Draw", "Dry",
+    "DynamicTemperature", "EncoderNoRepeatNgram", "EncoderRepetitionPenalty", "EpsilonCutoff", "EtaCutoff",
+    "ExponentialDecayLengthPenalty", "ForcedBosToken", "ForcedEosToken", "FrequencyPenalty", "Greedy", "Guidance",
+    "Gumbel", "LogitBias", "Mask", "MinK", "MinLength", "MinNewTokens", "MinP", "Mirostat", "NoRepeatNgram",
+    "PLess", "PresencePenalty", "RemoveInvalidValues", "RenormalizeLogits", "RepetitionPenalty", "SequenceBias",
+    "Skew", "Smoothing", "Step", "SuppressTokens", "Temperature", "Tfs", "TopA", "TopH", "TopK", "TopNSigma",
+    "TopP", "TypicalP", "Xtc",
 ]  # fmt: skip
 
 # As NumPy shortens long arrays.

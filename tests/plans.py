@@ -69,8 +69,8 @@ def random_row(rng: np.random.Generator, n: int, real: NDArray[Any] | None = Non
     return str(kind), row
 
 
-def random_step(rng: np.random.Generator, kind: str, n: int, tied: bool) -> Any:
-    """One step with random parameters; `tied` rows get parameters that keep ties exact."""
+def random_step(rng: np.random.Generator, kind: str, n: int, tied: bool, length: int) -> Any:
+    """One step with random parameters for a context of `length`; `tied` rows get parameters that keep ties exact."""
     keep = int(rng.choice([1, 1, 1, 2, 5, 50]))
     joint = bool(rng.random() < 0.15)
     window = None if rng.random() < 0.5 else int(rng.integers(0, 40))
@@ -119,7 +119,40 @@ def random_step(rng: np.random.Generator, kind: str, n: int, tied: bool) -> Any:
         return steps.Mask(packed.view("<i4").astype(np.int32))
     if kind in SHAPED:
         return shaped_step(rng, kind, keep)
+    if kind in TOKENS:
+        return token_step(rng, kind, n, tied, length)
     return steps.Greedy()
+
+
+def token_step(rng: np.random.Generator, kind: str, n: int, tied: bool, length: int) -> Any:
+    """One step that names tokens, with random parameters; most conditions on the length hold half the time."""
+    few = rng.integers(0, min(n, 40), int(rng.integers(1, 6))).tolist()
+    many = rng.choice(n, max(1, int(n * rng.choice([0.02, 0.5, 0.95]))), replace=False).tolist()
+    theta = float(rng.choice([0.5, 2, 4]) if tied else np.exp(rng.uniform(-0.4, 0.7)))
+    near = max(0, length + int(rng.integers(-1, 2)))
+    decay = (int(rng.integers(0, 20)), 1.0 if tied else float(np.exp(rng.uniform(-0.1, 0.2))))
+    words = [rng.integers(0, min(n, 3), int(rng.integers(1, 4))).tolist() for _ in range(int(rng.integers(1, 4)))]
+    made: dict[str, Any] = {
+        "encoder_repetition_penalty": lambda: steps.EncoderRepetitionPenalty(theta, many),
+        "bad_words": lambda: steps.BadWords(words, output_only=bool(rng.random() < 0.5)),
+        "suppress_tokens": lambda: steps.SuppressTokens(few),
+        "begin_suppress_tokens": lambda: steps.BeginSuppressTokens(few, None if rng.random() < 0.5 else near),
+        "allowed_tokens": lambda: steps.AllowedTokens(many),
+        "forced_bos_token": lambda: steps.ForcedBosToken(few),
+        "forced_eos_token": lambda: steps.ForcedEosToken(few, near + 1),
+        "min_length": lambda: steps.MinLength(near, few),
+        "min_new_tokens": lambda: steps.MinNewTokens(int(rng.integers(0, 60)), few),
+        "exponential_decay_length_penalty": lambda: steps.ExponentialDecayLengthPenalty(decay, few),
+        "renormalize_logits": lambda: steps.RenormalizeLogits(bool(not tied)),
+    }
+    return made[kind]()
+
+
+TOKENS = (
+    "encoder_repetition_penalty", "bad_words", "suppress_tokens", "begin_suppress_tokens", "allowed_tokens",
+    "forced_bos_token", "forced_eos_token", "min_length", "min_new_tokens", "exponential_decay_length_penalty",
+    "renormalize_logits",
+)  # fmt: skip
 
 
 def shaped_step(rng: np.random.Generator, kind: str, keep: int) -> Any:
@@ -204,15 +237,17 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
     name, row = random_row(rng, n, real)
     tied = name in ("ties", "coarse", "equal")
     kinds = list(rng.choice(KINDS, int(rng.integers(1, 9))))
-    if rng.random() < 0.5:
-        for kind in rng.choice(SHAPED, int(rng.integers(1, 4))):
+    for family, share in ((SHAPED, 0.5), (TOKENS, 0.4)):
+        for kind in rng.choice(family, int(rng.integers(1, 4))) if rng.random() < share else ():
             kinds.insert(int(rng.integers(0, len(kinds) + 1)), kind)
     if rng.random() < 0.03:
         kinds.append("greedy")
-    plan = tuple(random_step(rng, str(kind), n, tied) for kind in kinds)
+    length = (int(rng.integers(0, 2)), int(rng.integers(1, 30)), int(rng.integers(1, 300)))[int(rng.integers(3))]
+    plan = tuple(random_step(rng, str(kind), n, tied, length) for kind in kinds)
+    if rng.random() < 0.1:
+        plan = (*plan, steps.RenormalizeLogits())
     if rng.random() < 0.5:
         plan = (*plan, steps.Draw() if seed % 3 else steps.Gumbel())
-    length = (0, int(rng.integers(1, 30)), int(rng.integers(1, 300)))[int(rng.integers(3))]
     # Few different tokens: much of what was seen comes again.
     context = rng.integers(0, min(n, 3) if rng.random() < 0.5 else n, length).tolist()
     dtype = np.float64 if rng.random() < 0.1 else np.float16 if rng.random() < 0.1 else np.float32
@@ -224,11 +259,23 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
         plan = (replace(step, space="raw") if tied and step.name == "guidance" else step, *plan)
         beside = rows_beside(rng, plan[0], row, tied)
 
+    elif rng.random() < 0.08:
+        # Infinities become values of the size of 1e38, which further steps take out of the range.
+        plan = (steps.RemoveInvalidValues(), *plan)
+        row = np.where(np.isneginf(row), -20.0, row)
+        row[rng.integers(0, n, 3)] = np.nan
+
     def held(values: NDArray[np.float64]) -> NDArray[Any]:
         return values.astype(np.float32 if dtype == np.float64 else dtype).astype(dtype)
 
     start = int(rng.integers(0, len(context) + 1))
     return Case(name, held(row), plan, context, start, seed, {each: held(rows) for each, rows in beside.items()})
+
+
+def came(case: Case) -> NDArray[np.float64]:
+    """The row as the first pass sees it."""
+    row = reference.Row(case.row)
+    return reference.process(row, case.plan[:1]) if case.plan[0].name == "remove_invalid_values" else row.logits
 
 
 def run(case: Case) -> NDArray[np.float64] | None:

@@ -68,17 +68,19 @@ def compare(case: plans.Case, tally: Tally) -> None:
     if right.max() <= float(np.finfo(case.row.dtype).max):  # beyond the type: an error, tested elsewhere
         kept = sampler.filter_logits(case.row, **case.inputs(), rng=0)
         np.testing.assert_array_equal(np.isneginf(kept), np.isneginf(right), err_msg=repr(case))
-        # A dynamic temperature is as exact as the entropy, and powers and differences round as they are written.
-        # Differences of log-softmaxes are as exact as these.
-        plain = not any(
-            step.name in (*plans.BLENDS, "dynamic_temperature", "smoothing", "adaptive_p") for step in case.plan
-        )
+        # A dynamic temperature is as exact as the entropy, log-probs and their differences as the total; powers round
+        # as they are written.
+        rough = {
+            *plans.BLENDS, "dynamic_temperature", "smoothing", "adaptive_p", "renormalize_logits",
+            "exponential_decay_length_penalty",
+        }  # fmt: skip
+        plain = not any(step.name in rough for step in case.plan)
         tally.rounding = max(tally.rounding, plain * rows.ulps(kept[order], right[order], case.row.dtype.name).max())
     drawn = sampler.sample(case.row, **case.inputs(), rng=seed, logprobs=4)
     padded = [*order[:4].tolist(), *[-1] * 4][:4]
     assert drawn.top_ids.tolist() == padded, case
     assert drawn.ranks == 1 + np.count_nonzero(right > right[drawn.ids]), case
-    raw = reference.log_softmax(case.row.astype(np.float64))[drawn.ids]
+    raw = reference.log_softmax(plans.came(case))[drawn.ids]
     np.testing.assert_allclose(drawn.logprobs, scores[drawn.ids], rtol=1e-6, atol=2e-6, err_msg=repr(case))
     np.testing.assert_allclose(drawn.raw_logprobs, raw, rtol=1e-6, atol=2e-6, err_msg=repr(case))
     tops = np.where(drawn.top_ids < 0, -np.inf, scores[drawn.top_ids])

@@ -40,14 +40,17 @@ static void FL_X(row_log)(const void *x, int64_t n, const float *scale, const fl
     }
 }
 
-/* out = x (scale[0] + scale[1]) where live and x >= lo, else -inf. */
-static void FL_X(row_filter)(const void *x, int64_t n, const uint16_t *live, const float *scale, float lo, void *out) {
+/* out = x (scale[0] + scale[1]) where live and x >= lo, else -inf; shift, if not NULL, is taken off as in row_log. */
+static void FL_X(row_filter)(const void *x, int64_t n, const uint16_t *live, const float *scale, const float *shift,
+                             float lo, void *out) {
     int64_t vectors = (n + FL_LANES - 1) / FL_LANES;
     vf hi = vf_set1(scale[0]), low = vf_set1(scale[1]), floor = vf_set1(lo), none = vf_set1(-INFINITY);
+    vf d0 = vf_set1(shift ? -shift[0] : 0.0f), d1 = vf_set1(shift ? -shift[1] : 0.0f);
     for (int64_t i = 0; i < vectors; i++) {
         vf v = FL_X(vector_at)(x, n, i, 0);
         vm stay = live ? vf_ge_where(vm_load(live + i), v, floor) : vf_ge(v, floor);
-        vf y = vf_blend(stay, vf_fma(v, hi, vf_mul(v, low)), none);
+        vf y = shift ? vf_add(vf_fma(v, hi, d0), vf_fma(v, low, d1)) : vf_fma(v, hi, vf_mul(v, low));
+        y = vf_blend(stay, y, none);
         FL_STORE_AT(out, i, n, y);
     }
 }

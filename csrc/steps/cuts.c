@@ -10,6 +10,13 @@ void fl_list_temperature(fl_cands *c, const fl_step_values *v) {
     c->known = 0;
 }
 
+/* ln p; as the last step of a plan it never comes here. */
+void fl_list_renormalize_logits(fl_cands *c, const fl_step_values *v) {
+    (void)v;
+    double top = c->logit[0], log_total = fl_log(c->total > 0 ? c->total : fl_cands_total(c));
+    for (int64_t i = 0; i < c->n; i++) c->logit[i] = (c->logit[i] - top) - log_total;
+}
+
 /* The first max(k, min_keep); with ties kept also what equals the last of them. */
 void fl_list_top_k(fl_cands *c, const fl_step_values *v) {
     if (v->flags & FL_JOINT) fl_cands_join(c);
