@@ -17,7 +17,7 @@ html_extra_path = ["scoring_report.html"]
 exclude_patterns = ["_build"]
 autosummary_generate = True
 autodoc_typehints = "none"
-autodoc_mock_imports = ["torch", "llama_cpp"]
+autodoc_mock_imports = ["torch", "transformers", "llama_cpp"]
 numpydoc_show_class_members = False
 myst_heading_anchors = 3
 
@@ -37,7 +37,7 @@ def module(name: str) -> str:
 
 
 PUBLIC = [name for name in fastlogits.__all__ if callable(getattr(fastlogits, name))]
-ADAPTERS = ("scipy", "torch", "llama_cpp", "plots", "report")
+ADAPTERS = ("scipy", "torch", "transformers", "llama_cpp", "plots", "report")
 # The tables follow from what the package exports.
 (Path(__file__).parent / "api.rst").write_text(
     "API reference\n=============\n\n"

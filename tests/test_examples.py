@@ -13,7 +13,7 @@ import fastlogits
 MODULES = ["fastlogits", *(m.name for m in pkgutil.walk_packages(fastlogits.__path__, "fastlogits."))]
 
 #: Adapters that import only where their client is installed.
-CLIENTS = {"fastlogits.torch": "torch"}
+CLIENTS = {"fastlogits.torch": "torch", "fastlogits.transformers": "transformers"}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])

@@ -1,0 +1,288 @@
+"""transformers' logits processors under their names: its constructors, our steps."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from transformers.generation import logits_process as theirs
+
+from fastlogits import blends
+from fastlogits import steps as s
+from fastlogits.transformers._chain import Plan, Rows, Steered, Tensor, checked
+
+__all__ = [
+    "ClassifierFreeGuidanceLogitsProcessor", "EncoderNoRepeatNGramLogitsProcessor",
+    "EncoderRepetitionPenaltyLogitsProcessor", "EpsilonLogitsWarper", "EtaLogitsWarper",
+    "ExponentialDecayLengthPenalty", "ForcedBOSTokenLogitsProcessor", "ForcedEOSTokenLogitsProcessor",
+    "InfNanRemoveLogitsProcessor", "LogitNormalization", "MinLengthLogitsProcessor",
+    "MinNewTokensLengthLogitsProcessor", "MinPLogitsWarper", "NoBadWordsLogitsProcessor",
+    "NoRepeatNGramLogitsProcessor", "PrefixConstrainedLogitsProcessor", "RepetitionPenaltyLogitsProcessor",
+    "SequenceBiasLogitsProcessor", "SuppressTokensAtBeginLogitsProcessor", "SuppressTokensLogitsProcessor",
+    "TemperatureLogitsWarper", "TopHLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "TypicalLogitsWarper",
+    "UnbatchedClassifierFreeGuidanceLogitsProcessor",
+]  # fmt: skip
+
+#: transformers' classes for audio and for watermarks, which are not here.
+LEFT_OUT = (
+    "AlternatingCodebooksLogitsProcessor", "BarkEosPrioritizerLogitsProcessor",
+    "DiaClassifierFreeGuidanceLogitsProcessor", "DiaEOSChannelFilterLogitsProcessor",
+    "DiaEOSDelayPatternLogitsProcessor", "SynthIDTextWatermarkLogitsProcessor", "WatermarkLogitsProcessor",
+    "WhisperNoSpeechDetection", "WhisperTimeStampLogitsProcessor",
+)  # fmt: skip
+
+
+class TemperatureLogitsWarper(Steered, theirs.TemperatureLogitsWarper):
+    """Divides the scores by ``temperature``."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.Temperature(rows.number(self.temperature)),))
+
+
+class TopKLogitsWarper(Steered, theirs.TopKLogitsWarper):
+    """Keeps the ``top_k`` largest scores and what equals the last of them."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.TopK(self.top_k, ties="keep"),))
+
+
+class TopPLogitsWarper(Steered, theirs.TopPLogitsWarper):
+    """Keeps the likeliest tokens up to probability ``top_p``, at least ``min_tokens_to_keep``."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.TopP(self.top_p, self.min_tokens_to_keep),))
+
+
+class TopHLogitsWarper(Steered, theirs.TopHLogitsWarper):
+    """Keeps the likeliest of 100 tokens up to the share ``top_h`` of their entropy."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.TopH(self.top_h),))
+
+
+class MinPLogitsWarper(Steered, theirs.MinPLogitsWarper):
+    """Keeps tokens of at least ``min_p`` times the largest probability."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.MinP(self.min_p, self.min_tokens_to_keep),))
+
+
+class TypicalLogitsWarper(Steered, theirs.TypicalLogitsWarper):
+    """Keeps the tokens whose surprise is nearest to the entropy, up to probability ``mass``."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.TypicalP(self.mass, self.min_tokens_to_keep, ties="keep"),))
+
+
+class EpsilonLogitsWarper(Steered, theirs.EpsilonLogitsWarper):
+    """Keeps tokens of probability ``epsilon`` at least."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.EpsilonCutoff(rows.number(self.epsilon), self.min_tokens_to_keep),))
+
+
+class EtaLogitsWarper(Steered, theirs.EtaLogitsWarper):
+    """Keeps tokens of probability min(epsilon, sqrt(epsilon) exp(-entropy)) at least."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.EtaCutoff(float(self.epsilon), self.min_tokens_to_keep),))
+
+
+class RepetitionPenaltyLogitsProcessor(Steered, theirs.RepetitionPenaltyLogitsProcessor):
+    """Divides positive and multiplies negative scores of earlier tokens, ``prompt_ignore_length`` of them left out."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        ignored = self.prompt_ignore_length
+        if isinstance(ignored, torch.Tensor):
+            ignored = ignored.numpy()
+        penalty = s.RepetitionPenalty(rows.number(self.penalty), prompt=ignored is None)
+        return Plan((penalty,), ignored)
+
+
+class EncoderRepetitionPenaltyLogitsProcessor(Steered, theirs.EncoderRepetitionPenaltyLogitsProcessor):
+    """Raises the scores of the tokens of ``encoder_input_ids``."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step; `penalty` holds 1 / the argument."""
+        ids = self.encoder_input_ids
+        ids = ids.repeat_interleave(max(1, rows.size // ids.shape[0]), dim=0)[: rows.size].tolist()
+        return Plan((s.EncoderRepetitionPenalty(1 / rows.number(self.penalty), ids),))
+
+
+class NoRepeatNGramLogitsProcessor(Steered, theirs.NoRepeatNGramLogitsProcessor):
+    """Bans what would complete an n-gram that the tokens hold already."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.NoRepeatNgram(self.ngram_size),))
+
+
+class EncoderNoRepeatNGramLogitsProcessor(Steered, theirs.EncoderNoRepeatNGramLogitsProcessor):
+    """Bans what would complete an n-gram of ``encoder_input_ids``."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """The n-grams, as transformers' object keeps them, are sequences that must not be completed."""
+        beams = max(1, rows.size // self.batch_size)
+        found = [
+            [[*prefix, token] for prefix, tokens in ngrams.items() for token in dict.fromkeys(tokens)]
+            for ngrams in self.generated_ngrams
+        ]
+        return Plan((s.BadWords([found[row // beams] for row in range(rows.size)]),) if any(found) else ())
+
+
+class SequenceBiasLogitsProcessor(Steered, theirs.SequenceBiasLogitsProcessor):
+    """Adds a bias to the last token of a sequence where its others end the tokens."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.SequenceBias({key: rows.number(bias) for key, bias in self.sequence_bias.items()}),))
+
+
+class NoBadWordsLogitsProcessor(Steered, theirs.NoBadWordsLogitsProcessor):
+    """Bans the last token of a sequence where its others end the tokens."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        words = [list(each) for each in self.sequence_bias]
+        return Plan((s.BadWords(words),) if words else ())
+
+
+class PrefixConstrainedLogitsProcessor(Steered, theirs.PrefixConstrainedLogitsProcessor):
+    """Leaves the tokens that ``prefix_allowed_tokens_fn(batch_id, tokens)`` allows."""
+
+    def steps(self, rows: Rows) -> None:
+        """A function of the user's, asked at every call."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The allowed scores; 0 in their place where all beams of a sequence had banned all of them."""
+        checked(scores)
+        out = torch.full_like(scores, -math.inf)
+        for batch in range(input_ids.shape[0] // self._num_beams):
+            rows = range(batch * self._num_beams, (batch + 1) * self._num_beams)
+            allowed = [self._prefix_allowed_tokens_fn(batch, input_ids[row]) for row in rows]
+            if not all(map(len, allowed)):
+                raise ValueError(f"prefix_allowed_tokens_fn returned no tokens for batch ID {batch}")
+            kept = [scores[row, ids] for row, ids in zip(rows, allowed, strict=True)]
+            none = all(bool(torch.isneginf(each).all()) for each in kept)
+            for row, ids, values in zip(rows, allowed, kept, strict=True):
+                out[row, ids] = torch.zeros_like(values) if none else values
+        return out
+
+
+class ForcedBOSTokenLogitsProcessor(Steered, theirs.ForcedBOSTokenLogitsProcessor):
+    """Leaves ``bos_token_id`` alone, with score 0, behind one token."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.ForcedBosToken(self.bos_token_id),))
+
+
+class ForcedEOSTokenLogitsProcessor(Steered, theirs.ForcedEOSTokenLogitsProcessor):
+    """Leaves ``eos_token_id`` alone, with score 0, as token number ``max_length``."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.ForcedEosToken(self.eos_token_id.reshape(-1).tolist(), self.max_length),))
+
+
+class MinLengthLogitsProcessor(Steered, theirs.MinLengthLogitsProcessor):
+    """Bans ``eos_token_id`` while there are less than ``min_length`` tokens."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return _banned_until(self.min_length, rows.tokens(self.eos_token_id))
+
+
+class MinNewTokensLengthLogitsProcessor(Steered, theirs.MinNewTokensLengthLogitsProcessor):
+    """Bans ``eos_token_id`` while there are less than ``min_new_tokens`` behind ``prompt_length_to_skip``."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step, over the whole length."""
+        return _banned_until(self.prompt_length_to_skip + self.min_new_tokens, rows.tokens(self.eos_token_id))
+
+
+class ExponentialDecayLengthPenalty(Steered, theirs.ExponentialDecayLengthPenalty):
+    """Raises ``eos_token_id`` ever more from a length on."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step, over the whole length."""
+        penalty = (self.regulation_start, self.regulation_factor)
+        return Plan((s.ExponentialDecayLengthPenalty(penalty, self.eos_token_id.reshape(-1).tolist()),), 0)
+
+
+class SuppressTokensLogitsProcessor(Steered, theirs.SuppressTokensLogitsProcessor):
+    """Bans ``suppress_tokens``."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.SuppressTokens(rows.tokens(self.suppress_tokens)),))
+
+
+class SuppressTokensAtBeginLogitsProcessor(Steered, theirs.SuppressTokensAtBeginLogitsProcessor):
+    """Bans ``begin_suppress_tokens`` behind ``begin_index`` tokens."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.BeginSuppressTokens(rows.tokens(self.begin_suppress_tokens), self.begin_index),))
+
+
+class InfNanRemoveLogitsProcessor(Steered, theirs.InfNanRemoveLogitsProcessor):
+    """Repairs the scores: NaN to 0, infinities to the largest and the lowest value of the type."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.RemoveInvalidValues(),))
+
+
+class LogitNormalization(Steered, theirs.LogitNormalization):
+    """Log-softmax of the scores."""
+
+    def steps(self, rows: Rows) -> Plan:
+        """One step."""
+        return Plan((s.RenormalizeLogits(),))
+
+
+class ClassifierFreeGuidanceLogitsProcessor(Steered, theirs.ClassifierFreeGuidanceLogitsProcessor):
+    """u + guidance_scale (c - u), c the first and u the second half of the rows."""
+
+    def steps(self, rows: Rows) -> None:
+        """Twice as many rows come in as go out."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The guided scores [B, V] of scores [2 B, V]."""
+        x, half = checked(scores), input_ids.shape[0]
+        if len(x) != 2 * half:
+            raise ValueError(f"scores must hold two rows per sequence, {2 * half}, got {len(x)}")
+        out = torch.empty(scores[:half].shape, dtype=scores.dtype)
+        blends.guide(scores[:half], scores[half:], self.guidance_scale, space="raw", out=out)
+        return out
+
+
+class UnbatchedClassifierFreeGuidanceLogitsProcessor(Steered, theirs.UnbatchedClassifierFreeGuidanceLogitsProcessor):
+    """u + guidance_scale (c - u) of log-softmaxes; ``model`` is asked for the unconditional scores u."""
+
+    def steps(self, rows: Rows) -> None:
+        """A second run of the model."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The guided scores."""
+        if self.guidance_scale == 1:
+            return scores.log_softmax(dim=-1)
+        beside = self.get_unconditional_logits(input_ids)[:, -1].to(scores.dtype)
+        out = torch.empty(scores.shape, dtype=scores.dtype)
+        blends.guide(scores, beside, self.guidance_scale, out=out)
+        return out
+
+
+def _banned_until(length: int, ids: list[int]) -> Plan:
+    """Bans some tokens while there are fewer than `length`."""
+    return Plan((s.MinLength(length, ids),) if length and ids else ())

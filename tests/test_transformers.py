@@ -1,0 +1,411 @@
+"""fastlogits.transformers beside transformers itself: each processor, several as one, generate with a tiny model."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+WHY = "transformers is not installed: pip install torch==2.13.0 'transformers==5.23.*'"
+torch = pytest.importorskip("torch", reason=WHY)
+pytest.importorskip("transformers", reason=WHY)
+
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM  # noqa: E402
+from transformers.generation import logits_process as theirs  # noqa: E402
+
+import fastlogits.transformers as ours  # noqa: E402
+from fastlogits.transformers import _processors  # noqa: E402
+
+V, B, L = 1000, 3, 12
+EOS = [2, 7]
+
+
+def generator(seed: int) -> Any:
+    return torch.Generator().manual_seed(seed)
+
+
+def scores_of(seed: int, dtype: Any = torch.float32, rows: int = B) -> Any:
+    return (3 * torch.randn(rows, V, generator=generator(seed))).to(dtype)
+
+
+def ids_of(seed: int, length: int = L) -> Any:
+    return torch.randint(0, 30, (B, length), generator=generator(seed))
+
+
+BIASES = [[[4], 1.5], [[5], -0.5], [[1, 2], 2.0], [[3, 9, 2], -4.0], [[8, 2], float("-inf")]]
+ENCODER = torch.arange(1, 19).reshape(1, 18) % 11
+#: Names and arguments, for processors whose results are plain functions of ids and scores.
+CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("TemperatureLogitsWarper", (0.7,), {}),
+    ("TopKLogitsWarper", (40,), {}),
+    ("TopKLogitsWarper", (5000,), {}),
+    ("TopKLogitsWarper", (3,), {"filter_value": -50.0, "min_tokens_to_keep": 6}),
+    ("TopPLogitsWarper", (0.9,), {}),
+    ("TopPLogitsWarper", (0.0,), {"min_tokens_to_keep": 4}),
+    ("TopPLogitsWarper", (0.4,), {"filter_value": -1.0}),
+    ("TopHLogitsWarper", (0.5,), {}),
+    ("MinPLogitsWarper", (0.05,), {}),
+    ("MinPLogitsWarper", (0.9,), {"min_tokens_to_keep": 5}),
+    ("TypicalLogitsWarper", (0.6,), {}),
+    ("TypicalLogitsWarper", (0.2,), {"min_tokens_to_keep": 3}),
+    ("EpsilonLogitsWarper", (0.002,), {}),
+    ("EpsilonLogitsWarper", (0.9,), {"min_tokens_to_keep": 3}),
+    ("EtaLogitsWarper", (0.003,), {}),
+    ("RepetitionPenaltyLogitsProcessor", (1.3,), {}),
+    ("RepetitionPenaltyLogitsProcessor", (0.8,), {"prompt_ignore_length": 5}),
+    ("RepetitionPenaltyLogitsProcessor", (1.2,), {"prompt_ignore_length": torch.tensor([0, 4, 11])}),
+    ("EncoderRepetitionPenaltyLogitsProcessor", (1.3, ENCODER), {}),
+    ("EncoderRepetitionPenaltyLogitsProcessor", (0.7, ids_of(5)), {}),
+    ("NoRepeatNGramLogitsProcessor", (1,), {}),
+    ("NoRepeatNGramLogitsProcessor", (2,), {}),
+    ("EncoderNoRepeatNGramLogitsProcessor", (2, ENCODER), {}),
+    ("EncoderNoRepeatNGramLogitsProcessor", (1, ids_of(5)), {}),
+    ("SequenceBiasLogitsProcessor", (BIASES,), {}),
+    ("NoBadWordsLogitsProcessor", ([[4], [1, 2], [3, 9, 2], [2], [6, 2]],), {"eos_token_id": EOS}),
+    ("NoBadWordsLogitsProcessor", ([[2]],), {"eos_token_id": 2}),
+    ("PrefixConstrainedLogitsProcessor", (lambda batch, ids: [3 + batch, 5, int(ids[-1])], 1), {}),
+    ("ForcedBOSTokenLogitsProcessor", (5,), {}),
+    ("ForcedEOSTokenLogitsProcessor", (L + 1, EOS), {}),
+    ("ForcedEOSTokenLogitsProcessor", (L, EOS), {}),
+    ("MinLengthLogitsProcessor", (L + 1, EOS), {}),
+    ("MinLengthLogitsProcessor", (L, [*EOS, V + 3]), {}),
+    ("MinNewTokensLengthLogitsProcessor", (L - 2, 3, 2), {}),
+    ("MinNewTokensLengthLogitsProcessor", (L - 2, 2, 2), {}),
+    ("SuppressTokensLogitsProcessor", ([4, 5, -1],), {}),
+    ("SuppressTokensAtBeginLogitsProcessor", ([4, 5], L), {}),
+    ("SuppressTokensAtBeginLogitsProcessor", ([4, 5], L + 1), {}),
+    ("InfNanRemoveLogitsProcessor", (), {}),
+    ("ExponentialDecayLengthPenalty", ((3, 1.1), EOS, 2), {}),
+    ("ExponentialDecayLengthPenalty", ((30, 1.1), EOS, 2), {}),
+    ("LogitNormalization", (), {}),
+]
+
+
+def made(module: Any, case: tuple[str, tuple[Any, ...], dict[str, Any]]) -> Any:
+    name, arguments, options = copy.deepcopy(case)
+    return getattr(module, name)(*arguments, **options)
+
+
+def alike(found: Any, wanted: Any, tolerance: float = 1e-6) -> None:
+    assert type(found) is torch.Tensor
+    assert found.dtype is wanted.dtype
+    assert torch.equal(torch.isneginf(found), torch.isneginf(wanted))
+    torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+def unchanged(call: Callable[..., Any], ids: Any, scores: Any) -> Any:
+    before = ids.clone(), scores.clone()
+    found = call(ids, scores)
+    assert torch.equal(ids, before[0])
+    assert torch.equal(scores.nan_to_num(7.0), before[1].nan_to_num(7.0))
+    assert found.data_ptr() != scores.data_ptr()
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_each_processor(case: Any) -> None:
+    mine, other = made(ours, case), made(theirs, case)
+    assert isinstance(mine, type(other))
+    for seed in range(4):
+        for length in (1, 2, L):
+            ids, scores = ids_of(seed, length), scores_of(seed)
+            alike(unchanged(mine, ids, scores), other(ids, scores.clone()))
+    ids, scores = ids_of(1), scores_of(1)
+    scores[:, 3:9] = -torch.inf
+    scores[:, 500:] = -torch.inf
+    alike(unchanged(mine, ids, scores), other(ids, scores.clone()))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_doubles(case: Any) -> None:
+    ids, scores = ids_of(1), scores_of(1, torch.float64)
+    alike(unchanged(made(ours, case), ids, scores), made(theirs, case)(ids, scores), 1e-12)
+
+
+def test_values_have_the_bits_of_theirs() -> None:
+    ids = ids_of(0)
+    for name, value in [("TemperatureLogitsWarper", t) for t in (0.1, 0.3, 0.7, 1.7)] + [
+        ("RepetitionPenaltyLogitsProcessor", t) for t in (1.1, 1.3, 0.7)
+    ]:
+        scores = scores_of(2)
+        assert torch.equal(getattr(ours, name)(value)(ids, scores), getattr(theirs, name)(value)(ids, scores)), name
+
+
+def test_repair() -> None:
+    scores = scores_of(0)
+    scores[0, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    found = unchanged(ours.InfNanRemoveLogitsProcessor(), ids_of(0), scores)
+    assert torch.equal(found, theirs.InfNanRemoveLogitsProcessor()(ids_of(0), scores))
+
+
+def test_constraint_that_all_bans_contradict() -> None:
+    scores = scores_of(0)
+    scores[1, [3, 4]] = -torch.inf
+    for beams in (1, 3):
+        arguments = (lambda batch, ids: [3, 4], beams)
+        found = unchanged(ours.PrefixConstrainedLogitsProcessor(*arguments), ids_of(0), scores)
+        alike(found, theirs.PrefixConstrainedLogitsProcessor(*arguments)(ids_of(0), scores))
+    with pytest.raises(ValueError, match="batch ID 0"):
+        ours.PrefixConstrainedLogitsProcessor(lambda batch, ids: [], 1)(ids_of(0), scores)
+
+
+def test_guidance() -> None:
+    scores = scores_of(0, rows=2 * B)
+    found = unchanged(ours.ClassifierFreeGuidanceLogitsProcessor(2.5), ids_of(0), scores)
+    alike(found, theirs.ClassifierFreeGuidanceLogitsProcessor(2.5)(ids_of(0), scores), 1e-5)
+    with pytest.raises(ValueError, match="two rows per sequence, 6, got 3"):
+        ours.ClassifierFreeGuidanceLogitsProcessor(2.5)(ids_of(0), scores[:3])
+    model = tiny()
+    for scale in (1, 1.7):
+        mine, other = (
+            each.UnbatchedClassifierFreeGuidanceLogitsProcessor(scale, model, torch.tensor([[4, 5]]).expand(B, 2))
+            for each in (ours, theirs)
+        )
+        for seed in range(2):
+            with torch.no_grad():
+                alike(unchanged(mine, ids_of(seed), scores[:3]), other(ids_of(seed), scores[:3]), 1e-5)
+
+
+def test_every_class_of_the_installed_version() -> None:
+    found = {
+        name
+        for name, each in vars(theirs).items()
+        if inspect.isclass(each) and issubclass(each, theirs.LogitsProcessor) and each is not theirs.LogitsProcessor
+    }
+    assert found - set(_processors.LEFT_OUT) == set(_processors.__all__)
+    assert set(_processors.LEFT_OUT) <= found
+    tested = {case[0] for case in CASES} | {name for name in found if "FreeGuidance" in name}
+    assert set(_processors.__all__) <= tested
+
+
+def test_arguments_are_theirs() -> None:
+    for name in _processors.__all__:
+        assert inspect.signature(getattr(ours, name)) == inspect.signature(getattr(theirs, name))
+    with pytest.raises(ValueError, match="temperature"):
+        ours.TemperatureLogitsWarper(0.0)
+
+
+def test_bad_scores() -> None:
+    warper = ours.TopKLogitsWarper(2)
+    with pytest.raises(ValueError, match=r"shape \[1000\]"):
+        warper(ids_of(0), scores_of(0)[0])
+    with pytest.raises(TypeError, match="torch tensor, got ndarray"):
+        warper(ids_of(0), scores_of(0).numpy())
+    with pytest.raises(TypeError, match="grad"):
+        warper(ids_of(0), scores_of(0).requires_grad_())
+    with pytest.raises(ValueError, match="meta"):
+        warper(ids_of(0), scores_of(0).to("meta"))
+    scores = scores_of(0)
+    scores[1, 5] = torch.nan
+    with pytest.raises(ValueError, match=r"logits\[1\] contains NaN"):
+        warper(ids_of(0), scores)
+
+
+def test_attributes_may_change() -> None:
+    warper = ours.SuppressTokensAtBeginLogitsProcessor([4], 1)
+    assert torch.isfinite(warper(ids_of(0), scores_of(0))).all()
+    warper.set_begin_index(L)
+    assert torch.isneginf(warper(ids_of(0), scores_of(0))[:, 4]).all()
+    twin = pickle.loads(pickle.dumps(warper))
+    assert torch.equal(twin(ids_of(0), scores_of(0)), warper(ids_of(0), scores_of(0)))
+    other = copy.copy(warper)
+    other.set_begin_index(1)
+    assert torch.isfinite(other(ids_of(0), scores_of(0))).all()
+    assert torch.isneginf(warper(ids_of(0), scores_of(0))[:, 4]).all()
+
+
+class Shift(theirs.LogitsProcessor):
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        return scores + input_ids[:, -1:] / 8
+
+
+class OddTopK(theirs.TopKLogitsWarper):
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        return -super().__call__(input_ids, scores).nan_to_num(neginf=-60.0)
+
+
+def lists() -> list[list[Any]]:
+    t = theirs
+    first = [
+        t.RepetitionPenaltyLogitsProcessor(1.2, torch.tensor([0, 3, 5])),
+        t.MinNewTokensLengthLogitsProcessor(L, 4, EOS),
+        t.ExponentialDecayLengthPenalty((2, 1.05), EOS, 3),
+        t.TemperatureLogitsWarper(0.8),
+        t.TopKLogitsWarper(60),
+        t.TopPLogitsWarper(0.9),
+    ]
+    return [
+        first,
+        [*first[:2], Shift(), *first[3:], t.LogitNormalization()],
+        [ours.NoRepeatNGramLogitsProcessor(2), t.InfNanRemoveLogitsProcessor(), ours.MinPLogitsWarper(0.1)],
+        [t.TopKLogitsWarper(20, filter_value=-9.0), t.TopPLogitsWarper(0.8), OddTopK(3)],
+        [t.PrefixConstrainedLogitsProcessor(lambda batch, ids: list(range(batch, 300)), 1), t.TypicalLogitsWarper(0.7)],
+        [],
+    ]
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_fused(at: int) -> None:
+    processors = lists()[at]
+    one = ours.fused(processors)
+    assert one.processors == tuple(processors)
+    for seed in range(4):
+        ids, scores = ids_of(seed), scores_of(seed)
+        before = scores.clone()
+        alike(one(ids, scores), theirs.LogitsProcessorList(processors)(ids, scores.clone()), 1e-5)
+        assert torch.equal(scores, before)
+
+
+def test_neighbours_run_together() -> None:
+    parts = [ours.fused(each).explain(scores_of(0)) for each in lists()]
+    assert [len(each) for each in parts] == [2, 3, 2, 3, 2, 0]
+    assert len(parts[0][1].steps) == 4
+
+
+def test_from_generation_config() -> None:
+    config = GenerationConfig(
+        do_sample=True, temperature=0.7, top_k=40, top_p=0.9, repetition_penalty=1.2, min_new_tokens=4,
+        eos_token_id=EOS, suppress_tokens=[9], encoder_repetition_penalty=1.1,
+    )  # fmt: skip
+    one = ours.from_generation_config(config, prompt_length=L, encoder_input_ids=ENCODER)
+    t = theirs
+    wanted = t.LogitsProcessorList([
+        t.EncoderRepetitionPenaltyLogitsProcessor(1.1, ENCODER), t.RepetitionPenaltyLogitsProcessor(1.2),
+        t.MinNewTokensLengthLogitsProcessor(L, 4, EOS), t.SuppressTokensLogitsProcessor([9]),
+        t.TemperatureLogitsWarper(0.7), t.TopKLogitsWarper(40), t.TopPLogitsWarper(0.9),
+    ])  # fmt: skip
+    alike(one(ids_of(0), scores_of(0)), wanted(ids_of(0), scores_of(0)), 1e-5)
+    greedy = ours.from_generation_config(GenerationConfig(repetition_penalty=1.2))
+    alike(greedy(ids_of(0), scores_of(0)), t.RepetitionPenaltyLogitsProcessor(1.2)(ids_of(0), scores_of(0)))
+    with pytest.raises(ValueError, match="guidance_scale"):
+        ours.from_generation_config(GenerationConfig(guidance_scale=1.5))
+
+
+_MODEL: list[Any] = []
+
+
+def tiny() -> Any:
+    if not _MODEL:
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=V, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+            initializer_range=0.4, eos_token_id=None, bos_token_id=None, pad_token_id=0,
+        )  # fmt: skip
+        _MODEL.append(LlamaForCausalLM(config).eval())
+    return _MODEL[0]
+
+
+def generate(seed: int = 0, prompt: Any = None, mine: bool = True, **options: Any) -> Any:
+    torch.manual_seed(seed)
+    options = {"max_new_tokens": 6, "do_sample": True, "pad_token_id": 0} | options
+    prompt = torch.tensor([[4, 5, 6]]) if prompt is None else prompt
+    return tiny().generate(prompt, **options, **({"custom_generate": ours.sample} if mine else {}))
+
+
+OPTIONS: dict[str, Any] = {"temperature": 0.7, "top_k": 30, "top_p": 0.9, "repetition_penalty": 1.2}
+
+
+def test_sample_at_a_low_temperature_is_greedy() -> None:
+    found = generate(temperature=1e-6, max_new_tokens=12)
+    assert torch.equal(found, generate(mine=False, do_sample=False, max_new_tokens=12))
+    assert torch.equal(
+        generate(do_sample=False, repetition_penalty=1.3), generate(do_sample=False, repetition_penalty=1.3, mine=False)
+    )
+
+
+def test_sample_follows_the_seed() -> None:
+    found = [generate(seed, max_new_tokens=12, **OPTIONS) for seed in (1, 1, 2)]
+    assert type(found[0]) is torch.Tensor
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+def test_output_scores_are_theirs() -> None:
+    more = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
+    found = generate(**OPTIONS, **more)
+    prompt = torch.tensor([[4, 5, 6]])
+    assert len(found.scores) == len(found.logits) == 6
+    for at in range(6):
+        context = found.sequences[:, : 3 + at]
+        # theirs for the same tokens
+        wanted = generate(prompt=context, mine=False, max_new_tokens=1, **OPTIONS, **more)
+        assert type(found.scores[at]) is torch.Tensor
+        torch.testing.assert_close(found.logits[at], wanted.logits[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(found.scores[at], wanted.scores[0], rtol=1e-4, atol=1e-4)
+        assert torch.isfinite(found.scores[at][0, found.sequences[0, 3 + at]])
+    assert prompt.shape == (1, 3)
+    assert torch.equal(found.sequences, generate(**OPTIONS))
+
+
+def test_sample_has_their_distribution() -> None:
+    options = {"temperature": 0.8, "top_k": 8}
+    more = {"return_dict_in_generate": True, "output_scores": True}
+    p = generate(max_new_tokens=1, mine=False, **options, **more).scores[0][0].softmax(-1).double().numpy()
+    n = 4000
+    drawn = generate(5, max_new_tokens=1, num_return_sequences=n, **options)[:, -1].numpy()
+    counts = np.bincount(drawn, minlength=V)
+    kept = p > 0
+    assert not counts[~kept].any()
+    chi = ((counts[kept] - n * p[kept]) ** 2 / (n * p[kept])).sum()
+    assert chi < 24.3  # 7 degrees of freedom, 0.1 %
+
+
+def test_sample_of_a_padded_batch_that_ends() -> None:
+    prompt, mask = torch.tensor([[0, 0, 4, 5], [6, 7, 8, 9]]), torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
+    eos = list(range(1, 300))
+    options = {"eos_token_id": eos, "min_new_tokens": 2, "max_new_tokens": 12, "repetition_penalty": 1.1}
+    found = generate(3, prompt, attention_mask=mask, **options)
+    assert found.shape[0] == 2
+    assert torch.equal(found[:, :4], prompt)
+    for row in found[:, 4:].tolist():
+        assert not set(row[:2]) & set(eos)
+        ends = [at for at, token in enumerate(row) if token in eos]
+        assert not ends or not any(row[ends[0] + 1 :])
+    assert any(set(row) & set(eos) for row in found[:, 4:].tolist())
+
+
+def test_sample_refuses() -> None:
+    with pytest.raises(ValueError, match="num_beams must be 1, got 2"):
+        generate(num_beams=2)
+    with pytest.raises(ValueError, match="prompt_lookup_num_tokens"):
+        generate(prompt_lookup_num_tokens=3)
+    with pytest.raises(ValueError, match="assistant_model"):
+        ours.sample(tiny(), ids_of(0), [], [], GenerationConfig(), assistant_model=tiny())
+    with pytest.raises(ValueError, match="synced_gpus"):
+        ours.sample(tiny(), ids_of(0), [], [], GenerationConfig(), synced_gpus=True)
+
+
+def test_streamer_of_a_partial() -> None:
+    class Kept:
+        def __init__(self) -> None:
+            self.tokens: list[int] = []
+
+        def put(self, ids: Any) -> None:
+            self.tokens += ids.reshape(-1).tolist()
+
+        def end(self) -> None:
+            self.tokens.append(-1)
+
+    kept = Kept()
+    found = generate(
+        custom_generate=functools.partial(ours.sample, streamer=kept), streamer=kept, mine=False, **OPTIONS
+    )
+    assert kept.tokens == [*found[0].tolist(), -1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types(dtype: Any) -> None:
+    processors = [
+        theirs.TemperatureLogitsWarper(0.5),
+        theirs.TopKLogitsWarper(9),
+        theirs.SuppressTokensLogitsProcessor([3]),
+    ]
+    scores = scores_of(0, dtype)
+    wanted = theirs.LogitsProcessorList(processors)(ids_of(0), scores)
+    assert torch.equal(unchanged(ours.fused(processors), ids_of(0), scores), wanted)
