@@ -215,7 +215,7 @@ static int write_listing(fl_job *j) {
 int fl_fits(fl_job *j, const fl_rows *out, double top) {
     /* What rounds to the largest value of each type lies below this. */
     static const double limit[] = {0x1.ffffffp127, 65520.0, 0x1.ffp127, (double)INFINITY};
-    int32_t step = -1;
+    int32_t step = j->parts_n ? 0 : -1;
     for (int32_t i = 0; i < j->program.count; i++)
         if (j->program.at[i].kind == FL_EDIT || j->program.at[i].kind == FL_MAP) step = j->program.at[i].index;
     return top < limit[out->dtype] ? FL_OK : fl_fail(j, FL_STEP_INF, step, top);

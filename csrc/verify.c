@@ -77,8 +77,9 @@ static int read_given(verification *v, int64_t row) {
     l->n = -1;
     l->job.where = (fl_where){.status = FL_NO_MEMORY, .step = -1};
     if (fl_row_open(v->s[1], v->k, v->d->probs, row, &l->row)) return failed(v, &l->job, row, 1);
-    if (v->k->row_count[l->row.dtype](l->row.x, l->row.n, NULL, 0.0f) == l->row.n) return FL_OK;
-    l->job.where.status = FL_NEGATIVE;
+    int64_t infinite = v->k->row_count[l->row.dtype](l->row.x, l->row.n, NULL, FLT_MAX);
+    if (!infinite && v->k->row_count[l->row.dtype](l->row.x, l->row.n, NULL, 0.0f) == l->row.n) return FL_OK;
+    l->job.where.status = infinite ? FL_POS_INF : FL_NEGATIVE;
     for (int64_t i = 0; i < l->row.n; i++)
         if (fl_row_value(&l->row, i) != fl_row_value(&l->row, i)) l->job.where.status = FL_NAN;
     return failed(v, &l->job, row, 1);

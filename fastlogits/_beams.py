@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,7 +86,8 @@ def beam_step(call: _run.Call, scores: Any, n: Any, rng: Any) -> Any:
 def best(totals: Array, ids: Array, outer: tuple[int, ...], beams: int, n: int) -> BeamStep:
     """The n first of [rows, columns], rows being beams of one text after the other."""
     columns = totals.shape[-1]
-    flat, tokens = totals.reshape(-1, beams * columns), ids.reshape(-1, beams * columns)
+    shape = (math.prod(outer), beams * columns)
+    flat, tokens = totals.reshape(shape), ids.reshape(shape)
     which = np.broadcast_to(np.repeat(np.arange(beams), columns), flat.shape)
     order = np.lexsort((tokens, which, -flat), axis=-1)[:, :n]
     found = [np.take_along_axis(each, order, -1) for each in (flat, which, tokens)]

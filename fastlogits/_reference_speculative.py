@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastlogits._reference_pipeline import _contexts, _per_row, _seed, _steering, keyword_plan, process
+from fastlogits._reference_pipeline import _contexts, _drawn, _named, _per_row, _seed, _steering, keyword_plan, process
 from fastlogits._reference_repeats import Floats, Ids
-from fastlogits._reference_steps import Row, philox, uniform
+from fastlogits._reference_steps import Row, philox
 from fastlogits.reference import softmax
 
 
@@ -29,6 +29,7 @@ class Draft:
 
     def __init__(self, target: Floats, ids: Ids, parents: Ids, random: tuple[int, int, int]) -> None:
         self.target, self.random = target, random
+        self.row, self.by_noise = Row(target[0]), False  # the last row read, and whether the bonus is drawn by noise
         self.ids, self.parents = ids[: np.argmax([*(ids < 0), True])], parents
 
     def words(self, depth: int, which: int, purpose: int) -> list[float]:
@@ -93,8 +94,8 @@ def walk(s: Draft, law: Any, draft_law: Any, distinct: bool) -> tuple[list[int],
         if node < 0:
             return tokens, path
         path.append(node)
-    u = uniform(s.random[0], s.random[1], s.random[2] + len(path))
-    return [*tokens, inverse(law(node + 1, tokens, len(path)), u)], path
+    law(node + 1, tokens, len(path))
+    return [*tokens, *_drawn(s.row, 1, s.by_noise, True)], path
 
 
 def laws(s: Draft, rows: Floats | None, probs: Floats | None, plan: Sequence[Any], context: Ids, start: int) -> Any:
@@ -106,7 +107,8 @@ def laws(s: Draft, rows: Floats | None, probs: Floats | None, plan: Sequence[Any
             return None if probs is None else probs[row]
         seed, key, position = s.random
         seen = np.array([*context, *tokens], np.int64)
-        return softmax(process(Row(rows[row], seen, start, (seed, key, position + depth)), plan))
+        s.row = Row(rows[row], seen, start, (seed, key, position + depth))
+        return softmax(process(s.row, plan))
 
     return law
 
@@ -142,6 +144,7 @@ def _verified(
     target, ids, parents = (each[r] for each in flat[:3])
     logits, probs = (None if each is None else each[r] for each in flat[3:])
     s = Draft(target, ids, parents, random)
+    s.by_noise = bool(plan) and _named(plan[-1])[0] == "gumbel"
     law = laws(s, target, None, plan, context[r], int(start[r]))
     tokens, path = walk(s, law, laws(s, logits, probs, plan, context[r], int(start[r])), distinct)
     padded = [[*each, *[-1] * n][:n] for each, n in ((tokens, len(ids) + 1), (path, len(ids)))]

@@ -52,10 +52,12 @@ class Drafts:
             raise ValueError(f"target_logits must have shape [..., n + 1, V], got {self.target.shape}")
         self.outer, self.n, self.vocab = self.target.shape[:-2], self.target.shape[-2] - 1, self.target.shape[-1]
         self.rows = math.prod(self.outer)
-        self.ids = np.maximum(self._integers("draft_ids", ids), -1)
-        if self.ids.size and self.ids.max() >= self.vocab:
-            where = row_name("draft_ids", int(self.ids.argmax()), (*self.outer, self.n))
-            raise ValueError(f"{where}: token id {self.ids.max()} must be below {self.vocab}")
+        self.ids = self._integers("draft_ids", ids)
+        bad = (self.ids < -1) | (self.ids >= self.vocab)
+        if bad.any():
+            at = int(bad.argmax())
+            where = row_name("draft_ids", at, (*self.outer, self.n))
+            raise ValueError(f"{where}: token id {self.ids.reshape(-1)[at]} must be in [-1, {self.vocab})")
         self.parents = None if parents is None else self._parents(self._integers("parents", parents))
         if logits is not None and probs is not None:
             raise TypeError("draft_logits and draft_probs were both given")
@@ -69,6 +71,8 @@ class Drafts:
         shape = (*self.outer, self.n)
         if array.shape != shape and not (name == "parents" and array.shape == (self.n,)):
             raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+        if array.dtype.kind == "u" and array.size and array.max() >= 2**63:
+            raise ValueError(f"{name} must hold integers below 2^63, got {array.max()}")
         return np.ascontiguousarray(np.broadcast_to(array, shape), np.int64).reshape(self.rows, self.n)
 
     def _parents(self, parents: NDArray[np.int64]) -> NDArray[np.int64]:

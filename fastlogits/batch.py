@@ -131,7 +131,7 @@ class Batch:
             Others than these; the batch stays as it was.
         """
         order = list(handles)
-        if sorted(order) != sorted(self._rows):
+        if len(order) != len(self) or set(order) != set(self._rows):
             raise ValueError(f"handles must be those of the batch, each once: {list(self._rows)}, got {order}")
         self._rows = {handle: self._rows[handle] for handle in order}
 

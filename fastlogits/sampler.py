@@ -456,7 +456,7 @@ class Sampler(Builders, _core.Plan):
         Raises
         ------
         ValueError, TypeError
-            As `sample`; a token outside the vocabulary, NaN or negative numbers in a draft. Rows that are never
+            As `sample`; a token outside the vocabulary; NaN, +inf or negative numbers in a draft. Rows that are never
             reached are not looked at.
 
         Notes

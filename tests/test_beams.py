@@ -52,6 +52,13 @@ def test_ties() -> None:
     assert step.ids.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0]
 
 
+@pytest.mark.parametrize("outer", [(), (2,), (0,)])
+def test_no_beams(outer: tuple[int, ...]) -> None:
+    logits, scores = np.zeros((*outer, 0, 4)), np.zeros((*outer, 0))
+    assert fl.beam_step(logits, scores).ids.shape == (*outer, 0)
+    assert (fl.beam_step(logits, scores, n=3).beams == np.full((*outer, 3), -1)).all()
+
+
 def test_edits_of_each_beam() -> None:
     logits = np.random.default_rng(2).normal(size=(2, 50)).astype(np.float32)
     step = fl.beam_step(logits, [0.0, 0.0], n=100, context=[[1, 2], [3, 4]], repetition_penalty=1e9)

@@ -384,6 +384,8 @@ def test_nothing_finite(cuts: Any) -> None:
         fl.Sampler(steps.Guidance(1.5), *cuts).probs(c, uncond=np.where(np.arange(50) == 3, np.float32(-INF), u))
     with refused(ValueError, "exceeds the finite range in guidance (step 0)"):
         fl.Sampler(steps.Guidance(1e300, "raw"), *cuts).probs(c.astype(np.float64) * 1e20, uncond=u.astype(np.float64))
+    with refused(ValueError, "exceeds the finite range in guidance (step 0)"):
+        fl.Sampler(steps.Guidance(9.0, "raw"), *cuts).filter_logits(c * np.float32(1e38 / c.max()), uncond=u)
 
 
 REFUSED = [

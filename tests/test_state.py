@@ -394,6 +394,8 @@ def test_batch_refusals() -> None:
         batch.accept([3])
     with refused(ValueError, "handles must be those of the batch, each once: [0, 1], got [0, 0]"):
         batch.reorder([0, 0])
+    with refused(ValueError, "handles must be those of the batch, each once: [0, 1], got ['a', 1]"):
+        batch.reorder(["a", 1])  # type: ignore[list-item]
     with pytest.raises(KeyError, match="handle 7 is not in the batch"):
         batch.remove(7)
     with refused(TypeError, "a Batch takes a State or a Sampler, got int"):

@@ -49,6 +49,7 @@ def test_onnxruntimes_rates(p: float, q: float, rate: float) -> None:
 STEERINGS: list[dict[str, Any]] = [
     {}, {"temperature": 0.7}, {"top_k": 5}, {"top_p": 0.9, "temperature": 0.8}, {"min_p": 0.1}, {"temperature": 0},
     {"repetition_penalty": 1.5, "top_k": 8}, {"frequency_penalty": 0.5}, {"logit_bias": {0: 2.0, 1: -INF}},
+    {"skew": 0.7}, {"draw": "gumbel", "top_p": 0.9},
 ]  # fmt: skip
 
 
@@ -64,7 +65,10 @@ def random_call(seed: int) -> tuple[Any, dict[str, Any]]:
     if n and rng.random() < 0.3:
         ids[1, n // 2 :] = -1
     call: dict[str, Any] = {"rng": seed, "parents": parents, "replacement": bool(rng.random() < 0.5)}
-    call |= {"context": rng.integers(0, vocab, (2, int(rng.integers(0, 6)))), **STEERINGS[int(rng.integers(9))]}
+    call |= {
+        "context": rng.integers(0, vocab, (2, int(rng.integers(0, 6)))),
+        **STEERINGS[int(rng.integers(len(STEERINGS)))],
+    }
     kind = int(rng.integers(3))
     call |= [{}, {"draft_logits": draft}, {"draft_probs": reference.softmax(draft).astype(np.float32)}][kind]
     return (target, ids), call
@@ -239,7 +243,13 @@ BAD: list[tuple[type[Exception], str, Any, dict[str, Any]]] = [
     (ValueError, r"target_logits must have shape", (np.zeros(4), [1]), {}),
     (ValueError, r"draft_ids must have shape \(2, 2\), got \(2, 3\)", (GOOD, np.zeros((2, 3), int)), {}),
     (TypeError, r"draft_ids must hold integers", (GOOD, np.zeros((2, 2))), {}),
-    (ValueError, r"draft_ids\[1, 0\]: token id 4 must be below 4", (GOOD, [[0, 1], [4, 0]]), {}),
+    (ValueError, r"draft_ids\[1, 0\]: token id 4 must be in \[-1, 4\)", (GOOD, [[0, 1], [4, 0]]), {}),
+    (ValueError, r"draft_ids\[1, 1\]: token id -2 must be in \[-1, 4\)", (GOOD, [[0, 1], [3, -2]]), {}),
+    (ValueError, r"draft_ids must hold integers below 2\^63", (GOOD, np.array([[0, 1], [2**64 - 1, 0]], np.uint64)), {}),
+    *[
+        (ValueError, r"draft_probs\[1, 0\] contains \+inf", (GOOD, [[0, 1], [1, 0]]), {"draft_probs": endless})
+        for endless in (np.where(np.isnan(NAN), np.inf, NAN).astype(kind) for kind in (np.float16, np.float32, float))
+    ],
     (ValueError, r"parents\[0, 1\] must be in \[-1, 1\), got 1", (GOOD, [[0, 1], [1, 0]]), {"parents": [-1, 1]}),
     (ValueError, r"draft_logits must have shape", (GOOD, GOOD[:, 1:, 0].astype(int)), {"draft_logits": GOOD[:, :1]}),
     (TypeError, "both given", (GOOD, [[0, 1], [1, 0]]), {"draft_logits": GOOD, "draft_probs": GOOD}),
