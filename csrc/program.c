@@ -29,12 +29,22 @@ static int hears_of(int32_t op) {
     return op == FL_OP_mirostat ? FL_HEARS_SURPRISE : op == FL_OP_adaptive_p ? FL_HEARS_SHARE : FL_HEARS_NOTHING;
 }
 
+/* Lengths become integers; those beyond any context mean the same as this one. */
+static void limit_length(double *length) { *length = *length < 0x1p62 ? *length : 0x1p62; }
+
+static void limit_lengths(fl_step_values *v) {
+    if (v->op == FL_OP_dry) limit_length(&v->third);
+    if (v->op == FL_OP_repetition_penalty) limit_length(&v->second);
+    if (v->op == FL_OP_no_repeat_ngram || v->op == FL_OP_encoder_no_repeat_ngram) limit_length(&v->value);
+}
+
 fl_step_values fl_step_values_of(const fl_step *s, int64_t r, int32_t index) {
     fl_step_values v = {.op = s->op, .kind = kind_of(s->op), .needs = needs_of(s->op), .index = index};
     v.hears = hears_of(s->op);
     v.value = number_at(s->value, r, 0);
     v.second = number_at(s->second, r, 0);
     v.third = number_at(s->third, r, 0);
+    limit_lengths(&v);
     v.min_keep = fl_integer_at(s->min_keep, r, 1);
     v.flags = (int32_t)fl_integer_at(s->flags, r, 0);
     v.window = fl_integer_at(s->window, r, -1);

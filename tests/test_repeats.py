@@ -212,6 +212,21 @@ def test_refusals(keywords: Any, words: str) -> None:
         fl.probs(UNIFORM4, context=[0, 1, 2, 3], no_repeat_ngram_size=1)
 
 
+@pytest.mark.parametrize("length", [2**31, 2**62, 2**63 - 1])
+def test_lengths_beyond_any_context(length: int) -> None:
+    row, context = np.ones(3), [0, 1] * 40
+    for keywords in (
+        {"dry_multiplier": 1.0, "dry_allowed_length": length}, {"no_repeat_ngram_size": length},
+        {"encoder_no_repeat_ngram_size": length, "encoder_ids": [1, 0, 1]},
+    ):  # fmt: skip
+        sampler = fl.Sampler(**keywords)  # type: ignore[arg-type]
+        assert sampler.filter_logits(row, context=context).tolist() == [1, 1, 1]
+        assert sampler.filter_logits(row, state=sampler.state(context)).tolist() == [1, 1, 1]
+    windows: dict[str, Any] = {"penalty_window": length, "penalty_decay": length}
+    kept = fl.filter_logits(row, context=context, repetition_penalty=2.0, **windows)
+    np.testing.assert_allclose(kept, [0.5, 0.5, 1], rtol=1e-6)
+
+
 def test_parameters_per_row() -> None:
     sampler = fl.Sampler(dry_multiplier=[0.0, 1.0, 2.0], dry_allowed_length=[2, 2, 3], no_repeat_ngram_size=[3, 0, 0],
                          dry_sequence_breakers=[[[1]], [], [[4]]])  # fmt: skip

@@ -245,7 +245,7 @@ BAD: list[tuple[type[Exception], str, Any, dict[str, Any]]] = [
     (TypeError, r"draft_ids must hold integers", (GOOD, np.zeros((2, 2))), {}),
     (ValueError, r"draft_ids\[1, 0\]: token id 4 must be in \[-1, 4\)", (GOOD, [[0, 1], [4, 0]]), {}),
     (ValueError, r"draft_ids\[1, 1\]: token id -2 must be in \[-1, 4\)", (GOOD, [[0, 1], [3, -2]]), {}),
-    (ValueError, r"draft_ids must hold integers below 2\^63", (GOOD, np.array([[0, 1], [2**64 - 1, 0]], np.uint64)), {}),
+    (ValueError, r"draft_ids must hold integers below 2\^63", (GOOD, np.full((2, 2), 2**64 - 1, np.uint64)), {}),
     *[
         (ValueError, r"draft_probs\[1, 0\] contains \+inf", (GOOD, [[0, 1], [1, 0]]), {"draft_probs": endless})
         for endless in (np.where(np.isnan(NAN), np.inf, NAN).astype(kind) for kind in (np.float16, np.float32, float))
