@@ -143,7 +143,8 @@ class Builders:
         encoder_repetition_penalty           with encoder_ids
         remove_invalid_values                on the row as it comes
         renormalize_logits                   at the end
-        not supported                        guidance_scale, watermarking_config, beams, contrastive search, DoLa
+        guidance_scale                       1 is off; give ``uncond`` when you sample
+        not supported                        watermarking_config, beams, contrastive search, DoLa
         ==================================== ===================================================================
 
         Fields that do not concern the choice of a token (use_cache, num_return_sequences, ...) are accepted and left to

@@ -238,13 +238,12 @@ _HF = _System(
     "from_hf",
     frozenset({
         *_WARPERS, *_PROCESSORS, "do_sample", "bad_words_ids", "eos_token_id", "max_length", "max_new_tokens",
-        "encoder_repetition_penalty", "encoder_no_repeat_ngram_size",
+        "encoder_repetition_penalty", "encoder_no_repeat_ngram_size", "guidance_scale",
     }),
     {
         "num_beams": (_neutral, ""), "num_beam_groups": (_neutral, ""), "diversity_penalty": (_off, ""),
         "penalty_alpha": (_off, ""), "dola_layers": (_nothing, ""), "constraints": (_off, ""),
         "force_words_ids": (_off, ""), "token_healing": (_off, ""), "watermarking_config": (_nothing, ""),
-        "guidance_scale": (lambda v: v == 1, "give the guidance as a step of a Sampler"),
         "prefix_allowed_tokens_fn": (_nothing, "pass what it allows as allowed_token_ids="),
         "logits_processor": (_off, ""),
     },
@@ -274,6 +273,8 @@ def from_hf(fields: Any, encoder_ids: Any = None, prompt_length: int | None = No
             if encoder_ids is None:
                 raise ValueError(f"{name} needs encoder_ids=")
             keywords |= {name: f[name], "encoder_ids": encoder_ids}
+    if f.get("guidance_scale", 1) != 1:
+        keywords["guidance_scale"] = f["guidance_scale"]
     keywords |= _hf_ends(f, prompt_length)
     keywords |= _hf_warpers(f, isinstance(fields, Mapping))
     return keyword_steps(keywords, "hf")
