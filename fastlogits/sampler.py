@@ -569,6 +569,10 @@ class Sampler(Builders, _core.Plan):
         ValueError, TypeError
             As `sample`; a row out of range.
 
+        See Also
+        --------
+        fastlogits.plots.step_distributions : the same as a picture.
+
         Examples
         --------
         >>> import fastlogits as fl

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 from typing import Any
 
 import numpy as np
 import pytest
+import rows
 
 import fastlogits as fl
 from fastlogits import _core, reference, steps
@@ -74,3 +76,12 @@ def test_rows_and_errors() -> None:
         sampler.explain(bad, row=2)
     with pytest.raises(TypeError, match="rng must be"):
         sampler.explain(X, rng="seed")
+
+
+def test_example_on_a_real_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """Typical-p behind a penalty and a temperature, in words."""
+    runpy.run_path(str(rows.ROOT / "examples" / "explain_row.py"))["main"]()
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines[4:9]]
+    assert names == ["repetition_penalty", "temperature", "min_p", "typical_p", "eta_cutoff"]
+    assert " took most: " in lines[-1]

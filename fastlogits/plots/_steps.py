@@ -39,9 +39,14 @@ def step_distributions(
     pieces: Any = None,
     context: Any = None,
     prompt_length: Any = 0,
+    state: Any = None,
     rng: Any = None,
     position: Any = None,
     keys: Any = None,
+    uncond: Any = None,
+    amateur: Any = None,
+    expert: Any = None,
+    anti: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draws the distribution of a row before and after each step of a Sampler, one column of bars per step.
@@ -53,8 +58,8 @@ def step_distributions(
     ----------
     sampler : Sampler
         Its steps; a draw changes no distribution and has no column.
-    logits, context, prompt_length, rng, position, keys
-        As in `Sampler.sample`; the last three matter to random steps only.
+    logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti
+        As in `Sampler.explain`, which has the same figures as numbers.
     row : int, default 0
         Which row of a batch, in C order.
     tokens : int in [1, 100], default 12
@@ -92,7 +97,9 @@ def step_distributions(
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= 100:
         raise ValueError(f"tokens must be an integer in [1, 100], got {tokens!r}")
     _axes.matplotlib()
-    columns = _columns(_run.Call(sampler, logits, context, prompt_length, None, position, keys, 1, "raise"), row, rng)
+    beside = (uncond, amateur, expert, anti)
+    call = _run.Call(sampler, logits, context, prompt_length, state, position, keys, 1, "raise", beside)
+    columns = _columns(call, row, rng)
     shown = _chosen(columns, int(tokens))
     place: Any = _axes.axes(ax, (1.6 + 1.25 * len(columns), 1.3 + 0.24 * (len(shown) + 1)))
     largest = max(float(column.probs.max()) for column in columns)
