@@ -89,6 +89,7 @@ const int32_t *fl_history_links(const fl_history *h, int64_t order) {
 static void copy_words(int32_t *to, const int32_t *from, int64_t n) { memcpy(to, from, (size_t)n * sizeof(int32_t)); }
 
 static void copy_arrays(const fl_history *to, const fl_history *from) {
+    if (!from->n) return;
     memcpy(to->tokens, from->tokens, (size_t)from->n * sizeof(int64_t));
     memcpy(to->memory, from->memory, (size_t)(from->n * from->width) * sizeof(double));
     copy_words(to->index, from->index, from->n);

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastlogits import steps as s
+from fastlogits._inputs import id_array, is_sequence
 from fastlogits._params import shown
 from fastlogits._steering import keyword_steps
 
@@ -26,7 +27,8 @@ def _nothing(value: Any) -> bool:
 
 def _off(value: Any) -> bool:
     """Whether a value asks for nothing: None, False, 0 or empty."""
-    return _nothing(value) or value is False or (isinstance(value, int | float) and value == 0) or value in ("", [], {})
+    empty = isinstance(value, str | list | dict) and not value
+    return _nothing(value) or value is False or empty or (isinstance(value, int | float) and value == 0)
 
 
 def _neutral(value: Any) -> bool:
@@ -81,9 +83,10 @@ def _number(field: str, value: Any, low: float, high: float, *, above: bool = Fa
     """A finite number in [low, high], or (low, high]."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{field} must be a number, got {shown(value)}")
-    if not (low < value if above else low <= value) or not value <= high:
+    number = float(value)
+    if not (low < number if above else low <= number) or not number <= high:
         raise ValueError(f"{field} must be in {'(' if above else '['}{low:g}, {high:g}], got {shown(value)}")
-    return float(value)
+    return number
 
 
 def _numbers(fields: dict[str, Any]) -> dict[str, Any]:
@@ -113,11 +116,13 @@ def _id(field: str, key: Any) -> int:
     return int(key)
 
 
-def _ids(value: Any) -> list[int]:
+def _ids(field: str, value: Any) -> list[int]:
     """A token id, several, or None, as a list."""
     if value is None:
         return []
-    return [int(i) for i in np.atleast_1d(np.asarray(list(value) if isinstance(value, set | frozenset) else value))]
+    several = list(value) if isinstance(value, set | frozenset) else value if is_sequence(value) else [value]
+    found: list[int] = id_array(field, several).tolist()
+    return found
 
 
 # ---- OpenAI ---------------------------------------------------------------------------------------------------------
@@ -218,7 +223,10 @@ def _vllm_stops(f: dict[str, Any], fields: Any, eos_token_id: Any) -> dict[str, 
     if not f.get("min_tokens"):
         return {}
     known = f.get("all_stop_token_ids", getattr(fields, "_all_stop_token_ids", None))
-    stops = [*_ids(known), *_ids(f.get("stop_token_ids")), *_ids(eos_token_id)]
+    stops = [
+        *_ids("all_stop_token_ids", known), *_ids("stop_token_ids", f.get("stop_token_ids")),
+        *_ids("eos_token_id", eos_token_id),
+    ]  # fmt: skip
     if not stops:
         raise ValueError("min_tokens needs stop_token_ids or eos_token_id=")
     return {"min_new_tokens": f["min_tokens"], "eos_token_id": list(dict.fromkeys(stops))}
@@ -282,10 +290,10 @@ def from_hf(fields: Any, encoder_ids: Any = None, prompt_length: int | None = No
 
 def _hf_ends(f: dict[str, Any], prompt_length: int | None) -> dict[str, Any]:
     """Keywords that depend on the tokens that end a text, and on where the output begins and ends."""
-    eos = _ids(f.get("eos_token_id"))
+    eos = _ids("eos_token_id", f.get("eos_token_id"))
     found: dict[str, Any] = {"eos_token_id": eos} if eos else {"min_length": None, "min_new_tokens": None}
     if f.get("bad_words_ids"):
-        found["bad_words_ids"] = [w for w in f["bad_words_ids"] if not (len(w) == 1 and w[0] in eos)]
+        found["bad_words_ids"] = [w for w in f["bad_words_ids"] if not (is_sequence(w) and len(w) == 1 and w[0] in eos)]
     if "forced_eos_token_id" in f:
         if "max_new_tokens" in f and prompt_length is None:
             raise ValueError("forced_eos_token_id needs max_length, or prompt_length= beside max_new_tokens")
@@ -410,6 +418,8 @@ def _chain(samplers: Any) -> list[str]:
     """The order of the samplers, by default llama.cpp's; adaptive-p selects the token, so it stands last."""
     if samplers is None:
         return list(_CHAIN)
+    if not isinstance(samplers, str | list | tuple):
+        raise TypeError(f"samplers must be a list of names or one text, got {shown(samplers)}")
     names = samplers.split(";") if isinstance(samplers, str) else list(samplers)
     unknown = [name for name in names if name not in _CHAIN_NAMES]
     if unknown:
@@ -426,14 +436,17 @@ def _llama_bias(f: dict[str, Any], eos_token_id: Any) -> list[s.Step]:
     pairs: Sequence[Any] = list(given.items() if isinstance(given, Mapping) else given)
     biases: dict[int, float] = {}
     for pair in pairs:
-        token, bias = pair if isinstance(pair, list | tuple) else (pair.token, pair.bias)
+        try:
+            token, bias = pair if isinstance(pair, list | tuple) else (pair.token, pair.bias)
+        except (ValueError, AttributeError):
+            raise TypeError(f"logit_bias must hold pairs [id, bias], got {shown(pair)}") from None
         value = -np.inf if bias is False else _number(f"logit_bias[{token!r}]", bias, -np.inf, np.inf)
         key = _id("logit_bias", token)
         biases[key] = biases.get(key, 0.0) + value
     if f.get("ignore_eos"):
         if eos_token_id is None:
             raise ValueError("ignore_eos needs eos_token_id=")
-        biases |= dict.fromkeys(_ids(eos_token_id), -np.inf)
+        biases |= dict.fromkeys(_ids("eos_token_id", eos_token_id), -np.inf)
     return _field("logit_bias", lambda: [s.LogitBias(biases)]) if biases else []
 
 

@@ -215,6 +215,31 @@ def test_wrong_types(builder: str) -> None:
             getattr(fl.Sampler, builder)({"do_sample": True} | fields if builder == "from_hf" else fields)
 
 
+@pytest.mark.filterwarnings("error")
+def test_numpy_numbers_and_arrays() -> None:
+    fields = {"do_sample": True, "temperature": np.float32(0.5), "eos_token_id": np.array(2), "min_length": 3}
+    plain = fields | {"temperature": 0.5, "eos_token_id": 2}
+    assert fl.Sampler.from_hf(fields) == fl.Sampler.from_hf(plain)
+    with pytest.raises(ValueError, match="from_llama_cpp knows no field 'other'"):
+        fl.Sampler.from_llama_cpp(SimpleNamespace(other=np.zeros(3)))
+
+
+@pytest.mark.parametrize(
+    ("builder", "fields", "words"),
+    [
+        ("from_vllm", {"min_tokens": 3, "stop_token_ids": [2.5]}, "stop_token_ids: token ids must be integers"),
+        ("from_vllm", {"min_tokens": 3, "stop_token_ids": ["a"]}, "stop_token_ids: token ids must be integers"),
+        ("from_hf", {"min_length": 3, "eos_token_id": 2.5}, "eos_token_id: token ids must be integers"),
+        ("from_hf", {"bad_words_ids": [3]}, "bad_words_ids must be sequences of token ids"),
+        ("from_llama_cpp", {"samplers": 5}, "samplers must be a list of names or one text, got 5"),
+        ("from_llama_cpp", {"logit_bias": [[1, 2, 3]]}, r"logit_bias must hold pairs \[id, bias\], got \[1, 2, 3\]"),
+    ],
+)
+def test_wrong_types_of_fields(builder: str, fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        getattr(fl.Sampler, builder)(fields)
+
+
 def test_vllm_warns_of_small_temperatures() -> None:
     with pytest.warns(UserWarning, match=r"temperature 0.001 is raised to 0.01") as caught:
         made = fl.Sampler.from_vllm({"temperature": 0.001})
