@@ -49,7 +49,7 @@ FL_INLINE uint32_t FL_X(mean_body)(const void *x, int64_t n, const uint16_t *liv
                                    float *gmax, float *gsum, float *first, float *e) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, whole = live ? 0 : n / FL_BLOCK;
     vexp k = vexp_load(a);
-    vf from = vf_set1(centre), most, least, mass, moment;
+    vf from = vf_set1(centre), most, least, mass = vf_set1(0.0f), moment = mass;
     vm bad = vm_zero();
     uint32_t part = 0;
     for (int64_t b = 0; b < blocks; b++) {
