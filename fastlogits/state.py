@@ -60,6 +60,9 @@ class State(_core.Sequence):
 
     __slots__ = ()
 
+    def __init__(self, *arguments: Any) -> None:
+        raise TypeError("a State is made by Sampler.state")
+
     @property
     def sampler(self) -> Sampler:
         """The Sampler that made it."""

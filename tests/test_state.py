@@ -392,6 +392,9 @@ def test_batch_refusals() -> None:
         batch.accept([30, 1])
     with refused(ValueError, "ids must hold one token per row (2 rows), got 1"):
         batch.accept([3])
+    for arguments in ((), (fl.Sampler(),)):
+        with refused(TypeError, "a State is made by Sampler.state"):
+            fl.State(*arguments)
     with refused(ValueError, "handles must be those of the batch, each once: [0, 1], got [0, 0]"):
         batch.reorder([0, 0])
     with refused(ValueError, "handles must be those of the batch, each once: [0, 1], got ['a', 1]"):
