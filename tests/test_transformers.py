@@ -128,6 +128,16 @@ def test_doubles(case: Any) -> None:
     alike(unchanged(made(ours, case), ids, scores), made(theirs, case)(ids, scores), 1e-12)
 
 
+@pytest.mark.parametrize("name", ["TopKLogitsWarper", "TypicalLogitsWarper", "EpsilonLogitsWarper", "EtaLogitsWarper"])
+def test_ties_stay(name: str) -> None:
+    """Of equal scores, at the edge too, all are kept or none."""
+    value = 40 if name == "TopKLogitsWarper" else 0.02 if name != "TypicalLogitsWarper" else 0.5
+    for seed in range(4):
+        scores = scores_of(seed).round()
+        wanted = getattr(theirs, name)(value)(ids_of(seed), scores)
+        alike(getattr(ours, name)(value)(ids_of(seed), scores), wanted)
+
+
 def test_values_have_the_bits_of_theirs() -> None:
     ids = ids_of(0)
     for name, value in [("TemperatureLogitsWarper", t) for t in (0.1, 0.3, 0.7, 1.7)] + [
