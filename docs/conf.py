@@ -51,6 +51,6 @@ def setup(app: Any) -> None:
     """Bars in docstrings are absolute values, not substitutions of reStructuredText."""
 
     def escape(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
-        lines[:] = [re.sub(r"(?<![`\\])\|(?!`)", r"\\|", line) if "``" not in line else line for line in lines]
+        lines[:] = [re.sub(r"(``.*?``)|\|", lambda found: found[1] or r"\|", line) for line in lines]
 
     app.connect("autodoc-process-docstring", escape, priority=100)
