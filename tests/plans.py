@@ -312,7 +312,18 @@ def unsure(case: Case) -> bool:
             kept.append(np.argsort(-row.logits) if step.name == "adaptive_p" else row.logits > -np.inf)
         if not (np.array_equal(kept[0], kept[1]) and np.array_equal(kept[1], kept[2])):
             return True
+        if step.name == "min_k" and two_cliffs(case, i):
+            return True
     return False
+
+
+def two_cliffs(case: Case, i: int) -> bool:
+    """Whether the two steepest falls that min_k compares, (l_(k-1) - l_k) / k, are all but equal."""
+    row = case.reference_row()
+    logits = np.sort(reference.process(row, case.plan[:i]))[::-1]
+    logits = logits[np.isfinite(logits)]
+    falls = np.sort(-np.diff(logits) / np.arange(1, logits.size))[-2:]
+    return falls.size == 2 and falls[1] - falls[0] <= UNSURE * falls[1]
 
 
 def margin(case: Case) -> float:
