@@ -99,5 +99,8 @@ def from_generation_config(config: Any, *, encoder_input_ids: Any = None, prompt
     if isinstance(ids, torch.Tensor):
         ids = ids[0].tolist() if len(ids) == 1 else ids.tolist()
     sampler = Sampler.from_hf(config, encoder_ids=ids, prompt_length=prompt_length)
+    if sampler.beside:
+        scale = config.guidance_scale
+        raise ValueError(f"guidance_scale={scale} needs the model; generate makes its processor, and fused takes that")
     steps = sampler.steps if config.do_sample else sampler.steps[:-1]  # without it: all but the choice of the maximum
     return Fused([Plan(steps, prompt_length)])
