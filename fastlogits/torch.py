@@ -272,8 +272,7 @@ def _dense(name: str, x: Tensor, dim: int, dtype: torch.dtype | None, out: Tenso
     if out is None:
         out = torch.empty(x.shape, dtype=dtype or x.dtype)
     scalar = x.ndim == 0
-    wanted = out if dtype is None or out.dtype is dtype else None
-    if wanted is None:
+    if dtype is not None and out.dtype is not dtype:
         raise TypeError(f"out must have dtype {dtype}, got {out.dtype}")
     _WHOLE[name](array.reshape(1) if scalar else array, axis=dim, out=out.view(1) if scalar else out, dtype=_named(out))
     return out
