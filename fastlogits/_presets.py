@@ -48,6 +48,11 @@ def _least(low: float) -> Numbers:
     return lambda x: max(x, low)
 
 
+def _most(high: float) -> Numbers:
+    """Higher numbers mean this one."""
+    return lambda x: min(x, high)
+
+
 _PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 #: Tokens equal to the last one kept stay, as a comparison with its value leaves them.
 _TIES: Mapping[str, Any] = MappingProxyType({"ties": "keep"})
@@ -75,14 +80,15 @@ PRESETS = {
          "temperature", "dynamic_temperature", "mirostat", "adaptive_p"),
         {**_PROMPT, "typical_p": _STRICT},
         {"temperature": _least(0.0), "dynatemp_range": _least(0.0), "top_k": _least(0),
-         "min_p": lambda p: min(max(p, 0.0), 1.0), "top_n_sigma": _least(0.0), "xtc_probability": _least(0.0),
+         "top_p": _most(1.0), "typical_p": _most(1.0), "min_p": lambda p: min(max(p, 0.0), 1.0),
+         "top_n_sigma": _least(0.0), "xtc_probability": _least(0.0), "xtc_threshold": _most(1.0),
          "adaptive_target": lambda p: None if p < 0 else p},
     ),
     "openvino": Preset(
         ("mask", "repetition_penalty", "presence_penalty", "frequency_penalty", "top_k", "temperature", "min_p",
          "top_p"),
         {"top_p": _STRICT},
-        {"top_k": lambda k: min(k, 2**63 - 1)},
+        {"top_k": _most(2**63 - 1)},
     ),
     "mlx": Preset(
         ("logit_bias", "mask", "repetition_penalty", "presence_penalty", "frequency_penalty", "top_p", "min_p", "xtc",

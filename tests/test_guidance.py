@@ -94,6 +94,16 @@ def test_special_values(isa: str, scale: float) -> None:
             np.testing.assert_array_equal(fl.guide(e, a, scale, space="raw"), right)
 
 
+def test_forms_of_other_systems() -> None:
+    """c + s (c - u) of Dia has a scale one lower, s c + (1 - s) u of exllamav2 the same one."""
+    rng = np.random.default_rng(8)
+    c, u = rng.normal(size=(2, 3, 50))
+    np.testing.assert_allclose(fl.guide(c, u, 4.0, space="raw"), c + 3.0 * (c - u), rtol=1e-12)
+    lc, lu = fl.log_softmax(c), fl.log_softmax(u)
+    np.testing.assert_allclose(fl.guide(c, u, 2.5), 2.5 * lc - 1.5 * lu, rtol=1e-12)
+    np.testing.assert_allclose(fl.guide(c, u, 1.0, space="raw"), c, rtol=1e-12)
+
+
 def test_limits() -> None:
     c, u = np.array([1.0, -INF, -INF, 2.0]), np.array([-INF, 0.0, -INF, 1.0])
     assert fl.guide(c, u, 1.5, space="raw").tolist() == [INF, -INF, -INF, 2.5]

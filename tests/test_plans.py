@@ -215,6 +215,22 @@ def test_nucleus_on_real_rows(real_rows: Any) -> None:
         print(f"nucleus at p = 0.95: {compared - near} rows of {name} exact, {near} more within {MASS} of p")
 
 
+@pytest.mark.parametrize(("exponent", "kept"), [(2.5, 3), (1.5, 56), (1.1, 14550)])
+def test_nucleus_of_zipf(isa: str, exponent: float, kept: int) -> None:
+    """p = 0.9 of rows by Zipf's law, V = 128,256; ONNX Runtime's tail bound keeps 237, 5,668 and 39,162 tokens."""
+    row = -exponent * np.log(np.arange(1, 128_257))
+    for dtype in (np.float64, np.float32):
+        assert fastlogits.candidates(row.astype(dtype), top_p=0.9).ids.tolist() == list(range(kept))
+
+
+@pytest.mark.parametrize(("probs", "p", "ids"), [
+    ([0.5, 0.3, 0.15, 0.05], 0.7, [0, 1]), ([0.4, 0.3, 0.2, 0.1], 0.8, [0, 1, 2]),
+])  # fmt: skip
+def test_nucleus_is_a_prefix(probs: Any, p: float, ids: Any) -> None:
+    """exllamav2's heap drops the token that reaches p and takes a smaller one: [0, 2] and [0, 1, 3] of these."""
+    assert fastlogits.candidates(np.log(probs), top_p=p).ids.tolist() == ids
+
+
 def test_nucleus_with_ties() -> None:
     row = np.zeros(1000, np.float32)
     for p, kept in ((0.0, 1), (0.0005, 1), (0.2495, 250), (0.2505, 251), (0.9995, 1000)):

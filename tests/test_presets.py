@@ -102,10 +102,20 @@ VECTORS: list[tuple[str, dict[str, Any], Any, Any, Any]] = [
     ("hf", {"top_h": 0.7}, None, FALLING, (4 / 7, 3 / 7, 0, 0)),
     ("hf", {"top_h": 1.0}, None, (0.25,) * 4, (0.25,) * 4),
     ("hf", {"top_h": 0.4}, None, (0.75, 0.25, 0.0, 0.0), (1, 0, 0, 0)),
+    ("hf", {"typical_p": 0.5}, None, UNIFORM, UNIFORM),  # all as far from the entropy as the last one kept
+    ("hf", {"typical_p": 0.5}, None, (0.4, 0.2, 0.0, 0.2, 0.2), (0, 1 / 3, 0, 1 / 3, 1 / 3)),
+    ("hf", {"min_p": 1.0}, None, (0.4, 0.4, 0.2), (0.5, 0.5, 0)),  # removed where strictly below
+    ("llama.cpp", {"temperature": 0.0}, None, FEW, (1, 0, 0, 0)),
+    ("llama.cpp", {"temperature": -1.0}, None, (0.3, 0.3, 0.2, 0.2), (1, 0, 0, 0)),  # the first maximum
+    ("llama.cpp", {"temperature": 0.3, "dynatemp_range": 0.5, "top_k": 1}, None, TENTHS, (0, 0, 0, 1)),
+    ("llama.cpp", {"temperature": 2.0, "dynatemp_range": 1.0}, None, (0.25,) * 4, (0.25,) * 4),
+    ("llama.cpp", {"dynatemp_range": 0.5}, None, (0.5, 0.5, 0.0), (0.5, 0.5, 0)),  # n: what is alive
     ("llama.cpp", {"top_p": 0.0}, None, TENTHS, (0, 0, 0, 1)),
     ("llama.cpp", {"top_p": 0.7}, None, TENTHS, (0, 0, 0.428571, 0.571429)),
     ("llama.cpp", {"top_p": 0.8}, None, TENTHS, (0, 0.222222, 0.333333, 0.444444)),
     ("llama.cpp", {"top_p": 1.0}, None, TENTHS, TENTHS),
+    ("llama.cpp", {"top_p": 1.5}, None, TENTHS, TENTHS),
+    ("llama.cpp", {"top_p": 0.0, "min_keep": 2}, None, TENTHS, (0, 0, 3 / 7, 4 / 7)),
     ("llama.cpp", {"min_p": 0.0}, None, TENTHS, TENTHS),
     ("llama.cpp", {"min_p": 0.24}, None, TENTHS, TENTHS),
     ("llama.cpp", {"min_p": 0.26}, None, TENTHS, (0, 2 / 9, 3 / 9, 4 / 9)),
@@ -117,13 +127,17 @@ VECTORS: list[tuple[str, dict[str, Any], Any, Any, Any]] = [
     ("llama.cpp", {"min_p": 1.05}, None, TENTHS, (0, 0, 0, 1)),
     ("llama.cpp", {"typical_p": 0.5}, None, (0.97, 0.01, 0.01, 0.01), (1, 0, 0, 0)),
     ("llama.cpp", {"typical_p": 0.5}, None, (0.4, 0.2, 0.2, 0.2), (0, 1 / 3, 1 / 3, 1 / 3)),
+    ("llama.cpp", {"typical_p": 0.5}, None, (0.4, 0.2, 0.2, 0.0, 0.2), (0, 1 / 3, 1 / 3, 0, 1 / 3)),  # NaN there
     ("llama.cpp", {"top_n_sigma": 1.0}, None, TENTHS, (0, 0, 0.428571, 0.571429)),
+    ("llama.cpp", {"top_n_sigma": 1.0}, None, (0.0, *TENTHS, 0.0), (0, 0, 0, 0.428571, 0.571429, 0)),  # of the finite
     ("llama.cpp", {"top_n_sigma": 0.0}, None, TENTHS, TENTHS),
     ("llama.cpp", {"top_n_sigma": 3.0}, None, TENTHS, TENTHS),
     ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.09}, None, FALLING, (0, 0, 0, 1)),
     ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.19}, None, FALLING, (0, 0, 2 / 3, 1 / 3)),
     ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.29}, None, FALLING, (0, 0.5, 1 / 3, 1 / 6)),
     ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.39}, None, FALLING, FALLING),
+    ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 0.09, "min_keep": 2}, None, FALLING, FALLING),
+    ("llama.cpp", {"xtc_probability": 1.0, "xtc_threshold": 1.5}, None, FALLING, FALLING),
     ("llama.cpp", {"repetition_penalty": 50.0}, [0], UNIFORM, (0, 0.25, 0.25, 0.25, 0.25)),
     ("llama.cpp", {"repetition_penalty": 50.0}, [0, 1, 2], UNIFORM, (0, 0, 0, 0.5, 0.5)),
     ("llama.cpp", {"frequency_penalty": 5.0, "presence_penalty": 5.0}, [0], UNIFORM,
@@ -138,7 +152,15 @@ VECTORS: list[tuple[str, dict[str, Any], Any, Any, Any]] = [
      (0.241818, 0.241818, 0.241818, 0.032727, 0.241818)),
     ("llama.cpp", {"dry_multiplier": 1.0, "dry_base": 1.1, "dry_allowed_length": 4, "dry_sequence_breakers": [[3]]},
      [0, 1], (0.25,) * 4, (0.25,) * 4),
+    ("llama.cpp", {"dry_multiplier": 1.0, "dry_base": 1.1, "dry_penalty_last_n": 0}, [0, 1, 2, 0, 1], (0.25,) * 4,
+     (0.25,) * 4),
+    ("llama.cpp", {"dry_multiplier": 1.0, "dry_base": 1.1, "dry_penalty_last_n": -1}, [0, 1, 2, 0, 1], (0.25,) * 4,
+     (0.296923, 0.296923, 0.109231, 0.296923)),
+    ("llama.cpp", {"dry_multiplier": 1.0, "dry_base": 1.1, "dry_sequence_breakers": [[2]]}, [0, 1, 2, 0, 1],
+     (0.25,) * 4, (0.25,) * 4),
     ("llama.cpp", {"top_k": 3}, None, TENTHS, (0, 2 / 9, 3 / 9, 4 / 9)),
+    ("llama.cpp", {"top_k": 9}, None, TENTHS, TENTHS),
+    ("mlx", {"top_p": 1e-9}, None, (0.9, 0.0, 0.0, 0.1), (1, 0, 0, 0)),  # bans all there
     ("mlx", {"top_p": 0.3}, None, (0.9, 0.0, 0.0, 0.1), (1, 0, 0, 0)),
     ("mlx", {"top_p": 0.95}, None, (0.9, 0.0, 0.0, 0.1), (0.9, 0, 0, 0.1)),
     ("mlx", {"top_p": 0.4}, None, (0.0, 0.5, 0.4, 0.1), (0, 1, 0, 0)),
@@ -147,6 +169,12 @@ VECTORS: list[tuple[str, dict[str, Any], Any, Any, Any]] = [
     ("mlx", {"xtc_probability": 1.0, "xtc_threshold": 0.1}, None, FEW, (0, 0, 0.5, 0.5)),
     ("mlx", {"xtc_probability": 1.0, "xtc_threshold": 0.1, "xtc_special_tokens": [0]}, None, FEW,
      (4 / 7, 0, 1.5 / 7, 1.5 / 7)),
+    ("vllm", {"top_p": 0.7}, None, TENTHS, (0, 0, 0.428571, 0.571429)),
+    ("vllm", {"top_k": 1}, None, (0.3, 0.3, 0.2, 0.2), (0.5, 0.5, 0, 0)),  # not greedy, where two are equal
+    ("vllm", {"temperature": 0.0}, None, (0.3, 0.3, 0.2, 0.2), (1, 0, 0, 0)),
+    ("vllm", {"min_p": 0.26, "top_p": 0.75}, None, TENTHS, (0, 0, 3 / 7, 4 / 7)),  # 7 of the 9 tenths that min-p leaves
+    ("vllm", {"allowed_token_ids": [0, 2]}, None, TENTHS, (0.25, 0, 0.75, 0)),
+    ("openvino", {"top_k": 2}, None, (0.1, 0.2, 0.2, 0.2, 0.3), (0, 0.4, 0, 0, 0.6)),  # of equal ones the lower index
     ("openvino", {"top_p": 0.2}, None, SOFTMAX, (0, 0, 1)),
     ("openvino", {"top_p": 0.9}, None, SOFTMAX, (0, 0.268941, 0.731059)),
 ]  # fmt: skip
@@ -158,21 +186,78 @@ def test_vectors(name: str, keywords: Any, context: Any, probs: Any, expected: A
     np.testing.assert_allclose(got, expected, atol=5e-5 if 0.5556 in expected else 2e-6)
 
 
+LARGEST = float(np.finfo(np.float32).max)
+#: (preset, keywords, context, logits, processed logits).
 RAW: list[tuple[str, dict[str, Any], list[int], list[float], list[float]]] = [
     ("openvino", {"repetition_penalty": 1.2}, [2, 0], [1, 2, 3], [0.833333, 2, 2.5]),
     ("openvino", {"repetition_penalty": 2.0}, [0, 1], [-1, 2, 3], [-2, 1, 3]),
     ("openvino", {"repetition_penalty": 0.5}, [1, 1], [-1, 2, 3], [-1, 4, 3]),
     ("mlx", {"frequency_penalty": 0.5}, [0, 0, 0, 1, 1], [0, 0, 0, 0], [-1.5, -1, 0, 0]),
     ("mlx", {"presence_penalty": 0.5}, [0, 0, 0, 1, 1], [0, 0, 0, 0], [-0.5, -0.5, 0, 0]),
-    ("mlx", {"repetition_penalty": 1.5, "presence_penalty": 0.5, "frequency_penalty": 0.25}, [0, 1, 1],
-     [1, 0.5, 0, -0.5], [1 / 1.5 - 0.75, 0.5 / 1.5 - 1.0, 0, -0.5]),
+    ("mlx", {"repetition_penalty": 1.5, "presence_penalty": 0.5, "frequency_penalty": 0.25}, [0, 0, 0, 1, 1],
+     [1, 0.5, 0, -0.5], [-0.583333, -0.666667, 0, -0.5]),
+    *((name, {"repetition_penalty": 5.0}, [0, 1], [0, -np.inf, 3], [0, -np.inf, 3]) for name in PRESETS),
+    ("hf", {"encoder_repetition_penalty": 2.0, "encoder_ids": [0, 1]}, [], [-0.1, 0.1, 0.3], [-0.05, 0.2, 0.3]),
+    ("hf", {"remove_invalid_values": True}, [], [0, 0.7, 0.8, np.nan], [0, 0.7, 0.8, 0]),
+    ("hf", {"remove_invalid_values": True}, [], [0.1, np.inf, 0.3, -np.inf], [0.1, LARGEST, 0.3, -LARGEST]),
+    ("hf", {"renormalize_logits": True, "top_k": 2}, [], np.log([6, 2, 1]), [np.log(0.75), np.log(0.25), -np.inf]),
+    ("hf", {"suppress_tokens": [1, 2]}, [], [1, 2, 3, 4], [1, -np.inf, -np.inf, 4]),
+    ("hf", {"forced_bos_token_id": 0}, [2], [-5, 1, 2], [0, -np.inf, -np.inf]),
+    ("hf", {"forced_eos_token_id": 0, "max_length": 3}, [2, 2], [-5, 1, 2], [0, -np.inf, -np.inf]),
+    ("hf", {"min_length": 3, "eos_token_id": 0}, [2, 2], [1, 2, 3], [-np.inf, 2, 3]),
+    ("hf", {"min_length": 2, "eos_token_id": 0}, [2, 2], [1, 2, 3], [1, 2, 3]),
+    ("hf", {"exponential_decay_length_penalty": (1, 1.1), "eos_token_id": 0}, [2, 2, 2], [-2, 1, 1], [-1.58, 1, 1]),
+    ("hf", {"encoder_no_repeat_ngram_size": 2, "encoder_ids": [1, 2, 1, 0]}, [2, 1], [0, 0, 0], [-np.inf, 0, -np.inf]),
+    ("vllm", {"logit_bias": {0: -np.inf, 2: 1.5}}, [], [1, 2, 3], [-np.inf, 2, 4.5]),
+    ("vllm", {"bad_words_ids": [[1], [2, 0]]}, [2], [1, 2, 3], [-np.inf, -np.inf, 3]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "keywords", "context", "row", "expected"), RAW)
-def test_penalty_vectors(name: str, keywords: Any, context: Any, row: Any, expected: Any) -> None:
+def test_edit_vectors(name: str, keywords: Any, context: Any, row: Any, expected: Any) -> None:
     got = fl.filter_logits(np.array(row, np.float32), preset=name, context=context, **keywords)
-    np.testing.assert_allclose(got, expected, atol=2e-6)
+    np.testing.assert_allclose(got, expected, rtol=2e-7, atol=2e-6)
+
+
+#: What counts of context [0, 1, 1] behind a prompt of two tokens: (preset, keyword, logits that were 4).
+COUNTS = [
+    *((name, "repetition_penalty", [2, 2, 4]) for name in PRESETS),
+    ("vllm", "frequency_penalty", [4, 2, 4]), ("vllm", "presence_penalty", [4, 2, 4]),
+    ("openvino", "frequency_penalty", [4, 2, 4]), ("openvino", "presence_penalty", [4, 2, 4]),
+    ("llama.cpp", "frequency_penalty", [2, 0, 4]), ("llama.cpp", "presence_penalty", [2, 2, 4]),
+    ("mlx", "frequency_penalty", [2, 0, 4]), ("mlx", "presence_penalty", [2, 2, 4]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "keyword", "expected"), COUNTS)
+def test_which_tokens_count(name: str, keyword: str, expected: Any) -> None:
+    """Output alone in vLLM, what was accepted in llama.cpp, and the multiplicative penalty counts all everywhere."""
+    got = fl.filter_logits([4.0, 4.0, 4.0], preset=name, context=[0, 1, 1], prompt_length=2, **{keyword: 2.0})
+    assert got.tolist() == expected
+
+
+def test_vllm_matches_bad_words_with_the_output() -> None:
+    for start, banned in ((0, True), (1, False)):
+        inputs: dict[str, Any] = {"bad_words_ids": [[2, 0]], "context": [2], "prompt_length": start}
+        assert np.isneginf(fl.filter_logits([1.0, 2.0, 3.0], preset="vllm", **inputs)[0]) == banned
+        assert np.isneginf(fl.filter_logits([1.0, 2.0, 3.0], preset="hf", **inputs)[0])
+
+
+def test_llama_xtc_fires_with_its_probability() -> None:
+    """At probability 0.99 llama.cpp's vectors hold whenever it fires: here at all positions but one in a hundred."""
+    for threshold, left in ((0.09, [3]), (0.19, [2, 3]), (0.29, [1, 2, 3]), (0.39, [0, 1, 2, 3])):
+        sampler = fl.Sampler(preset="llama.cpp", xtc_probability=0.99, xtc_threshold=threshold)
+        kept = [sampler.candidates(logs(*FALLING), rng=3, position=i).ids.tolist() for i in range(500)]
+        assert 470 < kept.count(left) <= (500 if threshold == 0.39 else 499)
+        assert all(ids in (left, [0, 1, 2, 3]) for ids in kept)
+
+
+def test_hf_guidance() -> None:
+    """Its test's vector, and what a scale of 1 is: log-softmax of the logits, not they themselves."""
+    c, u = np.ones(3, np.float32), np.array([1, 0, 1.5], np.float32)
+    by_hand = fl.log_softmax(u) + 1.5 * (fl.log_softmax(c) - fl.log_softmax(u))
+    np.testing.assert_allclose(fl.filter_logits(c, preset="hf", uncond=u, guidance_scale=1.5), by_hand, atol=1e-6)
+    np.testing.assert_allclose(fl.filter_logits(c, preset="hf", uncond=u, guidance_scale=1.0), [-np.log(3)] * 3, 1e-6)
 
 
 @pytest.mark.parametrize(("t", "row", "expected"), [
@@ -245,7 +330,7 @@ def test_strict_on_equal_logits(isa: str, n: int) -> None:
 
 #: What a system writes for off.
 OFF: list[tuple[str, dict[str, Any]]] = [
-    ("llama.cpp", {"top_k": -1, "top_p": 1.0, "min_p": -0.5, "typical_p": 1.0, "top_n_sigma": -1.0, "temperature": 1.0,
+    ("llama.cpp", {"top_k": -1, "top_p": 1.0, "min_p": -0.5, "typical_p": 1.5, "top_n_sigma": -1.0, "temperature": 1.0,
                    "xtc_probability": -1.0, "adaptive_target": -1.0, "dynatemp_range": -0.5, "mirostat": 0}),
     ("mlx", {"top_p": 0.0, "min_p": 0.0, "top_k": -3, "xtc_probability": 0.0}),
     ("openvino", {"top_k": 2**64 - 1, "top_p": 1.0, "min_p": 0.0}),
@@ -265,7 +350,7 @@ def test_numbers_per_row_and_what_stays_refused() -> None:
     both = fl.candidates([row, row], preset="llama.cpp", top_k=[-1, 2], temperature=[-1.0, 0.5])
     assert [each.ids.size for each in both] == [1, 2]
     for name, keywords, words in (
-        ("llama.cpp", {"top_p": 95}, r"top_p must be in \[0, 1\], got 95"),
+        ("hf", {"top_p": 95}, r"top_p must be in \[0, 1\], got 95"),
         ("llama.cpp", {"top_k": True}, "top_k must be an integer, got True"),
         ("mlx", {"top_p": -0.5}, r"top_p must be in \[0, 1\], got -0.5"),
         ("hf", {"top_n_sigma": 1.0}, "preset 'hf' knows no top_n_sigma"),

@@ -162,6 +162,14 @@ def test_temperature_per_row(isa: str) -> None:
         assert rows.same_bits(one.top_logprobs[0], found.top_logprobs[r])
 
 
+def test_equal_logits_share_the_best_rank(isa: str) -> None:
+    """1 + the number of strictly greater ones; vLLM's #(x >= value) would be 1, 3, 3 and 4."""
+    x = np.tile(np.array([[2.0, 1.0, 1.0, 0.0]], np.float32), (4, 1))
+    assert fl.token_logprobs(x, [0, 1, 2, 3], rank=True).ranks.tolist() == [1, 2, 2, 4]
+    drawn = [fl.sample(row, logit_bias={i: 0.0}, mask=np.arange(4) == i, rng=0, logprobs=0) for i, row in enumerate(x)]
+    assert [int(each.ranks) for each in drawn] == [1] * 4  # of what is drawn from
+
+
 def test_banned_target(isa: str) -> None:
     x = np.array([[0.0, -np.inf, 1.0, -np.inf]], np.float32)
     found = fl.token_logprobs(x, [1], top_n=4, rank=True)

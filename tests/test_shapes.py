@@ -46,7 +46,18 @@ VECTORS = [
     (steps.TopH(0.7), FALLING, (4 / 7, 3 / 7, 0, 0)),
     (steps.TopH(1.0), (0.25,) * 4, (0.25,) * 4),
     (steps.TopH(0.4), (0.75, 0.25, 0.0, 0.0), (1, 0, 0, 0)),
+    (steps.TopH(0.505), (0.001,) * 1000, (0.02,) * 50 + (0,) * 950),  # of the 100 first
     (steps.PLess(2.0), (0.1, 0.15, 0.2, 0.25, 0.3), (0, 0, 0, 0.45454545, 0.54545455)),
+    (steps.PLess(3.0), (0.1, 0.2, 0.35, 0.35), (0, 0, 0.5, 0.5)),  # sqrt(0.09475) = 0.308
+    (steps.PLess(2.0), (0.25,) * 4, (0.25,) * 4),
+    # Bends 0.75, 0.125 and 0.125 of their sum; none at all: equal shares.
+    (steps.Tfs(0.9), (0.6, 0.2, 0.1, 0.05, 0.05), (0.75, 0.25, 0, 0, 0)),
+    (steps.Tfs(0.8), (0.6, 0.2, 0.1, 0.05, 0.05), (1, 0, 0, 0, 0)),
+    (steps.Tfs(0.0), (0.6, 0.2, 0.1, 0.05, 0.05), (1, 0, 0, 0, 0)),
+    (steps.Tfs(0.9, min_keep=3), (0.6, 0.2, 0.1, 0.05, 0.05), (0.6, 0.2, 0.1, 0.05, 0.05)),
+    (steps.Tfs(1.0), (0.6, 0.2, 0.1, 0.05, 0.05), (0.6, 0.2, 0.1, 0.05, 0.05)),
+    (steps.Tfs(0.0), (0.7, 0.3), (0.7, 0.3)),
+    (steps.Tfs(0.5), (0.1,) * 10, (0.25,) * 4 + (0,) * 6),
     (steps.Xtc(1.0, 0.2), (0.4, 0.3, 0.15, 0.15), (0, 0.5, 0.25, 0.25)),
     (steps.Xtc(1.0, 0.1), (0.4, 0.3, 0.15, 0.15001), (0, 0, 1, 0)),
     (steps.Xtc(1.0, 0.2, [0]), (0.4, 0.3, 0.15, 0.15), (0.4, 0.3, 0.15, 0.15)),
@@ -66,6 +77,34 @@ def test_vectors(isa: str, step: Any, probs: Any, expected: Any) -> None:
 def test_top_a_vector() -> None:
     """Aphrodite's: of logits {2, 1, 0, -2} at a = 0.5 two stay."""
     assert kept(steps.TopA(0.5), np.array([2, 1, 0, -2], np.float32)) == [0, 1]
+
+
+#: (step, logits, processed logits): the formulas of text-generation-webui, koboldcpp and llama.cpp by hand.
+MAPS = [
+    (steps.Smoothing(0.5), [2, 0, 1, -np.inf], [2, 0, 1.5, -np.inf]),
+    (steps.Smoothing(0.5, 2.0), [2, 0, 1, -np.inf], [2, -1, 1.5, -np.inf]),
+    (steps.Smoothing(0.0, 3.0), [2, 0, 1, -np.inf], [2, 0, 1, -np.inf]),
+    (steps.DynamicTemperature(0.5, 1.5), [1, 1, -np.inf, 1, 1], [1 / 1.5] * 2 + [-np.inf] + [1 / 1.5] * 2),
+    (steps.DynamicTemperature(0.5, 1.5), [3, -np.inf], [3, -np.inf]),
+    # H / ln 3 = 1.5 ln 2 / ln 3, squared.
+    (steps.DynamicTemperature(0.5, 1.5, 2.0), np.log([0.5, 0.25, 0.25]),
+     np.log([0.5, 0.25, 0.25]) / (0.5 + (1.5 * np.log(2) / np.log(3)) ** 2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("step", "row", "expected"), MAPS, ids=lambda v: repr(v)[:40])
+def test_map_vectors(isa: str, step: Any, row: Any, expected: Any) -> None:
+    for end in (fl.Sampler(step).filter_logits, lambda x: reference.filter_logits(x, plan=[step])):
+        np.testing.assert_allclose(end(np.array(row, np.float64)), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("tau", "row", "ids"), [
+    (0.0, [4, 3, 1, 0], [0]), (8.0, [4, 3, 1, 0], [0, 1]), (11.9, [4, 3, 1, 0], [0, 1]), (0.0, [4, 4, 0, 0], [0, 1]),
+    (1e9, [4, 3, 1, 0], [0, 1, 2, 3]), (0.0, [1, 1, 1], [0, 1, 2]), (0.0, [4, 3.5, 1.5, 1.5], [0, 1]),
+])  # fmt: skip
+def test_min_k_by_hand(isa: str, tau: float, row: Any, ids: Any) -> None:
+    """The steepest fall of (l_(k - 1) - l_k) / k, or floor(tau / range) if that is more; equal logits all stay."""
+    assert kept(steps.MinK(tau), np.array(row, np.float32)) == ids
 
 
 def test_xtc_spares_special_tokens() -> None:

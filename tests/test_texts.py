@@ -65,6 +65,19 @@ def test_vectors() -> None:
     assert fl.score_text([-1.0], greedy=[True]).is_greedy is True
 
 
+def test_example_of_torchmetrics() -> None:
+    """Its seeded documentation example, 5.8540: torch's uniform floats and integers are words of MT19937."""
+    generator: Any = np.random.MT19937()
+    generator._legacy_seeding(42)
+    words = generator.random_raw(96)
+    logits = ((words[:80] % 2**24) * 2.0**-24).reshape(2, 8, 5).astype(np.float32)
+    targets = (words[80:] % 5).astype(np.int64).reshape(2, 8)
+    mask = np.ones((2, 8), np.bool_)
+    mask[0, 6:] = False
+    scores = fl.token_logprobs(logits.reshape(16, 5), targets.ravel()).logprobs.reshape(2, 8)
+    assert fl.perplexity(scores, mask=mask) == pytest.approx(5.8540, abs=5e-5)
+
+
 def test_zero_probability() -> None:
     score = fl.score_text([-math.inf, -1.0], bytes=2)
     assert score.loglikelihood == -math.inf
