@@ -1,28 +1,19 @@
-"""The array functions and the sampler on torch CPU tensors, under torch's names, in and out without a copy.
-
-Eager calls go straight to the kernels; under `torch.compile` the same functions are operators of `torch.library`, so
-``fullgraph=True`` passes. Needs torch (``pip install torch``), which is imported with this module.
-"""
+"""softmax, log_softmax, logsumexp, argmax and topk under torch's signatures; TRL's selective_log_softmax."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-try:
-    import torch
-except ImportError:
-    raise ImportError("fastlogits.torch needs torch: pip install torch") from None
+import torch
 
 from fastlogits import _inputs, arrays
 from fastlogits.scoring import token_logprobs
+from fastlogits.torch._tensors import into, memory, operator, plain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["argmax", "log_softmax", "logsumexp", "selective_log_softmax", "softmax", "topk"]
-
-_FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _WHOLE = {"softmax": arrays.softmax, "log_softmax": arrays.log_softmax}
 
 
@@ -129,10 +120,10 @@ def logsumexp(
     dims = [dim] if isinstance(dim, int) else list(dim)
     if torch.compiler.is_compiling() and out is None:
         return _logsumexp_op(input, dims, keepdim)
-    if type(dim) is int and _plain(input) and not keepdim and out is None:
+    if type(dim) is int and plain(input) and not keepdim and out is None:
         return torch.as_tensor(arrays.logsumexp(input.numpy(), axis=dim))
     found = _logsumexp(input, dims, keepdim)
-    return found if out is None else _into("out", out, found)
+    return found if out is None else into("out", out, found)
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:  # noqa: A002
@@ -213,7 +204,7 @@ def topk(
     else:
         found = _topk(input, k, dim, largest)
     if out is not None:
-        found = tuple(_into(name, *pair) for name, *pair in zip(("out[0]", "out[1]"), out, found, strict=True))
+        found = tuple(into(name, *pair) for name, *pair in zip(("out[0]", "out[1]"), out, found, strict=True))
     return torch.return_types.topk(found)
 
 
@@ -250,25 +241,11 @@ def selective_log_softmax(logits: Tensor, index: Tensor) -> Tensor:
     return _selective(logits, index)
 
 
-def _array(name: str, x: Any) -> Any:
-    """The tensor's memory as an array."""
-    if not isinstance(x, torch.Tensor):
-        raise TypeError(f"{name} must be a torch tensor, got {type(x).__name__}")
-    if x.dtype not in _FLOATS:
-        raise TypeError(f"{name} must hold float32, float16, bfloat16 or float64, got {x.dtype}")
-    return _inputs.plain_array(name, x)
-
-
-def _plain(x: Any) -> bool:
-    """Whether the kernels read `x` as it is."""
-    return type(x) is torch.Tensor and x.dtype is torch.float32 and x.is_cpu and x.ndim > 0 and not x.requires_grad
-
-
 def _dense(name: str, x: Tensor, dim: int, dtype: torch.dtype | None, out: Tensor | None) -> Tensor:
     """Softmax or log_softmax."""
-    if out is None and dtype is None and _plain(x):
+    if out is None and dtype is None and plain(x):
         return torch.from_numpy(_WHOLE[name](x.numpy(), axis=dim))
-    array = _array("input", x)
+    array = memory("input", x)
     if out is None:
         out = torch.empty(x.shape, dtype=dtype or x.dtype)
     scalar = x.ndim == 0
@@ -283,17 +260,9 @@ def _named(x: Tensor) -> str:
     return str(x.dtype).removeprefix("torch.")
 
 
-def _into(name: str, out: Tensor, found: Tensor) -> Tensor:
-    """`found` copied into a tensor of its shape and dtype."""
-    if not isinstance(out, torch.Tensor) or out.shape != found.shape or out.dtype != found.dtype:
-        got = f"{out.dtype} {list(out.shape)}" if isinstance(out, torch.Tensor) else type(out).__name__
-        raise ValueError(f"{name} must be a tensor {found.dtype} {list(found.shape)}, got {got}")
-    return out.copy_(found)
-
-
 def _logsumexp(x: torch.Tensor, dims: list[int], keepdim: bool) -> torch.Tensor:
     """The axes summed over lie last, as one."""
-    _array("input", x)
+    memory("input", x)
     for dim in dims:
         if not -max(x.ndim, 1) <= dim < max(x.ndim, 1):
             raise IndexError(f"dim must be in [{-x.ndim}, {x.ndim}), got {dim}")
@@ -307,7 +276,7 @@ def _logsumexp(x: torch.Tensor, dims: list[int], keepdim: bool) -> torch.Tensor:
 
 def _argmax(x: torch.Tensor, dim: int | None, keepdim: bool) -> torch.Tensor:
     """Ids of the first maximum, of the whole tensor without `dim`."""
-    array = _array("input", x)
+    array = memory("input", x)
     ids = torch.as_tensor(arrays.argmax(array.reshape(-1) if dim is None or x.ndim == 0 else array, axis=dim or 0))
     if dim is None:
         return ids.reshape([1] * x.ndim) if keepdim else ids
@@ -316,11 +285,11 @@ def _argmax(x: torch.Tensor, dim: int | None, keepdim: bool) -> torch.Tensor:
 
 def _topk(x: torch.Tensor, k: int, dim: int, largest: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Values and indices."""
-    array = _array("input", x)
+    array = memory("input", x)
     if x.dtype is torch.bfloat16 or not largest:
         if not largest and x.isnan().any():  # the kernel puts NaN first
             return tuple(torch.topk(x, k, dim, largest))
-        keys = array if largest else _array("input", x.neg())
+        keys = array if largest else memory("input", x.neg())
         ids = torch.from_numpy(arrays.top_k(keys, k, axis=dim).indices)
         return torch.gather(x, dim, ids), ids
     values, indices = arrays.top_k(array, k, axis=dim)
@@ -329,7 +298,7 @@ def _topk(x: torch.Tensor, k: int, dim: int, largest: bool) -> tuple[torch.Tenso
 
 def _selective(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Log-probs of some tokens of each row."""
-    array = _array("logits", logits)
+    array = memory("logits", logits)
     if not isinstance(index, torch.Tensor) or index.dtype.is_floating_point or index.dtype is torch.bool:
         raise TypeError(f"index must be an integer tensor, got {getattr(index, 'dtype', type(index).__name__)}")
     ids = index.to(torch.int64).numpy()
@@ -340,25 +309,20 @@ def _selective(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return torch.as_tensor(found).to(logits.dtype)
 
 
-def _operator(function: Any) -> Any:
-    """The function as operator ``torch.ops.fastlogits``, which `torch.compile` keeps whole."""
-    return torch.library.custom_op(f"fastlogits::{function.__name__.strip('_')}", function, mutates_args=())
-
-
-@_operator
+@operator
 def _softmax_op(x: torch.Tensor, dim: int, dtype: torch.dtype | None) -> torch.Tensor:
     """A new tensor."""
     return _dense("softmax", x, dim, dtype, None)
 
 
-@_operator
+@operator
 def _log_softmax_op(x: torch.Tensor, dim: int, dtype: torch.dtype | None) -> torch.Tensor:
     """A new tensor."""
     return _dense("log_softmax", x, dim, dtype, None)
 
 
-_logsumexp_op, _argmax_op, _topk_op = _operator(_logsumexp), _operator(_argmax), _operator(_topk)
-_selective_op = _operator(_selective)
+_logsumexp_op, _argmax_op, _topk_op = operator(_logsumexp), operator(_argmax), operator(_topk)
+_selective_op = operator(_selective)
 # Shapes and types of the results, for the compiler: what torch's own functions give.
 _softmax_op.register_fake(lambda x, dim, dtype: torch.empty(x.shape, dtype=dtype or x.dtype))
 _log_softmax_op.register_fake(lambda x, dim, dtype: torch.empty(x.shape, dtype=dtype or x.dtype))

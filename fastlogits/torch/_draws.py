@@ -1,0 +1,268 @@
+"""Tokens drawn from tensors of probabilities or logits, with randomness from a `torch.Generator`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+import torch
+
+from fastlogits import pipeline
+from fastlogits._steering import Steering, spelled_out
+from fastlogits.sampler import Sampler
+from fastlogits.torch._tensors import into, memory, operator
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+_PLAIN = Sampler()
+#: Keywords that the operators have; what else steers is for eager calls.
+_COMPILED = ("temperature", "top_k", "top_p", "min_p")
+
+
+def multinomial(
+    input: Tensor,  # noqa: A002
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Indices drawn with probabilities proportional to `input`, as `torch.multinomial`.
+
+    Parameters
+    ----------
+    input : CPU tensor [V] or [B, V] of float32, float16, bfloat16 or float64
+        Weights >= 0 of finite sum, which need not be 1; read in place; must not require a gradient.
+    num_samples : int >= 1
+        How many per row.
+    replacement : bool, default False
+        Whether an index may be drawn again. False: in the order in which they would be drawn one after the other.
+    generator : torch.Generator, optional
+        Gives one word of 64 bits per call, the seed. None: torch's default generator, which `torch.manual_seed` sets.
+    out : int64 tensor, optional
+        Receives the result and is returned.
+
+    Returns
+    -------
+    int64 Tensor [num_samples] or [B, num_samples]
+        Never an index of weight 0.
+
+    Raises
+    ------
+    ValueError
+        Where torch raises RuntimeError: another number of axes, num_samples out of range, a row with a weight that is
+        negative or not finite, or whose sum is 0. Further: fewer positive weights than indices to draw without
+        replacement; a tensor or generator on another device.
+    TypeError
+        No tensor, an unsupported dtype, a tensor that requires a gradient, no generator.
+
+    Notes
+    -----
+    The tokens that `sample` draws from the logarithms of the weights, so ``multinomial(softmax(x, -1), 1)`` is
+    ``sample(x)`` but for roundings: a probability is exact within 5e-7 of itself (float64: 1e-15). The indices are not
+    those that torch draws from the same generator; the distribution is the same.
+
+    Examples
+    --------
+    >>> import torch, fastlogits.torch as ft
+    >>> ft.multinomial(torch.tensor([[0.0, 2.0, 0.0], [1.0, 0.0, 0.0]]), 1)
+    tensor([[1],
+            [0]])
+    """
+    if torch.compiler.is_compiling() and out is None:
+        _refuse_compiled(generator)
+        return _multinomial_op(input, num_samples, replacement)
+    found = _multinomial(input, num_samples, replacement, generator)
+    return found if out is None else into("out", out, found)
+
+
+@spelled_out
+def sample(
+    logits: Tensor, *, num_samples: int | None = None, replacement: bool = True, context: Any = None,
+    prompt_length: Any = 0, keys: Any = None, generator: Generator | None = None, out: Tensor | None = None,
+    **steering: Unpack[Steering],
+) -> Tensor:  # fmt: skip
+    """Draw one token, or several, per row of logits: temperature, top-k, top-p and the rest in one or two reads.
+
+    Parameters
+    ----------
+    logits : CPU tensor [V] or [..., V] of float32, float16, bfloat16 or float64
+        Read in place; must not require a gradient.
+    num_samples, replacement
+        How many tokens of each row, and whether one may come again: n and replacement of `fastlogits.sample`.
+    context, prompt_length, keys
+        As in `fastlogits.sample`.
+    **steering
+        The keywords of `fastlogits.Sampler`, in its order of work; all off by default.
+    generator : torch.Generator, optional
+        As in `multinomial`.
+    out : int64 tensor, optional
+        Receives the result and is returned.
+
+    Returns
+    -------
+    int64 Tensor [...] or [..., num_samples]
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `fastlogits.sample`; a tensor on another device or that requires a gradient. Under `torch.compile`, keywords
+        but temperature, top_k, top_p and min_p, and inputs but the logits and num_samples.
+
+    Notes
+    -----
+    Every call takes a new seed from the generator, so a loop needs neither ``context`` nor a position to move on.
+    Without replacement places that no token is left for hold -1.
+
+    Examples
+    --------
+    >>> import torch, fastlogits.torch as ft
+    >>> ft.sample(torch.tensor([[0.0, 4.0, 1.0]]), temperature=0.8, top_k=1)
+    tensor([1])
+    """
+    if torch.compiler.is_compiling() and out is None:
+        _refuse_compiled(generator, context=context, keys=keys, prompt_length=prompt_length or None)
+        return _sample_op(logits, num_samples, replacement, *_compiled(steering))
+    memory("logits", logits)
+    inputs = {"context": context, "prompt_length": prompt_length, "keys": keys, "n": num_samples, "out": out}
+    found = pipeline.sample(logits, replacement=replacement, rng=_seed(generator), **inputs, **steering)
+    return found if out is not None else torch.as_tensor(found)
+
+
+@spelled_out
+def filter_logits(
+    logits: Tensor, *, context: Any = None, prompt_length: Any = 0, out: Tensor | None = None,
+    **steering: Unpack[Steering],
+) -> Tensor:  # fmt: skip
+    """Processed logits, -inf where removed: top-k and top-p filtering in one or two reads, without a sort.
+
+    Parameters
+    ----------
+    logits : CPU tensor [V] or [..., V] of float32, float16, bfloat16 or float64
+        Read in place; must not require a gradient.
+    context, prompt_length
+        As in `fastlogits.filter_logits`.
+    **steering
+        The keywords of `fastlogits.Sampler`, in its order of work; all off by default. ``ties="keep"`` has top_k keep
+        whatever equals the k-th logit, as ``logits < topk(logits, k).values[..., -1:]`` does.
+    out : tensor of the shape and dtype of logits, optional
+        Receives the result and is returned; may be `logits` itself.
+
+    Returns
+    -------
+    Tensor
+        In the shape and dtype of `logits`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `sample`.
+
+    Examples
+    --------
+    >>> import torch, fastlogits.torch as ft
+    >>> ft.filter_logits(torch.tensor([1.0, 3.0, 2.0]), temperature=0.5, top_k=2)
+    tensor([-inf, 6., 4.])
+    """
+    if torch.compiler.is_compiling() and out is None:
+        _refuse_compiled(None, context=context, prompt_length=prompt_length or None)
+        return _filter_logits_op(logits, *_compiled(steering))
+    memory("logits", logits)
+    out = torch.empty(logits.shape, dtype=logits.dtype) if out is None else out
+    pipeline.filter_logits(logits, context=context, prompt_length=prompt_length, out=out, **steering)
+    return out
+
+
+def _seed(generator: Any) -> int:
+    """One word of 64 bits of a CPU generator."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
+    if generator is not None and generator.device.type != "cpu":
+        raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
+    word = torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    return int(word) % 2**64
+
+
+def _multinomial(x: torch.Tensor, num_samples: int, replacement: bool, generator: Any = None) -> torch.Tensor:
+    """The drawn indices."""
+    memory("input", x)
+    if x.ndim not in (1, 2):
+        raise ValueError(f"input must have 1 or 2 axes, got shape {list(x.shape)}")
+    most = None if replacement else x.shape[-1]
+    if num_samples < 1 or (most is not None and num_samples > most):
+        allowed = ">= 1" if most is None else f"in [1, {most}] without replacement"
+        raise ValueError(f"num_samples must be {allowed}, got {num_samples}")
+    seed, logs = _seed(generator), (x if x.dtype is torch.float64 else x.float()).log()
+    try:
+        if num_samples == 1:
+            return torch.as_tensor(_PLAIN.sample(logs.numpy(), rng=seed)).unsqueeze(-1)
+        ids = torch.from_numpy(_PLAIN.sample(logs.numpy(), n=num_samples, replacement=replacement, rng=seed))
+    except ValueError:
+        _refuse_weights(x)
+        raise
+    if not replacement and ids.numel() and ids[..., -1].min() < 0:
+        row = np.argwhere(ids[..., -1].numpy() < 0)[0].tolist()
+        raise ValueError(f"input{row or ''} has fewer weights above 0 than num_samples={num_samples}, none is replaced")
+    return ids
+
+
+def _refuse_weights(x: torch.Tensor) -> None:
+    """Weights must be finite and >= 0, with one above 0 in each row."""
+    for place in np.ndindex(x.shape[:-1]):
+        row = x[place]
+        wrong = row[~((row >= 0) & row.isfinite())]
+        if len(wrong) or not row.any():
+            what = f"contains {float(wrong[0])}" if len(wrong) else "has no weight above 0"
+            raise ValueError(f"input{list(place) or ''} {what}; weights must be finite, >= 0 and of positive sum")
+
+
+def _refuse_compiled(generator: Any, **inputs: Any) -> None:
+    """What operators do not take."""
+    given = [name for name, value in {"generator": generator, **inputs}.items() if value is not None]
+    if given:
+        raise ValueError(f"{given[0]} is not supported under torch.compile")
+
+
+def _compiled(steering: Any) -> tuple[Any, ...]:
+    """The values of the keywords that operators have."""
+    for name in steering:
+        if name not in _COMPILED:
+            raise ValueError(f"{name} is not supported under torch.compile, which takes {', '.join(_COMPILED)}")
+    temperature, *cuts = map(steering.get, _COMPILED)
+    return (1.0 if temperature is None else temperature, *cuts)
+
+
+def _multinomial_default(x: torch.Tensor, num_samples: int, replacement: bool) -> torch.Tensor:
+    """By torch's default generator."""
+    return _multinomial(x, num_samples, replacement)
+
+
+def _sample(
+    x: torch.Tensor, n: int | None, replacement: bool,
+    temperature: float, top_k: int | None, top_p: float | None, min_p: float | None,
+) -> torch.Tensor:  # fmt: skip
+    """By torch's default generator."""
+    return sample(
+        x, num_samples=n, replacement=replacement, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p
+    )
+
+
+def _filter_logits(
+    x: torch.Tensor, temperature: float, top_k: int | None, top_p: float | None, min_p: float | None
+) -> torch.Tensor:
+    """A new tensor."""
+    return filter_logits(x, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+
+
+_DRAWS = torch.Tag.nondeterministic_seeded
+_multinomial_op = operator(_multinomial_default, _DRAWS)
+_sample_op, _filter_logits_op = operator(_sample, _DRAWS), operator(_filter_logits)
+# Shapes and types of the results, for the compiler.
+_multinomial_op.register_fake(
+    lambda x, num_samples, replacement: torch.empty((*x.shape[:-1], num_samples), dtype=torch.int64)
+)
+_sample_op.register_fake(
+    lambda x, n, *steering: torch.empty(x.shape[:-1] if n is None else (*x.shape[:-1], n), dtype=torch.int64)
+)
+_filter_logits_op.register_fake(lambda x, *steering: torch.empty(x.shape, dtype=x.dtype))
