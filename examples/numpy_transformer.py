@@ -35,7 +35,7 @@ class Transformer:
             "down": (4 * WIDTH, WIDTH),
         }
         self.layers = [
-            {name: (rng.normal(size=shape) / math.sqrt(shape[0])).astype(np.float32) for name, shape in sizes.items()}
+            {name: (rng.normal(size=shape) / math.sqrt(shape[0])).astype(np.float32) for name, shape in shapes.items()}
             for _ in range(LAYERS)
         ]
         angles = np.arange(length)[:, None] / 10_000 ** (np.arange(WIDTH) / WIDTH)
