@@ -264,8 +264,8 @@ def mask_words(mask: NDArray[Any]) -> NDArray[np.uint32]:
 
 
 def mask_needs(mask: NDArray[Any]) -> int:
-    """The least V that the checked ``mask`` fits: its length, or one bit of its last word."""
-    return int(mask.shape[-1]) if mask.dtype.kind == "b" else max(32 * int(mask.shape[-1]) - 31, 0)
+    """The least V that the checked ``mask`` fits: its length. Packed words may be padded, so they fit any."""
+    return int(mask.shape[-1]) if mask.dtype.kind == "b" else 0
 
 
 def same_mask(a: NDArray[Any], b: NDArray[Any]) -> bool:

@@ -163,4 +163,4 @@ def check_fits(steps: Sequence[Prepared], n: int) -> None:
             note = "" if row is None else f" (row {row})"
             raise ValueError(f"{lists.name}: token id {lists.ids[at]} must be in [0, {n}){note}")
         if step.needs > n:
-            raise ValueError(f"mask must cover at most the {n} tokens of a row, got one of {step.needs} or more")
+            raise ValueError(f"mask must cover at most the {n} tokens of a row, got one of {step.needs}")

@@ -172,7 +172,6 @@ VALUES = [
     ({"logit_bias": ([1, 2, 1], [0.5, 1, 2])}, "logit_bias: token id 1 is given more than once"),
     ({"logit_bias": ([1, 2], [0.5])}, "logit_bias: 2 token ids but 1 biases"),
     ({"mask": np.ones(5, bool)}, "mask must cover at most the 4 tokens of a row"),
-    ({"mask": np.ones(2, np.int32)}, "mask must cover at most the 4 tokens of a row"),
     ({"mask": np.True_}, "mask must have at least one axis"),
     ({"preset": "HF"}, "preset must be None or one of 'hf', 'vllm', 'llama.cpp', 'openvino', 'mlx', got 'HF'"),
     ({"context": [[1], [2]]}, "context must hold one sequence of token ids, or one per row (1 rows), got 2 sequences"),
