@@ -6,6 +6,8 @@ The same combinations, as the first step of a pipeline and without an array of t
 
 from __future__ import annotations
 
+import functools
+import math
 import operator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ from fastlogits import _core, _inputs, _prepare, _threads
 from fastlogits._step_blends import Contrastive, DExperts, Guidance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastlogits._step import Step
 
 __all__ = ["contrastive", "dexperts", "guide"]
@@ -82,7 +86,7 @@ def guide(
     >>> fl.guide([1.0, 1.0, 1.0], [1.0, 0.0, 1.5], 1.5).round(3)
     array([-1.096, -0.596, -1.346])
     """
-    return _blend(Guidance(scale, space), {"cond": cond, "uncond": uncond}, axis, out, threads)
+    return _blend(_prepared(Guidance, scale, space), {"cond": cond, "uncond": uncond}, axis, out, threads)
 
 
 def contrastive(
@@ -129,7 +133,7 @@ def contrastive(
     >>> fl.contrastive([3.0, 2.0, -2.0], [3.0, 1.0, -9.0]).round(3)
     array([-0.191,  0.809,   -inf])
     """
-    return _blend(Contrastive(alpha, beta), {"expert": expert, "amateur": amateur}, axis, out, threads)
+    return _blend(_prepared(Contrastive, alpha, beta), {"expert": expert, "amateur": amateur}, axis, out, threads)
 
 
 def dexperts(
@@ -167,10 +171,22 @@ def dexperts(
     >>> fl.dexperts([1.0, 1.0], [0.5, 0.0], [0.0, 0.5], 2.0)
     array([2., 0.])
     """
-    return _blend(DExperts(alpha), {"base": base, "expert": expert, "anti": anti}, axis, out, threads)
+    return _blend(_prepared(DExperts, alpha), {"base": base, "expert": expert, "anti": anti}, axis, out, threads)
 
 
-def _blend(step: Step, given: dict[str, Any], axis: Any, out: Any, threads: Any) -> Any:
+@functools.lru_cache(maxsize=256, typed=True)
+def _kept(kind: Callable[..., Step], *parameters: Any) -> _prepare.Prepared:
+    """A step with plain numbers, made once."""
+    return _prepare.prepared(kind(*parameters))
+
+
+def _prepared(kind: Callable[..., Step], *parameters: Any) -> _prepare.Prepared:
+    """A step for C."""
+    plain = all(p is None or isinstance(p, float | int | str) for p in parameters)
+    return _kept(kind, *parameters) if plain else _prepare.prepared(kind(*parameters))
+
+
+def _blend(step: _prepare.Prepared, given: dict[str, Any], axis: Any, out: Any, threads: Any) -> Any:
     """The step on whole arrays, checked; arrays without axes as those of one element."""
     (first, x), *others = given.items()
     arrays = [_array(first, x)]
@@ -191,9 +207,9 @@ def _blend(step: Step, given: dict[str, Any], axis: Any, out: Any, threads: Any)
         _inputs.refuse_overlap(target, array)
     rows = tuple(np.atleast_1d(array) for array in arrays)
     outer = rows[0].shape[: at % ndim] + rows[0].shape[at % ndim + 1 :]
-    (prepared,) = _prepare.spread([_prepare.prepared(step)], outer)
+    (prepared,) = _prepare.spread([step], outer)
     task = _core.BlendTask(prepared, rows, np.atleast_1d(target), at % ndim)
-    _threads.run_blocks(task.run, int(np.prod(outer)), _inputs.thread_count(threads))
+    _threads.run_blocks(task.run, math.prod(outer), _inputs.thread_count(threads))
     return target[()] if out is None else out
 
 

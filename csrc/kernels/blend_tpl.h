@@ -102,30 +102,64 @@ static int64_t FL_X(blend_collect)(const fl_blend *x, int64_t n, const uint16_t 
     return count;
 }
 
+/* Values at .. at + 15 of the combination; those behind the row count as 0. all: they are finite and in the row. */
+FL_INLINE uint32_t FL_X(row_blend16)(const fl_blend *b, int64_t n, int64_t at, double *wide, void *out, int all,
+                                     int plain) {
+    const void *part[3] = {b->base, b->plus, b->minus};
+    double v[3][FL_LANES], y[FL_LANES];
+    float w[FL_LANES];
+    uint32_t bad = 0;
+    for (int r = 0; r < 3; r++) {
+        vf x = all ? FL_LOAD((const char *)part[r] + at * FL_SIZE) : FL_X(vector_at)(part[r], n, at / FL_LANES, 0);
+        vf_store_f32(w, x);
+        for (int l = 0; l < FL_LANES; l++) v[r][l] = (double)w[l];
+    }
+    if (all)
+        FL_N(blend16)(b, v[0], v[1], v[2], y, plain);
+    else
+        bad = FL_N(blend16_any)(b, v[0], v[1], v[2], y);
+    if (wide) {
+        FL_N(f64_put)(wide + at, y, n - at);
+        return bad;
+    }
+    for (int l = 0; l < FL_LANES; l++) w[l] = (float)y[l];
+    char *to = (char *)out + at * FL_SIZE;
+    if (all || n - at >= FL_LANES)
+        FL_STORE(to, vf_load_f32(w));
+    else
+        FL_STORE_N(to, n - at, vf_load_f32(w));
+    return bad;
+}
+
+/* Whether all values of a block in the row are finite. */
+FL_INLINE int FL_X(blend_finite)(const fl_blend *b, int64_t at) {
+    vf zero = vf_set1(0), odd[3] = {zero, zero, zero}; /* x - x: 0, else NaN */
+    const char *part[3] = {b->base, b->plus, b->minus};
+    for (int64_t i = at; i < at + FL_BLOCK; i += FL_LANES)
+        for (int r = 0; r < 3; r++) {
+            vf x = FL_LOAD(part[r] + i * FL_SIZE);
+            odd[r] = vf_add(odd[r], vf_sub(x, x));
+        }
+    return vm_bits(vf_ge(vf_add(vf_add(odd[0], odd[1]), odd[2]), zero)) == 0xffff;
+}
+
 /* The combination in double, to `wide`, or rounded to the type of the rows, to `out`. Non-zero if a value is NaN or
  * +inf. */
-static uint32_t FL_X(row_blend)(const fl_blend *b, int64_t n, double *wide, void *out) {
+static uint32_t FL_X(row_blend)(const fl_blend *given, int64_t n, double *wide, void *out) {
+    fl_blend b = *given; /* nothing that is written changes it */
+    int plain = !wide && b.mode != FL_BARE && b.top == 0 && b.tail == 0 && b.floor == -DBL_MAX;
     uint32_t bad = 0;
-    for (int64_t at = 0; at < n; at += FL_LANES) {
-        const void *part[3] = {b->base, b->plus, b->minus};
-        double v[3][FL_LANES], y[FL_LANES];
-        float w[FL_LANES];
-        int64_t left = n - at;
-        for (int r = 0; r < 3; r++) {
-            vf_store_f32(w, FL_X(vector_at)(part[r], n, at / FL_LANES, 0));
-            for (int l = 0; l < FL_LANES; l++) v[r][l] = (double)w[l];
+    for (int64_t at = 0; at < n; at += FL_BLOCK) {
+        int64_t end = at + FL_BLOCK;
+        if (end > n || !FL_X(blend_finite)(&b, at)) {
+            for (int64_t i = at; i < end && i < n; i += FL_LANES) bad |= FL_X(row_blend16)(&b, n, i, wide, out, 0, 0);
+        } else if (plain) {
+            for (int64_t i = at; i < end; i += FL_LANES) FL_X(row_blend16)(&b, n, i, NULL, out, 1, 1);
+        } else if (wide) {
+            for (int64_t i = at; i < end; i += FL_LANES) FL_X(row_blend16)(&b, n, i, wide, NULL, 1, 0);
+        } else {
+            for (int64_t i = at; i < end; i += FL_LANES) FL_X(row_blend16)(&b, n, i, NULL, out, 1, 0);
         }
-        bad |= FL_N(blend16)(b, v[0], v[1], v[2], y);
-        if (wide) {
-            memcpy(wide + at, y, (size_t)(left < FL_LANES ? left : FL_LANES) * sizeof(double));
-            continue;
-        }
-        for (int l = 0; l < FL_LANES; l++) w[l] = (float)y[l];
-        char *to = (char *)out + at * FL_SIZE;
-        if (left >= FL_LANES)
-            FL_STORE(to, vf_load_f32(w));
-        else
-            FL_STORE_N(to, left, vf_load_f32(w));
     }
     return bad;
 }

@@ -99,13 +99,21 @@ static void FL_N(f64_moments)(const double *x, int64_t n, const uint16_t *live, 
     }
 }
 
+/* Of 16 values the first `left`, all of them mostly: a copy of known length. */
+FL_INLINE void FL_N(f64_put)(double *to, const double *y, int64_t left) {
+    if (left >= FL_LANES)
+        memcpy(to, y, FL_LANES * sizeof(double));
+    else
+        memcpy(to, y, (size_t)left * sizeof(double));
+}
+
 static void FL_N(list_exp)(const double *v, int64_t n, const fl_exp64_args *a, double *e) {
     for (int64_t at = 0; at < n; at += FL_LANES) {
         double in[FL_LANES], out[FL_LANES];
-        int64_t left = n - at < FL_LANES ? n - at : FL_LANES;
+        int64_t left = n - at;
         for (int l = 0; l < FL_LANES; l++) in[l] = l < left ? v[at + l] : -(double)INFINITY;
         FL_N(f64_exp16)(in, a, out);
-        memcpy(e + at, out, (size_t)left * sizeof(double));
+        FL_N(f64_put)(e + at, out, left);
     }
 }
 
@@ -134,34 +142,55 @@ static void FL_N(list_penalise)(double *v, const int32_t *count, int64_t n, doub
 }
 
 /* 16 values of the combination of three rows, see fl_blend; non-zero if one of theirs is NaN or +inf. */
-FL_INLINE uint32_t FL_N(blend16)(const fl_blend *b, const double *base, const double *plus, const double *minus,
-                                 double *y) {
+static uint32_t FL_N(blend16_any)(const fl_blend *b, const double *base, const double *plus, const double *minus,
+                                  double *y) {
     const double none = -(double)INFINITY;
     int bare = b->mode == FL_BARE, triple = b->mode == FL_TRIPLE;
-    double scale = b->scale, floor = b->floor, limit = b->limit, top = b->top, tail = b->tail;
     uint32_t bad = 0;
     for (int l = 0; l < FL_LANES; l++) {
-        double z = bare ? 0 : base[l], p = plus[l], m = minus[l], v = z + scale * (p - m);
-        double alone = limit != 0 ? limit : triple ? z : p; /* beside a -inf of minus */
+        double z = bare ? 0 : base[l], p = plus[l], m = minus[l], v = z + b->scale * (p - m);
+        double alone = b->limit != 0 ? b->limit : triple ? z : p; /* beside a -inf of minus */
         v = m < -DBL_MAX ? alone : v;
-        v = (v - top) - tail;
-        v = p < floor || (triple && z < -DBL_MAX) ? none : v;
+        v = (v - b->top) - b->tail;
+        v = p < b->floor || (triple && z < -DBL_MAX) ? none : v;
         bad |= !(p < (double)INFINITY) | !(m < (double)INFINITY) | !(z < (double)INFINITY);
         y[l] = p != p || m != m || z != z ? (double)NAN : v;
     }
     return bad;
 }
 
+/* The same where all of theirs are finite; plain: base + s (plus - minus) and nothing more. The ban is chosen by bits:
+ * compilers make no vector of a choice of doubles. */
+FL_INLINE void FL_N(blend16)(const fl_blend *b, const double *base, const double *plus, const double *minus, double *y,
+                             int plain) {
+    const double none = -(double)INFINITY;
+    double scale = b->scale, floor = b->floor, top = b->top, tail = b->tail, use = b->mode == FL_BARE ? 0.0 : 1.0;
+    uint64_t banned;
+    memcpy(&banned, &none, 8);
+    for (int l = 0; l < FL_LANES; l++) {
+        double d = scale * (plus[l] - minus[l]), v = plain ? base[l] + d : ((base[l] * use + d) - top) - tail;
+        uint64_t bits, ban = !plain && plus[l] < floor ? ~(uint64_t)0 : 0;
+        memcpy(&bits, &v, 8);
+        bits = (bits & ~ban) | (banned & ban);
+        memcpy(y + l, &bits, 8);
+    }
+}
+
 static uint32_t FL_N(f64_blend)(const fl_blend *b, int64_t n, double *wide) {
     uint32_t bad = 0;
     for (int64_t at = 0; at < n; at += FL_LANES) {
         const double *part[3] = {b->base, b->plus, b->minus};
-        double v[3][FL_LANES], y[FL_LANES];
-        int64_t left = n - at < FL_LANES ? n - at : FL_LANES;
+        double v[3][FL_LANES], y[FL_LANES], odd[FL_LANES], most = 0;
+        int64_t left = n - at;
         for (int r = 0; r < 3; r++)
             for (int l = 0; l < FL_LANES; l++) v[r][l] = l < left ? part[r][at + l] : 0;
-        bad |= FL_N(blend16)(b, v[0], v[1], v[2], y);
-        memcpy(wide + at, y, (size_t)left * sizeof(double));
+        for (int l = 0; l < FL_LANES; l++) odd[l] = (v[0][l] - v[0][l]) + (v[1][l] - v[1][l]) + (v[2][l] - v[2][l]);
+        for (int l = 0; l < FL_LANES; l++) most += odd[l];
+        if (most == 0)
+            FL_N(blend16)(b, v[0], v[1], v[2], y, 0);
+        else
+            bad |= FL_N(blend16_any)(b, v[0], v[1], v[2], y);
+        FL_N(f64_put)(wide + at, y, left);
     }
     return bad;
 }
