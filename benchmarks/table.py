@@ -1,4 +1,4 @@
-"""The speed table: each job as a multiple of one read of its row, beside its bar, its error and the usual idiom.
+"""The table of bars: each job as a multiple of one read of its row, beside its bar, its error and the usual idiom.
 
     python benchmarks/table.py [--markdown | --json] [--only REGEX] [--seconds 0.3] [--core N]
 
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import scipy
-from jobs import ARRAYS, LLAMA_CHAINS, SAMPLERS, Chain, Inputs, Job, sampling
+from jobs import ARRAYS, LLAMA_CHAINS, SAMPLERS, Chain, Inputs, Job, drawn, sampling
 from measure import BEST, Timed, pin, placed, ratios, row, turns
 
 import fastlogits
@@ -123,9 +123,9 @@ def from_memory(seconds: float) -> Line:
     sampler = chain.sampler(i)
     unit = {"unit": Timed(lambda: _core.read_once(next(ring)))}
     ours = ratios({**unit, **on_each_isa(lambda: sampler.sample(next(ring), rng=7))}, 4 * seconds, 30)
-    peers = ratios({**unit, "NumPy": Timed(lambda: chain.numpy(i))}, seconds, 3)
+    peers = ratios({**unit, "NumPy": Timed(lambda: drawn(chain, i))}, seconds, 3)
     line = Line(f"chain, {BATCH} rows from memory", 1.2, "one read of the matrix")
-    line.add("real", ours, peers, chain.error(i))
+    line.add("real", ours, peers, sampling(chain).error(i))
     return line
 
 
@@ -138,7 +138,7 @@ def small(seconds: float) -> Line:
     unit = {"unit": Timed("f(x)", names=names)}
     ours = ratios({**unit, **{isa: Timed("s.sample(x, rng=7)", isa, names) for isa in ISAS}}, 2 * seconds, 30)
     line = Line("chain, one row of 32 logits", 0.8, "np.argmax(row)")
-    line.add("flat", ours, {}, chain.error(Inputs(x, x)))
+    line.add("flat", ours, {}, sampling(chain).error(Inputs(x, x)))
     return line
 
 

@@ -1,142 +1,149 @@
-"""``fastlogits bench``: how long each job takes on this machine, beside the read-once kernel and NumPy or SciPy."""
+"""``fastlogits bench``: how long each job takes on this machine, beside reading once and beside other libraries."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import shlex
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-import fastlogits
-from fastlogits import _core
-from fastlogits.cli import UserError, bundled, idioms, report, timing
+from fastlogits.bench import comparison, peers, picture, rows, tables
+from fastlogits.bench.jobs import JOBS
+from fastlogits.cli import UserError, progress, report, state
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from fastlogits.bench.comparison import Entry, Report, Settings
+    from fastlogits.bench.peers import Peer
+    from fastlogits.cli.screen import Screen
 
-U = 0.5  # the peers' uniform number; fastlogits makes its own from the seed
-TEMPERATURE, K, TOP_P, MIN_P = 0.8, 50, 0.95, 0.05
 FEWEST, MOST = 1_000, 4_000_000
+QUICK = 0.2  # seconds for one job
 
 
-@dataclass(frozen=True)
-class Job:
-    """One line of the table: our call and what people write instead."""
-
-    name: str
-    ours: Callable[[], object]
-    peer_name: str
-    peer: Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Line:
-    """Seconds per call, and both as multiples of the read-once kernel on the same row."""
-
-    name: str
-    seconds: float
-    ratio: float
-    peer: str
-    peer_seconds: float
-    peer_ratio: float
-
-
-@dataclass(frozen=True)
-class Bench:
-    """The report."""
-
-    isa: str
-    vocab: int
-    read_once_seconds: float
-    lines: list[Line]
-
-
-def real_row(vocab: int) -> NDArray[np.float32]:
-    """`vocab` logits of the bundled rows, repeated if need be and shuffled; float32, on a cache line."""
-    values = np.resize(bundled.load().logits.astype(np.float32), vocab)
-    room = np.empty(vocab + 16, np.float32)
-    start = -room.ctypes.data % 64 // 4
-    row = room[start : start + vocab]
-    row[:] = np.random.default_rng(0).permutation(values)
-    return row
-
-
-def jobs(row: NDArray[np.float32]) -> list[Job]:
-    """The table's lines for one row [V]; k is at most V."""
-    out = np.empty_like(row)
-    chain = fastlogits.Sampler(temperature=TEMPERATURE, top_k=K, top_p=TOP_P, min_p=MIN_P)
-    nucleus = fastlogits.Sampler(temperature=TEMPERATURE, top_p=TOP_P)
-    lines = [
-        Job("read once", lambda: _core.read_once(row), "np.max", row.max),
-        Job("argmax", lambda: fastlogits.argmax(row), "np.argmax", row.argmax),
-        Job("top_k", lambda: fastlogits.top_k(row, K), "np.argpartition", lambda: idioms.largest(row, K)),
-        Job("logsumexp", lambda: fastlogits.logsumexp(row), "NumPy", lambda: idioms.logsumexp(row)),
-        Job("softmax", lambda: fastlogits.softmax(row, out=out), "NumPy", lambda: idioms.softmax(row, out)),
-        Job(
-            "top-k chain", lambda: chain.sample(row, rng=7),
-            "NumPy", lambda: idioms.top_k_chain(row, TEMPERATURE, K, TOP_P, MIN_P, U),
-        ),
-        Job(
-            "nucleus", lambda: nucleus.sample(row, rng=7),
-            "NumPy", lambda: idioms.nucleus(row, TEMPERATURE, TOP_P, U),
-        ),
-    ]  # fmt: skip
-    try:
-        from scipy import special
-    except ImportError:
-        return lines
-    lines.insert(4, Job("", lambda: fastlogits.logsumexp(row), "SciPy", lambda: special.logsumexp(row)))
-    lines.insert(6, Job("", lambda: fastlogits.softmax(row, out=out), "SciPy", lambda: special.softmax(row)))
-    return lines
-
-
-def collect(vocab: int, seconds: float) -> Bench:
-    """Time every job against its peer, each in turns with the read-once kernel."""
-    if not FEWEST <= vocab <= MOST:
-        raise UserError(f"--vocab must be in [{FEWEST}, {MOST}], got {vocab}")
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What the options ask for, checked."""
+    if not FEWEST <= options.vocab <= MOST:
+        raise UserError(f"--vocab must be in [{FEWEST}, {MOST}], got {options.vocab}")
+    seconds = QUICK if options.quick else options.seconds
     if not 0 < seconds <= 600:
         raise UserError(f"--seconds must be in (0, 600], got {seconds:g}")
-    row = real_row(vocab)
-    todo = jobs(row)
-    units, lines, name = [], [], ""
-    for job in todo:
-        name = job.name or name
-        calls = {"unit": lambda: _core.read_once(row), "ours": job.ours, "peer": job.peer}
-        took, _ = timing.in_turns(calls, seconds / len(todo))
-        units.append(took["unit"])
-        ours, peer = took["ours"], took["peer"]
-        lines.append(Line(name, ours, ours / took["unit"], job.peer_name, peer, peer / took["unit"]))
-    return Bench(_core.isa(), vocab, float(np.median(units)), lines)
+    if rows.dtype_of(options.dtype) is None:
+        raise UserError("--dtype bfloat16 needs ml_dtypes: pip install ml_dtypes")
+    try:
+        re.compile(options.only)
+    except re.error as error:
+        raise UserError(f"--only: {options.only!r} is no regular expression: {error}") from None
+    settings = comparison.Settings(options.vocab, options.rows, options.dtype, options.cold, seconds, options.only)
+    if not settings.jobs():
+        raise UserError(f"--only {options.only} matches none of: {'; '.join(JOBS)}")
+    return settings
+
+
+def chosen(names: str | None) -> tuple[list[Peer], dict[str, str]]:
+    """The peers named, or all that are installed; and how to install those that are not."""
+    wanted = list(peers.INSTALL) if names is None else list(dict.fromkeys(names.split(",")))
+    unknown = [name for name in wanted if name not in peers.INSTALL]
+    if unknown:
+        raise UserError(f"--against: unknown {unknown[0]!r}; choices: {', '.join(peers.INSTALL)}")
+    found, missing = [], {}
+    for name in wanted:
+        try:
+            with warnings.catch_warnings(action="ignore"):  # what other packages say about themselves
+                found.append(peers.load(name))
+        except ImportError as error:
+            if names is not None:
+                how = f"pip install {peers.INSTALL[name]}"
+                raise UserError(f"--against {name}: {name} cannot be imported ({error}): {how}") from None
+            missing[name] = f"pip install {peers.INSTALL[name]}"
+    return found, missing
+
+
+def command_of(settings: Settings, found: Sequence[Peer]) -> str:
+    """The command that measures this again, whatever the defaults and what else is installed."""
+    words = ["fastlogits", "bench", "--against", ",".join(peer.name for peer in found)]
+    words += ["--vocab", str(settings.vocab), "--rows", settings.kind, "--dtype", settings.dtype]
+    words += ["--seconds", f"{settings.seconds:g}"]
+    words += ["--cold"] * settings.cold + (["--only", settings.only] if settings.only else [])
+    return shlex.join(words)
+
+
+def check_places(options: argparse.Namespace) -> None:
+    """Refuse before anything is timed what could not be written afterwards."""
+    if options.plot is None:
+        return
+    if Path(options.plot).suffix.lower() not in (".svg", ".png"):
+        raise UserError(f"--plot must end in .svg or .png, got {options.plot!r}")
+    try:
+        from fastlogits.plots import _axes
+
+        _axes.matplotlib()
+    except ImportError as error:
+        raise UserError(f"--plot: {error}") from None
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print the table."""
+    """Measure, and print or write what was asked for."""
+    settings = settings_of(options)
+    check_places(options)
+    shows = options.json != "-" and options.markdown != "-"
+    if shows:
+        from fastlogits.cli import screen
+
+        view = screen.Screen()
+    found, missing = chosen(options.against)
+    if rows.dtype_of("bfloat16") is None:
+        missing["ml_dtypes, for bfloat16"] = "pip install ml_dtypes"
+    jobs = settings.jobs()
+    with progress.bar("jobs", len(jobs), 0, rate=False) as done, warnings.catch_warnings(action="ignore"):
+        made = comparison.compare(settings, found, command=command_of(settings, found), missing=missing, done=done)
     if options.json:
-        report.print_json(collect(options.vocab, options.seconds))
-        return
+        report.put_json(made, options.json)
+    if options.markdown == "-":
+        print(tables.markdown(made), end="")
+    elif options.markdown:
+        state.replace(options.markdown, tables.markdown(made).encode())
+    if options.plot:
+        from fastlogits import plots
+
+        plots.save(picture.drawn(made), options.plot)
+    if shows:
+        show(view, made)
+
+
+def show(view: Screen, made: Report) -> None:
+    """The report as a table for a terminal."""
+    for text in tables.about(made):
+        view.print(text.strip("`"), style="dim")
+    view.print()
+    table = view.table(["job", "by", "time", "reads", "ulp", "fastlogits"], left=2)
+    for line in made.lines:
+        ours = line.entries[0].seconds
+        for entry in line.entries:
+            name = line.job if entry is line.entries[0] else ""
+            table.add_row(name, entry.by, *cells(entry, ours), style="bold red" if entry.faster else "")
+    view.print(table)
+    view.print()
+    view.print(
+        "reads: multiples of reading the row once, timed in turns; ulp: worst error against float64.", style="dim"
+    )
+    lost = tables.lost(made)
+    view.print(f"Faster than fastlogits: {'; '.join(lost)}." if lost else "Nothing here was faster than fastlogits.")
+    for job, by, note in comparison.notes(made):
+        view.print(f"{job}, {by}: {note}")
+    for name, how in made.missing.items():
+        view.print(f"not installed: {name} ({how})")
+
+
+def cells(entry: Entry, ours: float | None) -> list[str]:
+    """Time, reads, ulp, and how many times as fast fastlogits is."""
     from fastlogits.cli import screen
 
-    view = screen.Screen()
-    found = collect(options.vocab, options.seconds)
-    once = screen.duration(found.read_once_seconds)
-    view.print(f"A row of {found.vocab:,} float32 logits, one core, {found.isa}; one read takes {once}.")
-    view.print(
-        f"x: multiples of that, timed in turns. top_k: k = {K}. top-k chain: T {TEMPERATURE}, top-k {K}, top-p {TOP_P},"
-        f" min-p {MIN_P}, draw. nucleus: T {TEMPERATURE}, top-p {TOP_P}, draw.",
-        style="dim",
-    )
-    view.print()
-    table = view.table(["job", "fastlogits", "x", "peer", "time", "x", "faster"], left=1)
-    shown = ""
-    for line in found.lines:
-        table.add_row(
-            line.name if line.name != shown else "",
-            screen.duration(line.seconds), screen.figures(line.ratio),
-            line.peer, screen.duration(line.peer_seconds), screen.figures(line.peer_ratio),
-            screen.figures(line.peer_seconds / line.seconds),
-        )  # fmt: skip
-        shown = line.name
-    view.print(table)
+    error = "" if entry.ulp is None else report.figures(entry.ulp)
+    if entry.seconds is None or entry.ratio is None:
+        return [entry.status, "", error, ""]
+    times = "" if ours is None or entry.by == comparison.OURS else f"{report.figures(entry.seconds / ours)} x"
+    return [screen.duration(entry.seconds), report.figures(entry.ratio), error, times]

@@ -7,13 +7,15 @@ is right only if that token was the recorded one. `SEED` is a seed whose draws f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import fastlogits
 from fastlogits import _core
-from fastlogits.cli import bundled, idioms, report, timing
+from fastlogits.bench import idioms, timing
+from fastlogits.cli import bundled, report
 from fastlogits.steps import (
     FrequencyPenalty,
     LogitBias,
@@ -216,8 +218,10 @@ def timed(rows: bundled.Bundled, sampler: fastlogits.Sampler) -> Timing:
         "half": lambda: sampler.sample(half, context=context, prompt_length=prompt, rng=7),
         "numpy": in_numpy,
     }
-    took, rounds = timing.in_turns(calls, SECONDS)
-    return Timing(len(ours), rounds, took["ours"], took["half"], took["numpy"], took["numpy"] / took["ours"])
+    isa = _core.isa()
+    rounds = list(timing.turns({name: timing.Timed(call, isa) for name, call in calls.items()}, SECONDS))
+    took = {name: median(times[name] for times in rounds) for name in calls}
+    return Timing(len(ours), len(rounds), took["ours"], took["half"], took["numpy"], took["numpy"] / took["ours"])
 
 
 def collect(seed: int) -> Demo:

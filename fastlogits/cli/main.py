@@ -157,6 +157,36 @@ def add_long(commands: argparse._SubParsersAction[Parser]) -> None:
     add_run(compare)
 
 
+def add_bench(commands: argparse._SubParsersAction[Parser]) -> None:
+    """The command that measures."""
+    bench = commands.add_parser(
+        "bench", help="speed on this machine beside NumPy, SciPy, torch, transformers, llama.cpp and ONNX Runtime",
+        description="The same work by each library on one core, checked to give the same result before it is timed, "
+        "as multiples of reading the row once, with the error in ulp.",
+    )  # fmt: skip
+    bench.add_argument(
+        "--against", metavar="PEERS",
+        help="some of numpy,scipy,torch,transformers,llama_cpp,onnxruntime (default: those that are installed)",
+    )  # fmt: skip
+    bench.add_argument("--only", default="", metavar="REGEX", help="jobs whose name matches")
+    bench.add_argument("--vocab", type=int, default=128_256, metavar="V", help="logits per row (default: 128256)")
+    bench.add_argument(
+        "--rows", choices=("real", "peaky", "flat"), default="real",
+        help="a row of a real model, repeated lower down for a larger vocabulary (default), or a made one",
+    )  # fmt: skip
+    bench.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the rows")
+    bench.add_argument("--cold", action="store_true", help="rows from memory in turn, instead of one in the cache")
+    bench.add_argument("--seconds", type=float, default=2.0, metavar="S", help="for one job (default: 2)")
+    bench.add_argument("--quick", action="store_true", help="0.2 seconds for one job")
+    bench.add_argument(
+        "--json", nargs="?", const="-", metavar="OUT", help="JSON: into OUT beside the table, or printed in its place"
+    )
+    bench.add_argument(
+        "--markdown", nargs="?", const="-", metavar="OUT", help="Markdown: into OUT beside the table, or in its place"
+    )
+    bench.add_argument("--plot", metavar="OUT", help="bars on a logarithmic axis, .svg or .png")
+
+
 def parser() -> Parser:
     """The whole command line."""
     import fastlogits
@@ -185,10 +215,7 @@ def parser() -> Parser:
 
     add_json(commands.add_parser("info", help="version, instruction sets, CPU and threads"))
 
-    bench = commands.add_parser("bench", help="a short speed table on this machine, beside NumPy and SciPy")
-    bench.add_argument("--vocab", type=int, default=128_256, metavar="V", help="logits per row (default: 128256)")
-    bench.add_argument("--seconds", type=float, default=8.0, metavar="S", help="time to spend (default: 8)")
-    add_json(bench)
+    add_bench(commands)
     return top
 
 

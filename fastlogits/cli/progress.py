@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def bar(what: str, rows: int, done: int) -> Iterator[Callable[[int], None]]:
-    """Show how many of `rows` rows are done; what is yielded is called with the number of further ones."""
+def bar(what: str, rows: int, done: int, rate: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show how many of `rows` rows are done; what is yielded is called with the number of further ones.
+
+    Things that are no rows have no `rate`.
+    """
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -31,8 +34,8 @@ def bar(what: str, rows: int, done: int) -> Iterator[Callable[[int], None]]:
             return f"{task.speed:,.0f} rows/s" if task.speed else ""
 
     columns = (
-        progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn(), Rate(),
-        progress.TimeElapsedColumn(), progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn(),
+        *([Rate()] if rate else []), progress.TimeElapsedColumn(), progress.TimeRemainingColumn(),
     )  # fmt: skip
     with progress.Progress(*columns, console=Console(file=sys.stderr), transient=True) as shown:
         task = shown.add_task(what, total=rows, completed=done)

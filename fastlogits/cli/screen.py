@@ -12,6 +12,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from fastlogits.cli.report import figures
+
 BLOCKS = " ▏▎▍▌▋▊▉█"  # eighths of a cell
 WIDEST = 120
 
@@ -89,11 +91,6 @@ def percent(share: float) -> str:
     if value >= 0.995:
         return f"{value:.1f} %"
     return f"{value:.2f} %" if value >= 0.00995 else f"{value:.1g} %" if value >= 1e-4 else f"{value:.0e} %"
-
-
-def figures(value: float) -> str:
-    """A positive number with three figures, from 100 on as a whole one."""
-    return f"{value:,.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What people write in NumPy for the same jobs: the other side of the timings."""
+"""What people write in NumPy for a row, step by step."""
 
 from __future__ import annotations
 
@@ -27,15 +27,22 @@ def penalise(
     seen = np.unique(context)
     values = logits[seen]
     logits[seen] = np.where(values > 0, values / repetition, values * repetition)
-    generated, counts = np.unique(context[prompt_length:], return_counts=True)
-    logits[generated] -= (counts * frequency + presence).astype(np.float32)
+    if frequency or presence:
+        generated, counts = np.unique(context[prompt_length:], return_counts=True)
+        logits[generated] -= (counts * frequency + presence).astype(np.float32)
     return logits
 
 
-def largest(row: Floats, k: int) -> Ids:
+def largest(row: NDArray[Any], k: int) -> Ids:
     """Ids of the k largest, by (value descending, id ascending)."""
     ids = np.argpartition(row, -k)[-k:]
     return ids[np.lexsort((ids, -row[ids]))]
+
+
+def draw(probs: Floats, u: float) -> int:
+    """Where the running sum exceeds u: the inverse CDF."""
+    running = np.cumsum(probs)
+    return min(int(np.searchsorted(running, u * running[-1], side="right")), len(probs) - 1)
 
 
 def cut_and_draw(logits: Floats, ids: Ids, top_p: float, min_p: float, u: float) -> Drawn:
@@ -47,32 +54,10 @@ def cut_and_draw(logits: Floats, ids: Ids, top_p: float, min_p: float, u: float)
     probs = probs[: len(ids)]
     kept = probs >= min_p * probs[0]
     ids, probs = ids[kept], probs[kept] / probs[kept].sum()
-    running = np.cumsum(probs)
-    last = len(ids) - 1
-    return Drawn(ids, probs, int(ids[min(int(np.searchsorted(running, u * running[-1], side="right")), last)]))
+    return Drawn(ids, probs, int(ids[draw(probs, u)]))
 
 
 def top_k_chain(logits: Floats, temperature: float, k: int, top_p: float, min_p: float, u: float) -> Drawn:
     """Temperature, top-k, top-p, min-p and the draw."""
     logits = logits / np.float32(temperature)
     return cut_and_draw(logits, largest(logits, k), top_p, min_p, u)
-
-
-def nucleus(logits: Floats, temperature: float, top_p: float, u: float) -> Drawn:
-    """Temperature, top-p over the whole sorted row, and the draw."""
-    logits = logits / np.float32(temperature)
-    return cut_and_draw(logits, np.argsort(-logits, kind="stable"), top_p, 0.0, u)
-
-
-def softmax(row: Floats, out: Floats) -> Floats:
-    """exp(x - max) / sum, into `out`."""
-    np.subtract(row, row.max(), out=out)
-    np.exp(out, out=out)
-    out /= out.sum()
-    return out
-
-
-def logsumexp(row: Floats) -> Any:
-    """The maximum plus ln sum exp(x - max)."""
-    top = row.max()
-    return top + np.log(np.exp(row - top).sum())
