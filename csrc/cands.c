@@ -90,32 +90,38 @@ void fl_cands_compact(fl_cands *c, const int32_t *keep) {
     c->known = 0; /* masses count from the first, which may have gone */
 }
 
-int fl_cands_resort(fl_cands *c) {
+/* The alive tokens that are not banned in order of their place in raw, which is by id; pos and logit too. */
+static int64_t by_place(fl_cands *c) {
     int64_t n = 0;
-    for (int64_t i = 0; i < c->n; i++) {
-        int32_t id = c->id[i], pos = c->pos[i];
-        double logit = c->logit[i];
-        if (logit < -DBL_MAX) continue;
-        c->id[n] = id;
-        c->pos[n] = pos;
-        c->logit[n++] = logit;
+    int32_t *at = c->order, *id = (int32_t *)(void *)c->mass, *pos = id + c->n;
+    for (int64_t p = 0; p < c->raw; p++) at[p] = -1;
+    for (int64_t i = 0; i < c->n; i++)
+        if (c->logit[i] >= -DBL_MAX) at[c->pos[i]] = (int32_t)i;
+    for (int64_t p = 0; p < c->raw; p++) {
+        if (at[p] < 0) continue;
+        id[n] = c->id[at[p]];
+        at[n] = at[p]; /* n <= p */
+        pos[n++] = (int32_t)p;
     }
-    c->n = n;
+    memcpy(c->id, id, (size_t)n * sizeof(int32_t));
+    memcpy(c->pos, pos, (size_t)n * sizeof(int32_t));
+    for (int64_t i = 0; i < n; i++) c->mass[i] = c->logit[at[i]];
+    memcpy(c->logit, c->mass, (size_t)n * sizeof(double));
+    return n;
+}
+
+int fl_cands_resort(fl_cands *c) {
+    int64_t n = c->n = by_place(c);
     c->known = 0;
     if (!n) return FL_ALL_BANNED;
-    /* By place in raw first (that is by id), then the stable sort by logit. */
-    for (int64_t i = 0; i < n; i++) c->mass[i] = -(double)c->pos[i];
-    for (int pass = 0; pass < 2; pass++) {
-        if (fl_sort_descending(c->k, c->s, pass ? c->logit : c->mass, n, c->order)) return FL_NO_MEMORY;
-        int32_t *moved = (int32_t *)(void *)c->mass;
-        double *spare = c->mass;
-        for (int64_t i = 0; i < n; i++) moved[i] = c->id[c->order[i]];
-        memcpy(c->id, moved, (size_t)n * sizeof(int32_t));
-        for (int64_t i = 0; i < n; i++) moved[i] = c->pos[c->order[i]];
-        memcpy(c->pos, moved, (size_t)n * sizeof(int32_t));
-        for (int64_t i = 0; i < n; i++) spare[i] = c->logit[c->order[i]];
-        memcpy(c->logit, spare, (size_t)n * sizeof(double));
-    }
+    if (fl_sort_descending(c->k, c->s, c->logit, n, c->order)) return FL_NO_MEMORY;
+    int32_t *moved = (int32_t *)(void *)c->mass;
+    for (int64_t i = 0; i < n; i++) moved[i] = c->id[c->order[i]];
+    memcpy(c->id, moved, (size_t)n * sizeof(int32_t));
+    for (int64_t i = 0; i < n; i++) moved[i] = c->pos[c->order[i]];
+    memcpy(c->pos, moved, (size_t)n * sizeof(int32_t));
+    for (int64_t i = 0; i < n; i++) c->mass[i] = c->logit[c->order[i]];
+    memcpy(c->logit, c->mass, (size_t)n * sizeof(double));
     return FL_OK;
 }
 
