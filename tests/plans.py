@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import made
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,164 +70,10 @@ def random_row(rng: np.random.Generator, n: int, real: NDArray[Any] | None = Non
     return str(kind), row
 
 
-def random_step(rng: np.random.Generator, kind: str, n: int, tied: bool, length: int) -> Any:
-    """One step with random parameters for a context of `length`; `tied` rows get parameters that keep ties exact."""
-    keep = int(rng.choice([1, 1, 1, 2, 5, 50]))
-    joint = bool(rng.random() < 0.15)
-    window = None if rng.random() < 0.5 else int(rng.integers(0, 40))
-    if kind == "temperature":
-        if rng.random() < 0.03:
-            return steps.Temperature(0)
-        return steps.Temperature(float(rng.choice([0.25, 0.5, 1, 2, 4]) if tied else np.exp(rng.uniform(-1.5, 1.5))))
-    if kind == "top_k":
-        few, some, many = rng.integers(1, 3), rng.integers(1, 60), rng.integers(1, n + 1)
-        k = int(rng.choice([few, some, many, np.exp(rng.uniform(0, np.log(n)))], p=[0.07, 0.31, 0.31, 0.31]))
-        return steps.TopK(k, min_keep=keep, ties=str(rng.choice(["id", "id", "keep"])), joint=joint)
-    if kind == "top_p":
-        any_p, high = rng.random(), 0.9 + 0.1 * rng.random()
-        p = float(rng.choice([0.0, any_p, high, 0.999, 1.0], p=[0.03, 0.4, 0.4, 0.12, 0.05]))
-        return steps.TopP(p, min_keep=keep, joint=joint, strict=bool(rng.random() < 0.3))
-    if kind == "min_p":
-        p = float(rng.choice([1.0, np.exp(rng.uniform(-12, 0)), 0.05, 0.001], p=[0.03, 0.57, 0.2, 0.2]))
-        return steps.MinP(p, min_keep=keep)
-    if kind == "repetition_penalty":
-        theta = float(rng.choice([0.5, 1, 2, 4]) if tied else np.exp(rng.uniform(-0.4, 0.7)))
-        decay, slope = (0, 1.0) if tied else (int(rng.choice([0, 0, 25])), float(rng.choice([1, 1, 0.3])))
-        return steps.RepetitionPenalty(theta, window, bool(rng.random() < 0.7), decay, slope)
-    if kind in ("frequency_penalty", "presence_penalty"):
-        alpha = float(np.round(rng.normal() * 8) / 8 if tied else rng.normal())
-        made: Any = steps.FrequencyPenalty if kind == "frequency_penalty" else steps.PresencePenalty
-        return made(alpha, window, bool(rng.random() < 0.3))
-    if kind == "logit_bias":
-        ids = rng.choice(n, min(n, int(rng.integers(1, 25))), replace=False)
-        values = rng.normal(size=len(ids)) * 5
-        values = np.round(values * 8) / 8 if tied else values
-        values[rng.random(len(ids)) < 0.2] = -np.inf
-        return steps.LogitBias((ids, values))
-    if kind == "sequence_bias":
-        lengths = rng.integers(1, 4, int(rng.integers(1, 12)))
-        # Few tokens: many sequences end as the context does.
-        found = {tuple(rng.integers(0, min(n, 3), k).tolist()): float(np.round(rng.normal() * 40) / 8) for k in lengths}
-        return steps.SequenceBias({ids: -np.inf if rng.random() < 0.2 else value for ids, value in found.items()})
-    if kind in REPEATS:
-        return repeats_step(rng, kind, n, tied)
-    if kind == "mask":
-        allowed = rng.random(n) < rng.choice([0.02, 0.5, 0.99])
-        if rng.random() < 0.5:
-            return steps.Mask(allowed[: max(1, n - int(rng.integers(0, 3)))])
-        packed = np.zeros(-(-n // 32) * 4, np.uint8)
-        packed[: -(-n // 8)] = np.packbits(allowed, bitorder="little")
-        return steps.Mask(packed.view("<i4").astype(np.int32))
-    if kind in SHAPED:
-        return shaped_step(rng, kind, keep)
-    if kind in TOKENS:
-        return token_step(rng, kind, n, tied, length)
-    return steps.Greedy()
-
-
-def token_step(rng: np.random.Generator, kind: str, n: int, tied: bool, length: int) -> Any:
-    """One step that names tokens, with random parameters; most conditions on the length hold half the time."""
-    few = rng.integers(0, min(n, 40), int(rng.integers(1, 6))).tolist()
-    many = rng.choice(n, max(1, int(n * rng.choice([0.02, 0.5, 0.95]))), replace=False).tolist()
-    theta = float(rng.choice([0.5, 2, 4]) if tied else np.exp(rng.uniform(-0.4, 0.7)))
-    near = max(0, length + int(rng.integers(-1, 2)))
-    decay = (int(rng.integers(0, 20)), 1.0 if tied else float(np.exp(rng.uniform(-0.1, 0.2))))
-    words = [rng.integers(0, min(n, 3), int(rng.integers(1, 4))).tolist() for _ in range(int(rng.integers(1, 4)))]
-    made: dict[str, Any] = {
-        "encoder_repetition_penalty": lambda: steps.EncoderRepetitionPenalty(theta, many),
-        "bad_words": lambda: steps.BadWords(words, output_only=bool(rng.random() < 0.5)),
-        "suppress_tokens": lambda: steps.SuppressTokens(few),
-        "begin_suppress_tokens": lambda: steps.BeginSuppressTokens(few, None if rng.random() < 0.5 else near),
-        "allowed_tokens": lambda: steps.AllowedTokens(many),
-        "forced_bos_token": lambda: steps.ForcedBosToken(few),
-        "forced_eos_token": lambda: steps.ForcedEosToken(few, near + 1),
-        "min_length": lambda: steps.MinLength(near, few),
-        "min_new_tokens": lambda: steps.MinNewTokens(int(rng.integers(0, 60)), few),
-        "exponential_decay_length_penalty": lambda: steps.ExponentialDecayLengthPenalty(decay, few),
-        "renormalize_logits": lambda: steps.RenormalizeLogits(bool(not tied)),
-    }
-    return made[kind]()
-
-
-TOKENS = (
-    "encoder_repetition_penalty", "bad_words", "suppress_tokens", "begin_suppress_tokens", "allowed_tokens",
-    "forced_bos_token", "forced_eos_token", "min_length", "min_new_tokens", "exponential_decay_length_penalty",
-    "renormalize_logits",
-)  # fmt: skip
-
-
-def shaped_step(rng: np.random.Generator, kind: str, keep: int) -> Any:
-    """One step that looks at the shape of the distribution, with random parameters."""
-    r = rng.random(3)
-    small = float(np.exp(rng.uniform(-10, 0)))
-    special = tuple(range(int(rng.integers(0, 2))))
-    made: dict[str, Any] = {
-        "dynamic_temperature": lambda: steps.DynamicTemperature(0.2 + r[0], 0.7 + r[1], 0.5 + r[2]),
-        "smoothing": lambda: steps.Smoothing(r[0] / 2, 1 + 2 * r[1]),
-        "epsilon_cutoff": lambda: steps.EpsilonCutoff(small, keep),
-        "eta_cutoff": lambda: steps.EtaCutoff(small, keep),
-        "top_a": lambda: steps.TopA(r[0], keep),
-        "p_less": lambda: steps.PLess(1.2 + 2 * r[0], keep),
-        "top_n_sigma": lambda: steps.TopNSigma(3 * r[0], keep),
-        "typical_p": lambda: steps.TypicalP(r[0], keep, str(rng.choice(["id", "keep"])), strict=bool(r[1] < 0.3)),
-        "tfs": lambda: steps.Tfs(r[0], keep),
-        "top_h": lambda: steps.TopH(r[0], keep),
-        "min_k": lambda: steps.MinK(30 * r[0], keep),
-        "xtc": lambda: steps.Xtc(
-            float(np.sqrt(r[0])), r[1] * 0.3, special, keep, str(rng.choice(["id", "keep"])), bool(r[2] < 0.3)
-        ),
-        "mirostat": lambda: steps.Mirostat(int(rng.integers(1, 3)), 6 * r[0], r[1], keep),
-        "adaptive_p": lambda: steps.AdaptiveP(r[0], 0.99 * r[1]),
-        "skew": lambda: steps.Skew(2 * r[0] - 1),
-    }
-    return made[kind]()
-
-
-def repeats_step(rng: np.random.Generator, kind: str, n: int, tied: bool) -> Any:
-    """One step against repeats with random parameters."""
-    size, few = int(rng.integers(0, 5)), min(n, 3)
-    if kind == "no_repeat_ngram":
-        return steps.NoRepeatNgram(size)
-    if kind == "encoder_no_repeat_ngram":
-        return steps.EncoderNoRepeatNgram(size, rng.integers(0, few, 20).tolist())
-    breakers = [rng.integers(0, few, rng.integers(1, 4)).tolist() for _ in range(rng.integers(0, 3))]
-    multiplier, base = (0.5, 2.0) if tied else (float(rng.uniform(0, 2)), float(rng.uniform(1, 3)))
-    return steps.Dry(multiplier, base, size, int(rng.integers(-1, 60)), breakers)
-
-
-REPEATS = ("dry", "no_repeat_ngram", "encoder_no_repeat_ngram")
-
-SHAPED = (
-    "dynamic_temperature", "smoothing", "epsilon_cutoff", "eta_cutoff", "top_a", "p_less", "top_n_sigma", "typical_p",
-    "tfs", "top_h", "min_k", "xtc", "mirostat", "adaptive_p", "skew",
-)  # fmt: skip
-
-BLENDS = ("guidance", "contrastive", "d_experts")
-
-
-def blend_step(rng: np.random.Generator, kind: str, tied: bool) -> Any:
-    """A first step that combines rows, with random parameters."""
-    scale = float(rng.choice([0.5, 1, 1.5, 2, 7.5]) if tied or rng.random() < 0.5 else rng.uniform(-1, 4))
-    if kind == "guidance":
-        return steps.Guidance(scale, str(rng.choice(["logprobs", "raw"])))
-    if kind == "contrastive":
-        alpha = float(rng.choice([0.0, np.exp(rng.uniform(-8, 0))]))
-        return steps.Contrastive(alpha, None if rng.random() < 0.5 else abs(scale))
-    return steps.DExperts(scale)
-
-
-def rows_beside(rng: np.random.Generator, step: Any, row: NDArray[np.float64], tied: bool) -> dict[str, Any]:
-    """Rows near the logits, as those of other models or other prompts are; banned where they are."""
-    noise = [rng.normal(size=row.size) * rng.choice([0.05, 1.0, 3.0]) for _ in step.beside]
-    return {
-        name: row + (np.round(each * 8) / 8 if tied else each) for name, each in zip(step.beside, noise, strict=True)
-    }
-
-
-KINDS = (
-    *("temperature", "temperature", "top_k", "top_k", "top_p", "top_p", "min_p", "min_p"),
-    *("repetition_penalty", "frequency_penalty", "presence_penalty", "logit_bias", "mask", "sequence_bias"),
-    *REPEATS,
+#: Steps of the plans: the usual cuts twice as often as each of the others.
+USUAL = (
+    *("temperature", "top_k", "top_p", "min_p"),
+    *(name for name in made.family("fastlogits.steps", "repeats") if name in made.ANYWHERE and name != "greedy"),
 )
 
 
@@ -236,14 +83,15 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
     n = large or int(rng.choice([rng.integers(1, 40), rng.integers(50, 600), rng.integers(600, 5000)]))
     name, row = random_row(rng, n, real)
     tied = name in ("ties", "coarse", "equal")
-    kinds = list(rng.choice(KINDS, int(rng.integers(1, 9))))
-    for family, share in ((SHAPED, 0.5), (TOKENS, 0.4)):
+    kinds = [str(kind) for kind in rng.choice(USUAL, int(rng.integers(1, 9)))]
+    for family, share in ((made.SHAPED, 0.5), (made.TOKENS, 0.4)):
         for kind in rng.choice(family, int(rng.integers(1, 4))) if rng.random() < share else ():
-            kinds.insert(int(rng.integers(0, len(kinds) + 1)), kind)
+            kinds.insert(int(rng.integers(0, len(kinds) + 1)), str(kind))
     if rng.random() < 0.03:
         kinds.append("greedy")
     length = (int(rng.integers(0, 2)), int(rng.integers(1, 30)), int(rng.integers(1, 300)))[int(rng.integers(3))]
-    plan = tuple(random_step(rng, str(kind), n, tied, length) for kind in kinds)
+    numbers = made.Numbers.of(rng, n, length, tied)
+    plan = tuple(made.step(kind, numbers) for kind in kinds)
     if rng.random() < 0.1:
         plan = (*plan, steps.RenormalizeLogits())
     if rng.random() < 0.5:
@@ -255,10 +103,9 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
     beside: dict[str, Any] = {}
     if rng.random() < 0.15:
         # Log-softmaxes of tied rows would leave it to roundings whether an edited token ties with another one.
-        step = blend_step(rng, str(rng.choice(["guidance", "d_experts"] if tied else BLENDS)), tied)
-        plan = (replace(step, space="raw") if tied and step.name == "guidance" else step, *plan)
-        beside = rows_beside(rng, plan[0], row, tied)
-
+        blends = [name for name in made.BLENDS if not (tied and name == "contrastive")]
+        plan = (made.step(str(rng.choice(blends)), numbers), *plan)
+        beside = made.beside(plan, row, numbers)
     elif rng.random() < 0.08:
         # Infinities become values of the size of 1e38, which further steps take out of the range.
         plan = (steps.RemoveInvalidValues(), *plan)
@@ -270,6 +117,52 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
 
     start = int(rng.integers(0, len(context) + 1))
     return Case(name, held(row), plan, context, start, seed, {each: held(rows) for each, rows in beside.items()})
+
+
+#: Fields that have one value for all rows.
+SHARED = ("special_tokens",)
+
+
+def alike(seed: int, count: int) -> list[Case]:
+    """Cases of one length and type whose plans have the same steps with other parameters."""
+    first = random_case(seed)
+    rng = np.random.default_rng([seed, 0xA11])
+    found = [first]
+    while len(found) < count:
+        name, row = random_row(rng, first.row.size)
+        context = rng.integers(0, row.size, int(rng.integers(0, 40))).tolist()
+        numbers = made.Numbers.of(rng, row.size, len(context))
+        plan = tuple(
+            replace(made.step(step.name, numbers), **{name: value for name, value in vars(step).items() if name in SHARED})
+            for step in first.plan
+        )
+        beside = {each: values.astype(first.row.dtype) for each, values in made.beside(plan, row, numbers).items()}
+        start = int(rng.integers(0, len(context) + 1))
+        found.append(Case(name, row.astype(first.row.dtype), plan, context, start, seed, beside))
+    return found
+
+
+def as_bools(mask: NDArray[Any], n: int) -> NDArray[np.bool_]:
+    """A mask [<= n] or in packed words as bools [n]."""
+    bits = mask if mask.dtype == np.bool_ else np.unpackbits(mask.view(np.uint8), bitorder="little")
+    found = np.zeros(n, np.bool_)
+    found[: min(n, bits.size)] = bits[:n]
+    return found
+
+
+def merged(together: Sequence[Sequence[Any]], n: int) -> list[Any]:
+    """One plan for several rows [n]: each field as a list of what it is in the plans of the rows."""
+    found = []
+    for each in zip(*together, strict=True):
+        values = {name: [getattr(step, name) for step in each] for name in vars(each[0]) if name not in SHARED}
+        if "sequence_breakers" in values:  # of a row without any there is nothing to tell rows by
+            values["sequence_breakers"] = [given or None for given in values["sequence_breakers"]]
+        if "penalty" in values:
+            values["penalty"] = tuple(zip(*values["penalty"], strict=True))
+        if "mask" in values:
+            values["mask"] = np.stack([as_bools(mask, n) for mask in values["mask"]])
+        found.append(replace(each[0], **values))
+    return found
 
 
 def came(case: Case) -> NDArray[np.float64]:
@@ -300,7 +193,7 @@ def unsure(case: Case) -> bool:
     Or, adaptive_p making unlike tokens all but equal, whether their order changes then.
     """
     for i, step in enumerate(case.plan):
-        if step.name not in SHAPED or step.name == "skew":
+        if step.name not in made.SHAPED or step.name == "skew":
             continue
         name = MOVED.get(step.name) or next(iter(vars(step)))
         kept = []
@@ -339,10 +232,10 @@ def margin(case: Case) -> float:
     return nearest
 
 
-def draw_uniform(case: Case, seed: int, position: int) -> float:
-    """The u of a draw, skewed as the plan says."""
+def draw_uniform(case: Case, seed: int, position: int, number: int = 0) -> float:
+    """The u of the number-th draw, skewed as the plan says."""
     skew = sum(step.skew for step in case.plan if step.name == "skew")
-    return float(reference.uniform(seed, 0, position) ** np.exp(-skew))
+    return float(reference.uniform(seed, 0, position, number=number) ** np.exp(-skew))
 
 
 def interval(logits: NDArray[np.float64], token: int) -> tuple[float, float]:

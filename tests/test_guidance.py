@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import made
 import numpy as np
 import plans
 import pytest
@@ -186,15 +187,16 @@ CUTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", plans.BLENDS)
+@pytest.mark.parametrize("kind", made.BLENDS)
 def test_steps(isa: str, kind: str) -> None:
     """Everything behind works as on any row; long and short, all types, scales of both signs."""
     rng = np.random.default_rng(5)
     for n, dtype in ((3000, np.float32), (7, np.float32), (3000, np.float16), (3000, np.float64)):
         for cuts in CUTS:
-            step = plans.blend_step(rng, kind, False)
+            numbers = made.Numbers.of(rng, n)
+            step = made.step(kind, numbers)
             row = 3 * rng.normal(size=n)
-            beside = plans.rows_beside(rng, step, row, False)
+            beside = made.beside([step], row, numbers)
             context = rng.integers(0, n, 20).tolist()
             if n < 3000 and any(isinstance(cut, steps.Mask) for cut in cuts):
                 continue
@@ -202,7 +204,7 @@ def test_steps(isa: str, kind: str) -> None:
             compare(plans.Case("", row.astype(dtype), (step, *cuts), context, 0, 0, held))
 
 
-@pytest.mark.parametrize("kind", plans.BLENDS)
+@pytest.mark.parametrize("kind", made.BLENDS)
 def test_real_rows(isa: str, kind: str) -> None:
     """Long rows of a model, which the fused pass reads."""
     found = rows.real_rows()
@@ -261,10 +263,10 @@ def test_fused() -> None:
 def test_bits(isa: str) -> None:
     """Equal bits on every instruction set."""
     before = _core.isa()
-    for kind in plans.BLENDS:
+    for kind in made.BLENDS:
         for n in (1, 17, 300, 5000):
             c, u = pair(n, n)
-            step = plans.blend_step(np.random.default_rng(n), kind, True)
+            step = made.step(kind, made.Numbers.of(np.random.default_rng(n), n, tied=True))
             beside = dict(zip(step.beside, (u, u[::-1].copy()), strict=False))
             for cuts in (CUTS[1], CUTS[3], ()):
                 sampler, found = fl.Sampler(step, *cuts), []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import made
 import numpy as np
 import plans
 import pytest
@@ -71,7 +73,7 @@ def compare(case: plans.Case, tally: Tally) -> None:
         # A dynamic temperature is as exact as the entropy, log-probs and their differences as the total; powers round
         # as they are written.
         rough = {
-            *plans.BLENDS, "dynamic_temperature", "smoothing", "adaptive_p", "renormalize_logits",
+            *made.BLENDS, "dynamic_temperature", "smoothing", "adaptive_p", "renormalize_logits",
             "exponential_decay_length_penalty",
         }  # fmt: skip
         plain = not any(step.name in rough for step in case.plan)
@@ -85,20 +87,53 @@ def compare(case: plans.Case, tally: Tally) -> None:
     np.testing.assert_allclose(drawn.raw_logprobs, raw, rtol=1e-6, atol=2e-6, err_msg=repr(case))
     tops = np.where(drawn.top_ids < 0, -np.inf, scores[drawn.top_ids])
     np.testing.assert_allclose(drawn.top_logprobs, tops, rtol=1e-6, atol=2e-6, err_msg=repr(case))
-    if case.plan[-1:] == (steps.Gumbel(),):
-        by_noise = reference.Row(right, random=(seed, 0, 7))
-        if right.size <= 1000 and not random:
-            token = sampler.sample(case.row, **case.inputs(), rng=seed, position=7)
-            assert token == reference.steps.gumbel(by_noise), case
-        return
-    for position in [len(case.context)] if random else range(3):
-        token = sampler.sample(case.row, **case.inputs(), rng=seed, position=position)
-        u = plans.draw_uniform(case, seed, position)
+    position = len(case.context) if random else 7
+    if right.size <= 1000 and (case.plan[-1:] == (steps.Gumbel(),) or case.seed % 4 == 0):
+        by_noise(case, sampler, right, (seed, 0, position), tally)
+    if case.plan[-1:] != (steps.Gumbel(),):
+        by_uniforms(case, sampler, right, seed, random, tally)
+
+
+def by_uniforms(
+    case: plans.Case, sampler: fastlogits.Sampler, right: Any, seed: int, random: bool, tally: Tally
+) -> None:
+    """Tokens drawn by the inverse CDF at some positions, and four of one row."""
+    inputs, row = case.inputs(), reference.Row(right)
+    positions = [len(case.context)] if random else range(3)
+    drawn = [(p, 0, sampler.sample(case.row, **inputs, rng=seed, position=p)) for p in positions]
+    several = sampler.sample(case.row, **inputs, rng=seed, position=positions[-1], n=4)
+    drawn += [(positions[-1], number, int(token)) for number, token in enumerate(several)]
+    for position, number, token in drawn:
+        u = plans.draw_uniform(case, seed, position, number)
         tally.draws += 1
-        if token != reference.steps.draw(reference.Row(right), u):
+        if token != reference.steps.draw(row, u):
             low, high = plans.interval(right, token)
             assert low - DRAW <= u < high + DRAW, f"{case}: drew {token}, [{low}, {high}), with u = {u}"
             assert right[token] > -np.inf, case
+            tally.stray += 1
+
+
+def by_noise(
+    case: plans.Case, sampler: fastlogits.Sampler, right: Any, random: tuple[int, int, int], tally: Tally
+) -> None:
+    """Tokens drawn by Gumbel-max and without replacement."""
+    seed, _, position = random
+    row, call = reference.Row(right, random=random), {**case.inputs(), "rng": seed, "position": position}
+    gumbel = case.plan[-1:] == (steps.Gumbel(),)
+    found = sampler.sample(case.row, **call, n=5, replacement=False)
+    pairs = [(found, row.perturbed())]
+    if gumbel:
+        pairs.append((np.array([sampler.sample(case.row, **call)]), row.perturbed()))
+        several = sampler.sample(case.row, **call, n=3)
+        pairs += [(several[i : i + 1], row.perturbed(i)) for i in range(3)]
+    for got, (values, order) in pairs:
+        best = [*order[: len(got)].tolist(), *[-1] * len(got)][: len(got)]
+        tally.draws += 1
+        if got.tolist() != best:
+            # The same tokens but for some whose logits + noise differ by less than these round.
+            assert (got >= 0).tolist() == [token >= 0 for token in best], case
+            away = np.abs(values[got] - values[best]).max()
+            assert away <= 2e-6 * max(1.0, float(np.abs(values[best]).max())), f"{case}: {got}, not {best}, by {away}"
             tally.stray += 1
 
 
@@ -123,6 +158,49 @@ def test_random_plans(part: int) -> None:
 def test_random_plans_on_long_rows() -> None:
     real = rows.real_rows()
     check(plans.random_case(seed, large=49152, real=real) for seed in range(100_000, 100_100))
+
+
+def test_all_is_in_the_mix() -> None:
+    """Every step, by itself and beside others; penalties as all systems count; every way to draw."""
+    cases = [plans.random_case(seed) for seed in range(1400)]
+    named = Counter(step.name for case in cases for step in case.plan)
+    assert set(named) == set(made.NAMES)
+    assert min(named.values()) >= 20, named.most_common()[-3:]
+    behind = Counter((step.name, case.plan[-1].name) for case in cases for step in case.plan)
+    for name in (*made.BLENDS, "skew", "mirostat", "adaptive_p", "xtc", "repetition_penalty", "dry", "top_p"):
+        assert behind[name, "gumbel"] >= 3, name
+    full = [s for case in cases for s in case.plan if s.name == "repetition_penalty" and s.window and s.decay]
+    assert any(s.slope < 1 for s in full)
+    assert any(not s.prompt for s in full)
+
+
+def test_parameters_per_row() -> None:
+    """Three rows in one call, each with parameters of its own, are three calls, to the bit."""
+    differing = 0
+    for seed in range(300_000, 300_150):
+        cases = plans.alike(seed, 3)
+        sampler = fastlogits.Sampler(*plans.merged([case.plan for case in cases], cases[0].row.size))
+        differing += any(len({repr(vars(step)) for step in each}) > 1 for each in zip(*(c.plan for c in cases)))
+        whole = {
+            "context": [case.context for case in cases], "prompt_length": [case.prompt_length for case in cases],
+            **{name: np.stack([case.beside[name] for case in cases]) for name in cases[0].beside},
+        }  # fmt: skip
+        x = np.stack([case.row for case in cases])
+        token, status = sampler.sample(x, **whole, rng=seed, position=5, on_error="status")
+        probs, _ = sampler.probs(x, **whole, rng=seed, position=5, on_error="status")
+        for r, case in enumerate(cases):
+            alone, call = fastlogits.Sampler(*case.plan), {"rng": seed, "keys": [r], "position": 5}
+            ids, bad = alone.sample(x[r : r + 1], **inputs_of(case), **call, on_error="status")
+            assert (ids[0], bad[0] == 0) == (token[r], status[r] == 0), (r, cases)
+            if not bad[0]:
+                assert rows.same_bits(alone.probs(x[r : r + 1], **inputs_of(case), **call)[0], probs[r]), (r, cases)
+    assert differing > 140
+
+
+def inputs_of(case: plans.Case) -> dict[str, Any]:
+    """The inputs of a batch of one row."""
+    beside = {name: row[None] for name, row in case.beside.items()}
+    return {"context": [case.context], "prompt_length": case.prompt_length, **beside}
 
 
 def test_random_plans_isas(isa: str) -> None:

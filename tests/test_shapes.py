@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import made
 import numpy as np
 import plans
 import pytest
@@ -130,13 +131,13 @@ def test_a_generator_pays_for_random_steps_only() -> None:
         assert rng.bit_generator.state == twin.bit_generator.state
 
 
-@pytest.mark.parametrize("kind", plans.SHAPED)
+@pytest.mark.parametrize("kind", made.SHAPED)
 def test_on_real_and_flat_rows(isa: str, kind: str) -> None:
     """Each step first in the plan, on long rows, where it must find its tokens without sorting all of them."""
     rng = np.random.default_rng(11)
     flat = rng.normal(size=30_000).astype(np.float32)
     for row in [*rows.real_rows()[:3], flat, np.zeros(5000, np.float32)]:
-        step = plans.shaped_step(rng, kind, 1)
+        step = made.step(kind, made.Numbers.of(rng, 300))
         case = plans.Case("long", row, (step,), [], 0, 0)
         right = plans.run(case)
         got = fl.Sampler(step).candidates(row, rng=0)
@@ -191,14 +192,14 @@ def test_maps_are_drawn_within_a_pass(isa: str, step: Any) -> None:
             assert cut.tolist() == reference.Row(right).order()[:40].tolist()
 
 
-@pytest.mark.parametrize("kind", plans.SHAPED)
+@pytest.mark.parametrize("kind", made.SHAPED)
 def test_behind_edits(kind: str) -> None:
     """Edited and masked tokens count in totals, entropies and deviations as all others do."""
     rng = np.random.default_rng(5)
     for n in (40, 700, 6000):
         row = (3 * rng.normal(size=n)).astype(np.float32)
         bias = steps.LogitBias((np.arange(10), np.linspace(-9, 15, 10)))
-        plan = (bias, steps.Mask(rng.random(n) < 0.5), steps.Temperature(0.7), plans.shaped_step(rng, kind, 1))
+        plan = (bias, steps.Mask(rng.random(n) < 0.5), steps.Temperature(0.7), made.step(kind, made.Numbers.of(rng, 300)))
         case = plans.Case("edited", row, plan, [], 0, 0)
         order = reference.Row(plans.run(case)).order()
         assert np.array_equal(fl.Sampler(*plan).candidates(row, rng=0).ids, order) or plans.unsure(case)
@@ -266,10 +267,10 @@ def test_refused(keywords: dict[str, Any], words: str) -> None:
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize("kind", plans.SHAPED)
+@pytest.mark.parametrize("kind", made.SHAPED)
 def test_bad_rows(kind: str) -> None:
     """NaN and +inf are errors that name the row, whatever the step reads; a single finite logit is enough."""
-    step = plans.shaped_step(np.random.default_rng(1), kind, 1)
+    step = made.step(kind, made.Numbers.fixed(1, 40))
     x = np.random.default_rng(2).normal(size=(3, 50)).astype(np.float32)
     x[2, 7] = np.nan
     with pytest.raises(ValueError, match=r"logits\[2\] contains NaN"):
