@@ -122,9 +122,11 @@ static void search_list(fl_job *j, fl_drawn *d, int64_t number) {
 }
 
 /* What no logit behind the head exceeds where these are the largest values. */
-static void tops_of(const fl_job *j, const float *largest, int64_t n, double *tops) {
+static void tops_of(const fl_job *j, const fl_dense *dense, const float *largest, int64_t n, double *tops) {
     for (int64_t i = 0; i < n; i++) tops[i] = (double)largest[i];
     fl_head_values(j->k, &j->program, tops, n);
+    /* Smoothing raises what lies near the top; it keeps the order. */
+    for (int64_t i = 0; dense->smooth && i < n; i++) tops[i] = fl_smoothed(dense->smooth, tops[i], j->top);
     for (int64_t i = 0; j->row.wide && i < n; i++) {
         if (largest[i] >= -FLT_MAX) tops[i] += fabs(tops[i]) * 0x1p-22 + 0x1p-140;
         if (largest[i] == FLT_MAX) tops[i] = (double)INFINITY;
@@ -132,11 +134,11 @@ static void tops_of(const fl_job *j, const float *largest, int64_t n, double *to
 }
 
 /* What no token of a block exceeds. Blocks of the row may lie across two blocks of the vocabulary. */
-static int bound_blocks(fl_job *j, noise *z, int64_t blocks, double *bounds) {
+static int bound_blocks(fl_job *j, const fl_dense *dense, noise *z, int64_t blocks, double *bounds) {
     float *tops = fl_buffer(j->s, FL_BUF_GROUPS, (size_t)blocks * sizeof(float));
     if (!tops) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     j->k->block_tops(j->gmax, blocks * FL_LANES, tops);
-    tops_of(j, tops, blocks, bounds);
+    tops_of(j, dense, tops, blocks, bounds);
     for (int64_t b = 0; b < blocks; b++) {
         int64_t first = j->in->offset + b * FL_BLOCK;
         double wait = least_wait_of(word(z, BLOCKS, first / FL_BLOCK));
@@ -153,7 +155,7 @@ static int is_live(const fl_job *j, int64_t id) { return !j->live || (j->live[id
 
 static void search_block(fl_job *j, const fl_dense *dense, fl_drawn *d, noise *z, int64_t b) {
     double tops[FL_LANES];
-    tops_of(j, j->gmax + b * FL_LANES, FL_LANES, tops);
+    tops_of(j, dense, j->gmax + b * FL_LANES, FL_LANES, tops);
     int64_t whole = (j->in->offset + b * FL_BLOCK) / FL_BLOCK,
             next = (j->in->offset + b * FL_BLOCK + FL_BLOCK - 1) / FL_BLOCK;
     double wait = block_wait(z, next);
@@ -179,7 +181,7 @@ static int search_dense(fl_job *j, const fl_dense *dense, fl_drawn *d, int64_t n
     double *bounds = fl_buffer(j->s, FL_BUF_NOISE, (size_t)blocks * (sizeof(double) + sizeof(int32_t)));
     if (!bounds) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     int32_t *order = (int32_t *)(void *)(bounds + blocks);
-    int status = bound_blocks(j, &z, blocks, bounds);
+    int status = bound_blocks(j, dense, &z, blocks, bounds);
     if (status) return status;
     for (int64_t i = 0; i < j->edits.n; i++) {
         int64_t id = j->edits.id[i];

@@ -7,6 +7,7 @@ same everywhere give steps that are.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -70,11 +71,12 @@ class Numbers:
 
     def octaves(self, low: int, high: int) -> float:
         """In [2^low, 2^high), each octave as often."""
-        return float((1 + self.unit()) * 2.0 ** self.integer(low, high))
+        return math.ldexp(1 + self.unit(), self.integer(low, high))
 
     def bell(self, count: int = 1) -> NDArray[np.float64]:
         """Of mean 0 and deviation 1; eighths on tied rows."""
-        values = self.units(12 * count).reshape(12, count).sum(axis=0) - 6
+        parts = (self.words(12 * count) >> np.uint64(48)).astype(np.int64).reshape(12, count)
+        values = (parts.sum(axis=0) - 6 * 2**16) * 2.0**-16
         return np.round(values * 8) / 8 if self.tied else values
 
     def distinct(self, count: int) -> NDArray[np.int64]:

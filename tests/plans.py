@@ -132,9 +132,9 @@ def alike(seed: int, count: int) -> list[Case]:
         name, row = random_row(rng, first.row.size)
         context = rng.integers(0, row.size, int(rng.integers(0, 40))).tolist()
         numbers = made.Numbers.of(rng, row.size, len(context))
+        shared = [{name: value for name, value in vars(step).items() if name in SHARED} for step in first.plan]
         plan = tuple(
-            replace(made.step(step.name, numbers), **{name: value for name, value in vars(step).items() if name in SHARED})
-            for step in first.plan
+            replace(made.step(step.name, numbers), **values) for step, values in zip(first.plan, shared, strict=True)
         )
         beside = {each: values.astype(first.row.dtype) for each, values in made.beside(plan, row, numbers).items()}
         start = int(rng.integers(0, len(context) + 1))
@@ -168,18 +168,25 @@ def merged(together: Sequence[Sequence[Any]], n: int) -> list[Any]:
 def came(case: Case) -> NDArray[np.float64]:
     """The row as the first pass sees it."""
     row = reference.Row(case.row)
-    return reference.process(row, case.plan[:1]) if case.plan[0].name == "remove_invalid_values" else row.logits
+    repaired = [step for step in case.plan[:1] if step.name == "remove_invalid_values"]
+    return reference.process(row, repaired)
 
 
 def run(case: Case) -> NDArray[np.float64] | None:
     """Processed logits of the reference, None where no token is left."""
     row = case.reference_row()
     try:
-        return reference.process(row, case.plan)
+        with np.errstate(over="ignore"):  # repaired values of float64 rows, divided
+            return reference.process(row, case.plan)
     except ValueError:
         return None
 
 
+#: Steps whose logits are as exact as an entropy, a total or a power is: not to the last bit.
+ROUGH = (
+    *made.BLENDS, "dynamic_temperature", "smoothing", "adaptive_p", "renormalize_logits",
+    "exponential_decay_length_penalty",
+)  # fmt: skip
 #: How far a sum of float32 exponentials may move the threshold of a step.
 UNSURE = 1e-6
 UNBOUNDED = ("dynamic_temperature", "smoothing", "p_less", "top_n_sigma", "min_k", "mirostat")
@@ -205,9 +212,42 @@ def unsure(case: Case) -> bool:
             kept.append(np.argsort(-row.logits) if step.name == "adaptive_p" else row.logits > -np.inf)
         if not (np.array_equal(kept[0], kept[1]) and np.array_equal(kept[1], kept[2])):
             return True
-        if step.name == "min_k" and two_cliffs(case, i):
+        rival = {"min_k": two_cliffs, "typical_p": as_typical}.get(step.name)
+        if rival is not None and rival(case, i):
             return True
     return False
+
+
+def swing(case: Case) -> float:
+    """How far log-probs move when what the rough steps of the plan leave moves by `UNSURE`.
+
+    A log-softmax is as exact as its total, and a later step that multiplies its values, an exponential decay say,
+    multiplies its error too.
+    """
+    right, most = run(case), 0.0
+    for i, step in enumerate(case.plan):
+        if step.name not in ROUGH or right is None:
+            continue
+        row = case.reference_row()
+        row.logits = reference.process(row, case.plan[: i + 1]) * (1 + UNSURE) + UNSURE
+        row.logits = reference.process(row, case.plan[i + 1 :])
+        both = (row.logits > -np.inf) & (right > -np.inf)
+        moved = np.abs(reference.log_softmax(row.logits)[both] - reference.log_softmax(right)[both])
+        most = max(most, float(moved.max(initial=0)))
+    return most
+
+
+def as_typical(case: Case, i: int) -> bool:
+    """Whether a token that typical_p removes, of another logit than the last one kept, is as far from the entropy."""
+    row = case.reference_row()
+    row.logits = reference.process(row, case.plan[:i])
+    kept = reference.process(case.reference_row(), case.plan[: i + 1]) > -np.inf
+    order, shares = row.order(), row.shares()
+    away = np.abs(np.log(shares.max()) + row.logits[order] - row.top_logit() + row.entropy())
+    at = np.flatnonzero(kept[order])
+    last = at[away[at].argmax()]
+    close = np.abs(away - away[last]) <= 1e-12 * max(1.0, row.entropy())
+    return bool((close & ~kept[order] & (row.logits[order] != row.logits[order[last]])).any())
 
 
 def two_cliffs(case: Case, i: int) -> bool:

@@ -58,7 +58,9 @@ TEMPERATURES = (1e-6, 1e-3, 0.1, 0.7, 1.0, 1.3, 10.0, 100.0)
 def words(n: int, seed: int, start: int = 0) -> NDArray[np.uint64]:
     """n words of SplitMix64, behind the `start` first."""
     with np.errstate(over="ignore"):
-        z = (np.arange(start + 1, start + n + 1, dtype=np.uint64) + np.uint64(seed * 1_000_003)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (np.arange(start + 1, start + n + 1, dtype=np.uint64) + np.uint64(seed * 1_000_003)) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
+import made
 import numpy as np
 import pytest
 import rows
@@ -19,10 +21,10 @@ import fastlogits
 from fastlogits import _core, steps
 
 DIGESTS = {
-    "float32": "67585508a78d2093b48180f02353d4d8a15c1e918e6a7fa09891d4c45e040136",
-    "float16": "c3d08b18935b2161ae0091f843f7f83bce0c38354ce1ffb25f8ba1c5cc0ebd6e",
-    "bfloat16": "e030c569a8a7952a942e7379d28b18d2c293a5ec364f32e204e0a2d1f2439869",
-    "float64": "7d6a4099ca5fd08dd11bc2a2fdc02933ddae57cf1aba527739176dd1c58be73d",
+    "float32": "dc2156a5c5f83a6c95c0f7c5f77435358c1df8a27c3da97123674cd3dad00dc3",
+    "float16": "b2c736471d6e53c900ef1f4f757cafb749064400047f25057646605fc4e121fe",
+    "bfloat16": "2a8d37a7f10f20ba0629476d7e47277a1aa7a811f255540005782e1c9c5da4ad",
+    "float64": "72e43589115d5e9912ac0958ebc3683421b42d25254c9be6fbbf32418c28dddd",
 }
 
 Array = np.ndarray[Any, Any]
@@ -71,8 +73,18 @@ def plans(n: int) -> Iterator[tuple[Any, ...]]:
     yield (mask, *penalties, steps.TopP(0.9, min_keep=4))
 
 
-def outcomes(row: Array, n: int) -> Iterator[Any]:
-    """All results on one row, one after the other."""
+@cache
+def other_plans(n: int, length: int) -> list[tuple[Any, ...]]:
+    """Every step alone, and beside usual ones, with parameters made of integers."""
+    alone = [made.placed(name, made.Numbers.fixed(i, n, length)) for i, name in enumerate(made.NAMES)]
+    return alone + [
+        made.placed(name, made.Numbers.fixed(n + i, n, length), "temperature", "top_k", "top_p")
+        for i, name in enumerate(made.NAMES)
+    ]
+
+
+def outcomes(row: Array, n: int, number: int) -> Iterator[Any]:
+    """All results on one row, one after the other; of the other plans a third, by the number of the row."""
     for t in (1.0, 0.7, 1e-3, 50.0):
         yield from (f(row, temperature=t) for f in (fastlogits.softmax, fastlogits.log_softmax, fastlogits.logsumexp))
     yield fastlogits.argmax(row)
@@ -94,16 +106,49 @@ def outcomes(row: Array, n: int) -> Iterator[Any]:
         for key in range(3):
             drawn = sampler.sample(row, **inputs, rng=99 + i, keys=[key], logprobs=5)
             yield from (drawn.ids, drawn.logprobs, drawn.raw_logprobs, drawn.ranks, drawn.top_ids, drawn.top_logprobs)
+    for i, plan in enumerate(other_plans(n, len(context))):
+        if i % 3 == number % 3:
+            yield from outcomes_of(plan, row, context, i)
+
+
+def outcomes_of(plan: tuple[Any, ...], row: Array, context: Array, i: int) -> Iterator[Any]:
+    """The ends of one plan, and three tokens drawn behind each other with what the steps remember."""
+    sampler = fastlogits.Sampler(*plan)
+    rows_beside = made.beside(plan, row.astype(np.float64), made.Numbers.fixed(i, row.size))
+    inputs: dict[str, Any] = {name: values.astype(row.dtype) for name, values in rows_beside.items()}
+    before: dict[str, Any] = {"context": context, "prompt_length": 5, "rng": 99 + i}
+    ends: list[Any] = [
+        lambda: rows.listed(sampler.candidates(row, **inputs, **before)),
+        lambda: (sampler.probs(row, **inputs, **before),),
+        lambda: (sampler.filter_logits(row, **inputs, **before),),
+        lambda: (sampler.sample(row, **inputs, **before, n=3),),
+        lambda: (sampler.sample(row, **inputs, **before, n=3, replacement=False),),
+        lambda: (np.array(list(decoded(sampler, row, inputs, context))),),
+    ]  # fmt: skip
+    for end in ends:
+        try:
+            yield from end()
+        except ValueError:
+            yield b"no token"
+
+
+def decoded(sampler: fastlogits.Sampler, row: Array, inputs: dict[str, Any], context: Array) -> Iterator[int]:
+    """Three tokens of a sequence."""
+    state = sampler.state(context, prompt_length=5)
+    for _ in range(3):
+        token = sampler.sample(row, **inputs, state=state, rng=5)
+        state.accept(token)
+        yield int(token)
 
 
 def digest(name: str, lengths: tuple[int, ...]) -> str:
     """SHA-256 of all outcomes on rows of one type; a NaN counts as one NaN, whatever its sign and payload."""
     state = hashlib.sha256()
     for n in lengths:
-        for label, row in rows.exact_rows(n, n):
+        for number, (label, row) in enumerate(rows.exact_rows(n, n)):
             if name == "float16" and label in ("huge", "lowest"):
                 continue  # beyond the range of the type
-            for result in outcomes(row.astype(type_of(name)), n):
+            for result in outcomes(row.astype(type_of(name)), n, number):
                 if isinstance(result, bytes):
                     state.update(result)
                     continue

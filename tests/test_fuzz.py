@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import made
 import ml_dtypes
 import numpy as np
 import plans
@@ -59,6 +60,10 @@ ROWS: dict[str, Callable[[Row, np.random.Generator], Row]] = {
     "two values": lambda x, rng: np.where(rng.random(x.size) < 0.5, 1.0, 1.0 + rng.choice([1e-3, 0.5])),
     "sorted": lambda x, rng: np.sort(x)[:: rng.choice([1, -1])],
 }
+
+
+#: Rows with ties that a rounding must not undo.
+TIED = ("rounded", "equal", "masked", "zeros", "two values")
 
 
 def random_row(rng: np.random.Generator, n: int) -> tuple[str, NDArray[Any]]:
@@ -131,6 +136,18 @@ def random_plan(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     return tuple(plan)
 
 
+def with_others(rng: np.random.Generator, plan: tuple[Any, ...], numbers: made.Numbers) -> tuple[Any, ...]:
+    """The plan and up to two steps of any kind, each where it may stand."""
+    names = [str(name) for name in rng.choice(made.NAMES, 1 if rng.random() < 0.7 else 2)]
+    found = list(plan)
+    for name in names:
+        if name in made.ANYWHERE:
+            found.insert(int(rng.integers(0, len(found) + 1)), made.step(name, numbers))
+    first = [made.step(name, numbers) for name in names if name in made.FIRST]
+    last = [made.step(name, numbers) for name in names if name in made.LAST]
+    return (*first[:1], *found, *last[:1])
+
+
 def random_case(seed: int, lengths: list[int]) -> plans.Case:
     """The case of this seed."""
     rng = np.random.default_rng([seed, 0xF022])
@@ -138,15 +155,21 @@ def random_case(seed: int, lengths: list[int]) -> plans.Case:
     kind, row = random_row(rng, n)
     plan = random_plan(rng, n)
     context = rng.integers(0, n, int(rng.choice([0, 5, 200]))).tolist()
-    return plans.Case(kind, row, plan, context, int(rng.integers(0, len(context) + 1)), seed)
+    numbers = made.Numbers.of(rng, n, len(context), kind in TIED)
+    if rng.random() < 0.6:
+        plan = with_others(rng, plan, numbers)
+    beside = made.beside(plan, row.astype(np.float64), numbers)
+    held = {name: values.astype(np.float32).astype(row.dtype) for name, values in beside.items()}
+    return plans.Case(kind, row, plan, context, int(rng.integers(0, len(context) + 1)), seed, held)
 
 
 # ---- what may be wrong ---------------------------------------------------------------------------------------------
 
 
 def near_a_bound(case: plans.Case) -> bool:
-    """Whether a rounding may decide a cut of this plan: a sum within 1e-7 of p, a logit at the floor of a min_p."""
-    if plans.margin(case) < MASS:
+    """Whether a rounding may decide a cut of this plan: a sum within 1e-7 of p, a logit at the floor of a min_p, or a
+    step by shape that keeps others when its parameter moves by 1e-6."""
+    if plans.margin(case) < MASS or plans.unsure(case):
         return True
     for i, step in enumerate(case.plan):
         if step.name == "min_p" and step.p > 0:
@@ -164,11 +187,16 @@ class Checked:
     differs from the reference."""
 
     def __init__(self, case: plans.Case, plan: tuple[Any, ...] | None = None) -> None:
-        self.case, self.row, self.inputs = case, case.row, case.inputs()
+        self.case, self.row = case, case.row
+        # Random steps of the reference have seed and key 0, and the length of the context as position.
+        self.random = any(step.random for step in case.plan)
+        self.rough = any(step.name in plans.ROUGH for step in case.plan)
+        self.seed, self.positions = (0, [len(case.context)]) if self.random else (case.seed, list(range(3)))
+        self.inputs = {**case.inputs(), "rng": self.seed}
         self.sampler = fl.Sampler(*(case.plan if plan is None else plan))
         self.dtype = case.row.dtype.name
         self.faults: list[str] = []
-        right = plans.run(replace(case, row=case.row.astype(np.float64)))
+        right = plans.run(case)
         if right is None:
             self.refusals()
             return
@@ -223,16 +251,17 @@ class Checked:
         if self.faults:
             return
         least = 1e-7 if self.dtype == "float16" else 1e-37
-        bound = LOGITS[self.dtype] * np.abs(self.right[alive]) + least
+        rounded = max(LOGITS[self.dtype], 2e-6 * self.rough)
+        bound = rounded * np.abs(self.right[alive]) + max(least, 2e-6 * self.rough)
         self.expect((np.abs(got[alive] - self.right[alive]) <= bound).all(), "filter_logits")
 
     def log_probs(self) -> None:
-        drawn = self.sampler.sample(self.row, **self.inputs, rng=self.case.seed, logprobs=4)
+        drawn = self.sampler.sample(self.row, **self.inputs, logprobs=4)
         self.expect(drawn.top_ids.tolist() == [*self.order[:4].tolist(), *[-1] * 4][:4], "top_ids")
         if self.right[drawn.ids] == -np.inf:
             self.faults.append("drew a removed token")
             return
-        raw = reference.log_softmax(self.row.astype(np.float64))[drawn.ids]
+        raw = reference.log_softmax(plans.came(self.case))[drawn.ids]
         top = np.where(drawn.top_ids < 0, -np.inf, self.scores[drawn.top_ids])
         self.expect(drawn.ranks == 1 + np.count_nonzero(self.right > self.right[drawn.ids]), "ranks")
         pairs = (drawn.logprobs, self.scores[drawn.ids]), (drawn.raw_logprobs, raw), (drawn.top_logprobs, top)
@@ -242,22 +271,30 @@ class Checked:
             self.expect(np.allclose(got, near, rtol=2e-7, atol=3e-6), name)
 
     def draws(self) -> None:
-        for position in range(3):
-            token = self.sampler.sample(self.row, **self.inputs, rng=self.case.seed, position=position)
+        gumbel = self.case.plan[-1:] == (steps.Gumbel(),)
+        for position in self.positions if not gumbel or self.row.size <= 300 else ():
+            token = self.sampler.sample(self.row, **self.inputs, position=position)
+            if gumbel:
+                values, order = reference.Row(self.right, random=(self.seed, 0, position)).perturbed()
+                away = values[order[0]] - values[token]
+                self.expect(away <= 2e-6 * max(1.0, abs(values[order[0]])), f"drew {token}, not {order[0]}")
+                continue
             low, high = plans.interval(self.right, token)
-            u = reference.uniform(self.case.seed, 0, position)
+            u = plans.draw_uniform(self.case, self.seed, position)
             self.expect(low - DRAW <= u < high + DRAW, f"drew {token}, [{low}, {high}), with u = {u}")
 
     def placements(self) -> None:
         """Neighbours, threads, alignment, strides and writing over the input change no bit."""
-        row, n, seed = self.row, self.row.size, self.case.seed
+        row, n = self.row, self.row.size
         token, probs = (f(row, **self.inputs) for f in (self.drawn, self.sampler.probs))
-        frame = np.empty((3, n + 3), row.dtype)
-        batch = frame[:, 2 : n + 2]
-        batch[:2], batch[2] = row, row[::-1]
-        shared = {"context": [self.case.context] * 3, "prompt_length": self.case.prompt_length}
+        shared = {
+            "context": [self.case.context] * 3, "prompt_length": self.case.prompt_length,
+            **{name: _thrice(values) for name, values in self.case.beside.items()},
+        }  # fmt: skip
+        batch = _thrice(row)
+        threads = 1 + self.case.seed % 2
         ids, _ = self.sampler.sample(
-            batch, **shared, rng=seed, position=0, keys=0, threads=1 + seed % 2, on_error="status"
+            batch, **shared, rng=self.seed, position=0, keys=0, threads=threads, on_error="status"
         )
         spread, target, over = np.zeros((n, 3), row.dtype), np.zeros((n, 2), row.dtype), row.copy()
         spread[:, 1] = row
@@ -269,7 +306,15 @@ class Checked:
             self.expect(rows.same_bits(np.asarray(probs), np.asarray(other)), "probs by placement")
 
     def drawn(self, row: NDArray[Any], **inputs: Any) -> Any:
-        return self.sampler.sample(row, **inputs, rng=self.case.seed, position=0)
+        return self.sampler.sample(row, **inputs, position=0)
+
+
+def _thrice(row: NDArray[Any]) -> NDArray[Any]:
+    """The row, itself again and itself reversed, each two values behind the begin of a frame's row."""
+    frame = np.empty((3, row.size + 3), row.dtype)
+    batch = frame[:, 2 : row.size + 2]
+    batch[:2], batch[2] = row, row[::-1]
+    return batch
 
 
 def check(seeds: range, lengths: list[int]) -> None:
@@ -301,7 +346,8 @@ def test_many_odd_rows(part: int, count: int, lengths: list[int]) -> None:
 
 
 def without_edits(plan: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(step for step in plan if isinstance(step, steps.Temperature | steps.TopK | steps.TopP | steps.MinP))
+    edits = [name for name, kind, _ in made.DEFINED if kind == "EDIT" and name in made.ANYWHERE]
+    return tuple(step for step in plan if step.name not in edits)
 
 
 def wider_nuclei(plan: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import made
 import numpy as np
 import plans
 import pytest
@@ -19,6 +20,7 @@ DTYPES = (np.float32, np.float16, np.float64)
 STEERINGS: list[dict[str, Any]] = [
     {}, {"temperature": 0.7}, {"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.05}, {"logit_bias": {0: 1.5}},
     {"top_p": 0.99, "logit_bias": {0: 3.0}}, {"temperature": 0}, {"typical_p": 0.8},
+    {"smoothing_factor": 0.02},
 ]  # fmt: skip
 
 
@@ -41,6 +43,39 @@ def test_reference(isa: str) -> None:
             got, right = fl.gumbel_max(row, **call), reference.gumbel_max(row.astype(np.float64), **call)
             np.testing.assert_array_equal(got.ids, right.ids, err_msg=str(call))
             np.testing.assert_allclose(got.values, right.values, rtol=1e-12, atol=1e-6, err_msg=str(call))
+
+
+def test_behind_smoothing(isa: str) -> None:
+    """Weak smoothing raises what lies near the top: bounds on blocks and lanes are those of the smoothed logits."""
+    for seed in range(20):
+        row = (5 * np.random.default_rng(seed).normal(size=600)).astype(np.float32)
+        for plan in ([steps.Smoothing(0.017, 2.8)], [steps.Temperature(0.7), steps.Smoothing(0.005)]):
+            right = reference.Row(reference.filter_logits(row, plan=plan), random=(seed, 0, 1)).perturbed()[1][:5]
+            found = fl.Sampler(*plan).sample(row, rng=seed, position=1, n=5, replacement=False)
+            np.testing.assert_array_equal(found, right)
+
+
+@pytest.mark.parametrize("name", made.NAMES)
+def test_behind_every_step(isa: str, name: str) -> None:
+    """Five tokens without replacement, and one by one with it, of the largest logits + noise that the step leaves."""
+    for seed in range(4):
+        rng = np.random.default_rng([seed, 12])
+        kind, row = plans.random_row(rng, 300)
+        context = rng.integers(0, 5, 12).tolist()
+        numbers = made.Numbers.of(rng, row.size, len(context), kind in ("ties", "coarse", "equal"))
+        plan = tuple(step for step in made.placed(name, numbers) if step.name != "draw")
+        beside = made.beside(plan, row, numbers)
+        case = plans.Case(kind, row, plan, context, 3, seed, beside)
+        right = plans.run(case)
+        if right is None or plans.unsure(case) or plans.margin(case) < 1e-7:
+            continue
+        sampler = fl.Sampler(*(step for step in plan if step.name != "gumbel"), steps.Gumbel())
+        held = reference.Row(right, random=(0, 0, len(context)))
+        order = held.perturbed()[1].tolist()
+        found = sampler.sample(row, **case.inputs(), rng=0, n=5, replacement=False)
+        assert found.tolist() == [*order, *[-1] * 5][:5], case
+        several = sampler.sample(row, **case.inputs(), rng=0, n=3)
+        assert several.tolist() == [held.perturbed(i)[1][0] for i in range(3)], case
 
 
 def test_sample_results() -> None:

@@ -108,6 +108,16 @@ def test_min_k_by_hand(isa: str, tau: float, row: Any, ids: Any) -> None:
     assert kept(steps.MinK(tau), np.array(row, np.float32)) == ids
 
 
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-12, 1e12, 1e30])
+def test_top_n_sigma_of_any_scale(isa: str, scale: float) -> None:
+    """The deviation grows with the logits: the tokens that stay are the same."""
+    row = np.random.default_rng(2).normal(size=700)
+    for n in (0.5, 1.3, 2.9):
+        right = reference.candidates((row * scale).astype(np.float32), top_n_sigma=n).ids
+        np.testing.assert_array_equal(fl.candidates((row * scale).astype(np.float32), top_n_sigma=n).ids, right)
+    assert kept(steps.TopNSigma(0.5), np.full(300, scale, np.float32)) == list(range(300))
+
+
 def test_xtc_spares_special_tokens() -> None:
     """mlx-lm's: with token 0 special the second choice goes alone."""
     close(steps.Xtc(1.0, 0.2, [0]), (0.4, 0.3, 0.25, 0.05), (0.4 / 0.7, 0, 0.25 / 0.7, 0.05 / 0.7))
@@ -199,7 +209,12 @@ def test_behind_edits(kind: str) -> None:
     for n in (40, 700, 6000):
         row = (3 * rng.normal(size=n)).astype(np.float32)
         bias = steps.LogitBias((np.arange(10), np.linspace(-9, 15, 10)))
-        plan = (bias, steps.Mask(rng.random(n) < 0.5), steps.Temperature(0.7), made.step(kind, made.Numbers.of(rng, 300)))
+        plan = (
+            bias,
+            steps.Mask(rng.random(n) < 0.5),
+            steps.Temperature(0.7),
+            made.step(kind, made.Numbers.of(rng, 300)),
+        )
         case = plans.Case("edited", row, plan, [], 0, 0)
         order = reference.Row(plans.run(case)).order()
         assert np.array_equal(fl.Sampler(*plan).candidates(row, rng=0).ids, order) or plans.unsure(case)
