@@ -88,8 +88,9 @@ static int ask_spread(fl_job *j, fl_shape *s) {
         j->trace.passes += row->wide || again;
         double mean = out[0] > 0 ? out[1] / out[0] : 0, square = out[0] > 0 ? out[2] / out[0] : 0;
         double near = mean * mean <= CANCEL * (square - mean * mean) ? 0.0 : mean * mean;
-        int lost = !row->wide && square < 0x1p-100 && (out[1] != 0 || out[3] != centre); /* squares of floats underflow */
-        if (!lost && square <= DBL_MAX && near <= 0x1p-42 * centre * centre) break;      /* no float lies between */
+        /* Squares of floats may have underflowed. */
+        int lost = !row->wide && square < 0x1p-100 && (out[1] != 0 || out[3] != centre);
+        if (!lost && square <= DBL_MAX && near <= 0x1p-42 * centre * centre) break; /* no float lies between */
         centre = fabs(mean) <= 1e30 ? centre + mean : 0;
         centre = row->wide || again == 1 ? centre : (double)(float)centre;
     }
