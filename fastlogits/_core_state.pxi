@@ -6,6 +6,10 @@ cdef enum:
 cdef class Plan
 
 
+#: What stands behind ``__new__`` wherever a sequence is filled at once.
+MADE = object()
+
+
 cdef class Sequence:
     """The tokens of one sequence with what a plan's steps ask of them; `fastlogits.State` inherits from it."""
 
@@ -19,7 +23,9 @@ cdef class Sequence:
     cdef double *heard
     cdef int64_t heard_token, heard_at
 
-    def __cinit__(self):
+    def __cinit__(self, *arguments):
+        if arguments != (MADE,):
+            raise TypeError(f"a {type(self).__name__} is made by Sampler.state")
         self.heard_at = -1
 
     def __dealloc__(self):
@@ -161,7 +167,7 @@ cdef class Sequence:
         >>> len(state), len(branch)
         (2, 3)
         """
-        cdef Sequence other = type(self).__new__(type(self))
+        cdef Sequence other = type(self).__new__(type(self), MADE)
         other.history = _c.fl_history_share(self.history)
         other.plan, other.row, other.key, other.vocab, other.shift = (
             self.plan, self.row, self.key, self.vocab, self.shift)

@@ -121,13 +121,17 @@ def token_ids(name: str, ids: Any, row: int | None = None) -> tuple[int, ...]:
     return tuple(array.tolist())
 
 
-def token_rows(name: str, ids: Any, row: int | None = None) -> tuple[Any, ...]:
-    """Checked token ids, for all rows alike or a tuple of them (or None) per row; a number is one id, None is none."""
+def token_rows(name: str, ids: Any, row: int | None = None, *, text: bool = False) -> tuple[Any, ...]:
+    """Checked token ids, for all rows alike or a tuple of them (or None) per row; a number is one id, None is none.
+
+    Each once, unless their order says something, as in a ``text``.
+    """
     if ids is None or (isinstance(ids, int | np.integer) and not isinstance(ids, bool)):
         return () if ids is None else token_ids(name, [ids], row)
     if row is None and _has_rows(ids):
-        return tuple(None if each is None else token_rows(name, each, r) for r, each in enumerate(ids))
-    return tuple(dict.fromkeys(token_ids(name, ids, row)))
+        return tuple(None if each is None else token_rows(name, each, r, text=text) for r, each in enumerate(ids))
+    found = token_ids(name, ids, row)
+    return found if text else tuple(dict.fromkeys(found))
 
 
 def _has_rows(ids: Any) -> bool:
@@ -220,21 +224,6 @@ def sequence_arrays(name: str, sequences: Any) -> Lists:
     """What `sequence_rows` checked, as C reads it."""
     per_row = isinstance(sequences, list)
     return sequence_lists(name, sequences if per_row else [sequences], per_row)
-
-
-def text_rows(name: str, ids: Any) -> Any:
-    """A checked text of token ids as a tuple, or a list with one per row; None is none."""
-    given = () if ids is None else ids
-    if _inputs.is_sequence(given) and any(each is None or _inputs.is_sequence(each) for each in given):
-        return [token_ids(name, () if each is None else each, r) for r, each in enumerate(given)]
-    return token_ids(name, given)
-
-
-def text_lists(name: str, ids: Any) -> Lists:
-    """What `text_rows` checked, as C reads it."""
-    rows = ids if isinstance(ids, list) else [ids]
-    flat = np.array([i for row in rows for i in row], np.int64)
-    return Lists(name, flat, None, None, _ends(rows) if isinstance(ids, list) else None)
 
 
 def checked_mask(mask: Any) -> NDArray[Any]:

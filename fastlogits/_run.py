@@ -219,8 +219,8 @@ def draw_count(n: Any) -> int:
     if n is None:
         return 1
     count = top_count("n", n, " or None")
-    if count < 1:
-        raise ValueError(f"n must be an integer >= 1 or None, got {n}")
+    if not 1 <= count < 2**31:
+        raise ValueError(f"n must be an integer in [1, 2^31) or None, got {n}")
     return count
 
 

@@ -126,8 +126,8 @@ class EncoderNoRepeatNgram(Step):
     def __post_init__(self) -> None:
         self._set(
             size=params.integer("encoder_no_repeat_ngram_size", self.size, 0, off=0),
-            ids=_edits.text_rows("encoder_ids", self.ids),
+            ids=_edits.token_rows("encoder_ids", self.ids, text=True),
         )
 
     def _lists(self) -> Lists:
-        return _edits.text_lists("encoder_ids", self.ids)
+        return _edits.id_lists("encoder_ids", self.ids)

@@ -96,6 +96,15 @@ def _numbers(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def _whole(field: str, value: Any) -> int:
+    """An integer >= 0."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{field} must be an integer >= 0, got {shown(value)}")
+    if value < 0:
+        raise ValueError(f"{field} must be an integer >= 0, got {value}")
+    return int(value)
+
+
 def _biases(field: str, given: Any, low: float, high: float, *, clamp: bool = False) -> dict[int, float]:
     """{id: bias} from a mapping whose keys may be strings of digits."""
     if not isinstance(given, Mapping):
@@ -272,6 +281,8 @@ _HF = _System(
 def from_hf(fields: Any, encoder_ids: Any = None, prompt_length: int | None = None) -> tuple[s.Step, ...]:
     """Steps of a ``GenerationConfig``, or of the keywords of ``generate``."""
     f = _HF.read(fields)
+    if prompt_length is not None:
+        prompt_length = _whole("prompt_length", prompt_length)
     defaults = getattr(fields, "_get_default_generation_params", None)
     if callable(defaults):  # newer configurations say here what None means
         f = {name: value for name, value in defaults().items() if name in _HF.used and not _nothing(value)} | f

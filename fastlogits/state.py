@@ -60,9 +60,6 @@ class State(_core.Sequence):
 
     __slots__ = ()
 
-    def __init__(self, *arguments: Any) -> None:
-        raise TypeError("a State is made by Sampler.state")
-
     @property
     def sampler(self) -> Sampler:
         """The Sampler that made it."""
@@ -127,7 +124,7 @@ def made(sampler: Sampler, context: Any, prompt_length: Any, row: Any, key: Any,
 
 def _restored(cls: type[State], *fields: Any) -> State:
     """A state of checked fields."""
-    state = cls.__new__(cls)
+    state = cls.__new__(cls, _core.MADE)
     state._fill(*fields)
     return state
 

@@ -183,6 +183,7 @@ BAD: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("from_hf", {"encoder_repetition_penalty": 1.5}, {}, "encoder_repetition_penalty needs encoder_ids="),
     ("from_hf", {"forced_eos_token_id": 2}, {}, "forced_eos_token_id needs max_length"),
     ("from_hf", {"forced_eos_token_id": 2, "max_new_tokens": 4}, {}, "prompt_length= beside max_new_tokens"),
+    ("from_hf", {"do_sample": True}, {"prompt_length": -1}, "prompt_length must be an integer >= 0, got -1"),
     ("from_hf", {"forced_bos_token_id": 2, "begin_suppress_tokens": [4]}, {}, "needs prompt_length="),
     ("from_hf", {"exponential_decay_length_penalty": (1, 1.1)}, {}, "needs eos_token_id"),
     ("from_llama_cpp", {"temp": 0.5, "temperature": 0.6}, {}, "temperature=0.6 contradicts another name of temp, 0.5"),
@@ -213,6 +214,8 @@ def test_wrong_types(builder: str) -> None:
     for fields in ({"temperature": "hot"}, {"top_p": True}):
         with pytest.raises(TypeError, match=f"{next(iter(fields))[:4]}.* must be a number"):
             getattr(fl.Sampler, builder)({"do_sample": True} | fields if builder == "from_hf" else fields)
+    with pytest.raises(TypeError, match="prompt_length must be an integer >= 0, got 2.5"):
+        fl.Sampler.from_hf({"do_sample": True}, prompt_length=2.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.filterwarnings("error")

@@ -218,7 +218,8 @@ def test_many_pairs_fit() -> None:
 @pytest.mark.parametrize(
     ("error", "match", "call"),
     [
-        (ValueError, "n must be an integer >= 1 or None, got 0", {"n": 0}),
+        (ValueError, r"n must be an integer in \[1, 2\^31\) or None, got 0", {"n": 0}),
+        (ValueError, r"n must be an integer in \[1, 2\^31\) or None, got 4611686018427387904", {"n": 2**62}),
         (TypeError, "n must be an integer >= 0 or None, got 1.5", {"n": 1.5}),
         (TypeError, "replacement must be True or False, got 'no'", {"n": 2, "replacement": "no"}),
         (ValueError, "draw must be None, 'cdf' or 'gumbel', got 'exp'", {"draw": "exp"}),

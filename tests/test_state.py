@@ -395,6 +395,8 @@ def test_batch_refusals() -> None:
     for arguments in ((), (fl.Sampler(),)):
         with refused(TypeError, "a State is made by Sampler.state"):
             fl.State(*arguments)
+        with refused(TypeError, "a State is made by Sampler.state"):
+            fl.State.__new__(fl.State, *arguments)
     with refused(ValueError, "handles must be those of the batch, each once: [0, 1], got [0, 0]"):
         batch.reorder([0, 0])
     with refused(ValueError, "handles must be those of the batch, each once: [0, 1], got ['a', 1]"):
