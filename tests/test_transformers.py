@@ -21,6 +21,7 @@ from transformers.generation import logits_process as theirs  # noqa: E402
 
 import fastlogits.transformers as ours  # noqa: E402
 from fastlogits.transformers import _processors  # noqa: E402
+from fastlogits.transformers._chain import Chain  # noqa: E402
 
 V, B, L = 1000, 3, 12
 EOS = [2, 7]
@@ -120,6 +121,23 @@ def test_each_processor(case: Any) -> None:
     scores[:, 3:9] = -torch.inf
     scores[:, 500:] = -torch.inf
     alike(unchanged(mine, ids, scores), other(ids, scores.clone()))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_a_row_is_drawn_as_in_a_batch(case: Any) -> None:
+    """The short way of a single row, with operands per row."""
+    other = made(theirs, case)
+    for operand in ("encoder_input_ids", "prompt_ignore_length"):
+        if getattr(getattr(other, operand, None), "ndim", 0):
+            setattr(other, operand, getattr(other, operand)[:1])
+    for seed in range(3):
+        ids, scores = ids_of(seed), scores_of(seed)
+        one, kept = Chain([other]).draw(ids[:1], scores[:1], seed, False)
+        both, _ = Chain([other]).draw(ids[:1].expand(2, -1), scores[:1].expand(2, -1), seed, False)
+        assert one.dtype is torch.int64
+        assert one.shape == (1,)
+        assert one[0] == both[0]
+        assert kept.shape == (1, V)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -91,16 +92,49 @@ class Run(NamedTuple):
     sampler: Sampler
     prompt_length: Any
 
-    def arguments(self, input_ids: Tensor) -> dict[str, Any]:
-        """What a call of the Sampler takes beside the scores."""
-        start = 0 if self.prompt_length is None else self.prompt_length
-        return {"context": input_ids.numpy(), "prompt_length": start}
+    @property
+    def start(self) -> Any:
+        """Where the output begins, for steps that ask."""
+        return 0 if self.prompt_length is None else self.prompt_length
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The scores behind its steps."""
+        return self._done(self._filtered, input_ids, scores)[:, : scores.shape[1]]
+
+    def draw(self, input_ids: Tensor, scores: Tensor, seed: int) -> Tensor:
+        """Tokens drawn from the scores behind its steps."""
+        return torch.from_numpy(self._done(functools.partial(self._drawn, seed), input_ids, scores))
+
+    def _drawn(self, seed: int, input_ids: Tensor, scores: Tensor) -> Any:
+        """Of scores that have every token, [B]; one row by the Sampler's shortest way."""
+        x, context = checked(scores), input_ids.numpy()
+        if len(x) == 1:
+            return np.array([self.sampler.sample(x[0], rng=seed, context=context[0], prompt_length=self.start)])
+        return self.sampler.sample(x, rng=seed, context=context, prompt_length=self.start)
+
+    def _filtered(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Of scores that have every token."""
         out = torch.empty(scores.shape, dtype=scores.dtype)
-        self.sampler.filter_logits(checked(scores), out=out, **self.arguments(input_ids))
+        self.sampler.filter_logits(checked(scores), out=out, context=input_ids.numpy(), prompt_length=self.start)
         return out
+
+    def _done(self, call: Callable[[Tensor, Tensor], Any], input_ids: Tensor, scores: Tensor) -> Any:
+        """The call; placeholders of images and the like, tokens that the scores lack, stand behind them, banned."""
+        try:
+            return call(input_ids, scores)
+        except ValueError:
+            n = scores.shape[1]
+            outside = (input_ids < 0) | (input_ids >= n)
+            if not outside.any():
+                raise
+            call(input_ids.clamp(0, n - 1), scores)  # refuses what else is wrong
+        found, places = torch.unique(input_ids[outside], return_inverse=True)
+        ids, banned = input_ids.clone(), torch.full((len(scores), len(found)), -math.inf, dtype=scores.dtype)
+        ids[outside] = n + places
+        return call(ids, torch.cat([scores, banned], dim=1))
+
+
+_PLAIN = Run(Sampler(), None)
 
 
 class Filled(NamedTuple):
@@ -124,8 +158,10 @@ class Chain:
     def __init__(self, processors: Iterable[Any]) -> None:
         self.processors = list(processors)
         self._known = [(processor, knows(processor)) for processor in self.processors]
-        self._seen: list[Any] = []
-        self._rows: Rows | None = None
+        self._watched = [processor for processor, ours in self._known if ours]
+        self._seen: list[dict[str, Any]] = []
+        self._shape: Any = None
+        self._dtype: Any = None
         self._parts: list[Any] = []
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -137,24 +173,29 @@ class Chain:
     def draw(self, input_ids: Tensor, scores: Tensor, seed: int, processed: bool) -> tuple[Tensor, Tensor]:
         """The tokens drawn from the processed scores, and these scores, or with `processed` false any of the shape."""
         parts = self.parts(scores)
-        last = parts[-1] if parts and isinstance(parts[-1], Run) else Run(Sampler(), None)
+        last = parts[-1] if parts and isinstance(parts[-1], Run) else _PLAIN
         for part in parts[:-1] if parts and last is parts[-1] else parts:
             scores = part(input_ids, scores)
-        ids = last.sampler.sample(checked(scores), rng=seed, **last.arguments(input_ids))
         if processed and last.sampler.steps:
-            scores = last(input_ids, scores)
-        return torch.as_tensor(ids), scores
+            scores, last = last(input_ids, scores), _PLAIN
+        return last.draw(input_ids, scores, seed), scores
 
     def parts(self, scores: Tensor) -> list[Any]:
         """What runs, in order."""
-        x = checked(scores)
-        rows = Rows(x.shape[0], x.shape[1], x.dtype == np.float64)
-        seen = [value for processor, ours in self._known if ours for value in attributes(processor)]
-        same = len(seen) == len(self._seen) and all(a is b for a, b in zip(seen, self._seen, strict=True))
-        if rows != self._rows or not same:
-            self._parts = self._made(rows)
-            self._rows, self._seen = rows, seen
+        shape, dtype = scores.shape, scores.dtype
+        if shape != self._shape or dtype is not self._dtype or not self._same():
+            x = checked(scores)
+            self._parts = self._made(Rows(x.shape[0], x.shape[1], x.dtype == np.float64))
+            self._shape, self._dtype = shape, dtype
+            self._seen = [dict(vars(processor)) for processor in self._watched]
         return self._parts
+
+    def _same(self) -> bool:
+        """Whether each processor has the attributes that it had."""
+        try:
+            return all(vars(each) == seen for each, seen in zip(self._watched, self._seen, strict=False))
+        except (RuntimeError, ValueError):  # another tensor or array, of which equality is no single answer
+            return False
 
     def _made(self, rows: Rows) -> list[Any]:
         """The parts for scores of this shape; neighbours join unless they count by different prompt lengths."""
@@ -190,13 +231,11 @@ def knows(processor: Any) -> Any:
     return KNOWN[found] if found is not None and kind.__call__ is found.__call__ else None
 
 
-def attributes(processor: Any) -> list[Any]:
-    """Values that its steps may depend on."""
-    return [value for name, value in vars(processor).items() if name != "_chain"]
-
-
 def checked(scores: Tensor) -> Any:
     """The memory of scores [B, V]."""
+    plain = type(scores) is torch.Tensor and scores.dtype is torch.float32 and scores.is_cpu
+    if plain and scores.ndim == 2 and not scores.requires_grad:
+        return scores.numpy()
     if not isinstance(scores, torch.Tensor):
         raise TypeError(f"scores must be a torch tensor, got {type(scores).__name__}")
     if scores.ndim != 2:

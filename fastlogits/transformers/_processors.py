@@ -130,10 +130,15 @@ class EncoderNoRepeatNGramLogitsProcessor(Steered, theirs.EncoderNoRepeatNGramLo
     """Bans what would complete an n-gram of ``encoder_input_ids``."""
 
     def steps(self, rows: Rows) -> Plan:
-        """The n-grams, as transformers' object keeps them, are sequences that must not be completed."""
+        """The n-grams of its object, but those with tokens that the scores lack, are sequences not to be completed."""
         beams = max(1, rows.size // self.batch_size)
         found = [
-            [[*prefix, token] for prefix, tokens in ngrams.items() for token in dict.fromkeys(tokens)]
+            [
+                [*prefix, token]
+                for prefix, tokens in ngrams.items()
+                for token in dict.fromkeys(tokens)
+                if len(rows.tokens([*prefix, token])) == len(prefix) + 1
+            ]
             for ngrams in self.generated_ngrams
         ]
         return Plan((s.BadWords([found[row // beams] for row in range(rows.size)]),) if any(found) else ())
