@@ -18,7 +18,9 @@ from fastlogits import reference
 MODULES = ["fastlogits", *(m.name for m in pkgutil.walk_packages(fastlogits.__path__, "fastlogits."))]
 
 #: Adapters that import only where their client is installed.
-CLIENTS = {"fastlogits.torch": "torch", "fastlogits.transformers": "transformers"}
+CLIENTS = {"fastlogits.torch": "torch", "fastlogits.transformers": "transformers"} | {
+    f"fastlogits.bench.peers.{client}": client for client in ("torch", "transformers", "llama_cpp", "onnxruntime")
+}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
