@@ -1,7 +1,8 @@
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 F32: Final[int]
 F16: Final[int]
@@ -42,6 +43,7 @@ def read_once(x: NDArray[np.float32]) -> float: ...
 def exact_sum(values: NDArray[np.float64]) -> tuple[int, float]: ...
 def uniform(seed: int, key: int, position: int) -> float: ...
 
+@disjoint_base
 class ArrayTask:
     def __init__(
         self,
@@ -56,10 +58,12 @@ class ArrayTask:
     ) -> None: ...
     def run(self, begin: int, end: int) -> None: ...
 
+@disjoint_base
 class BlendTask:
     def __init__(self, step: Any, arrays: tuple[NDArray[Any], ...], out: NDArray[Any], axis: int) -> None: ...
     def run(self, begin: int, end: int) -> None: ...
 
+@disjoint_base
 class ScoresTask:
     def __init__(
         self,
@@ -104,6 +108,7 @@ def merge_rows(
     beside: NDArray[np.float64] | None = None,
 ) -> None: ...
 
+@disjoint_base
 class TemperaturesTask:
     @property
     def tops(self) -> NDArray[np.float64]: ...
@@ -122,6 +127,7 @@ class TemperaturesTask:
     ) -> None: ...
     def run(self, begin: int, end: int) -> None: ...
 
+@disjoint_base
 class ComparisonTask:
     @property
     def status_a(self) -> NDArray[np.int32]: ...
@@ -144,6 +150,7 @@ class ComparisonTask:
 
 MADE: object
 
+@disjoint_base
 class Sequence:
     def __new__(cls, made: object, /) -> Self: ...
     @property
@@ -174,13 +181,12 @@ class Sequence:
     def accept(self, token: Any) -> None: ...
     def rollback(self, n: int = 1) -> None: ...
     def copy(self) -> Self: ...
-    def _checked(self, tokens: Any) -> NDArray[np.int64]: ...
-    def _checked_count(self, n: Any) -> int: ...
     def _name(self, key: int) -> None: ...
     def _largest(self) -> int: ...
     def _memory(self) -> tuple[Any, ...] | None: ...
     def __len__(self) -> int: ...
 
+@disjoint_base
 class Plan:
     @property
     def steps(self) -> tuple[Any, ...]: ...
@@ -216,14 +222,12 @@ class Plan:
         expert: Any = None,
         anti: Any = None,
     ) -> Any: ...
-    def _sample(self, *arguments: Any) -> Any: ...
-    def _seed(self, rng: Any) -> int: ...
-    def _refuse(self, outer: Any, row: int, status: int, step: int, value: float, n: int) -> NoReturn: ...
 
 BESIDE: Final[tuple[str, str, str, str]]
 
 def single(values: NDArray[np.float64]) -> NDArray[np.float32]: ...
 
+@disjoint_base
 class PlanTask:
     def __init__(
         self,
@@ -268,6 +272,7 @@ class PlanTask:
 NEGATIVE: int
 OF_DRAFT: int
 
+@disjoint_base
 class VerifyTask:
     def __init__(
         self,
