@@ -251,7 +251,7 @@ def test_json(capsys: Any) -> None:
     command = " ".join([*FEW[:1], "--against numpy,scipy --vocab 2000 --rows real --dtype float32"])
     assert found["command"] == f"fastlogits {command} --seconds 0.001 --only softmax"
     assert set(found["versions"]) == {"fastlogits", "python", "numpy", "scipy"}
-    assert set(found["machine"]) == {"cpu", "isa", "core", "system"}
+    assert set(found["machine"]) == {"cpu", "isa", "core", "threads", "system"}
     assert found["read_once_seconds"] > 0
     assert [line["job"] for line in found["lines"]] == [name for name in JOBS if "softmax" in name]
     for line in found["lines"]:

@@ -202,7 +202,7 @@ def lines(settings: Settings, peers: Sequence[Peer]) -> Iterator[tuple[Line, flo
 
     @functools.cache
     def inputs(dtype: str) -> list[Inputs]:
-        return [Inputs.like(each, dtype) for each in values]
+        return [Inputs.like(each, dtype, settings.cold) for each in values]
 
     once = in_turn([functools.partial(_core.read_once, i.x) for i in inputs("float32")])
     for job in settings.jobs():
@@ -244,7 +244,7 @@ def compare(
     versions = {"fastlogits": fastlogits.__version__, "python": platform.python_version(), "numpy": np.__version__}
     for peer in peers:
         versions |= peer.versions()
-    machine = {"cpu": cpu.name(), "isa": _core.isa(), "core": core, "system": platform.system()}
+    machine = {"cpu": cpu.name(), "isa": _core.isa(), "core": core, "threads": 1, "system": platform.system()}
     return Report(
         command, machine, versions, settings.vocab, settings.kind, settings.dtype, settings.cold, len(ring(settings)),
         median(reads), missing or {}, found,

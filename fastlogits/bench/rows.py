@@ -89,17 +89,20 @@ class Inputs:
         Room for a result.
     density : float in (0, 1), default 0.5
         Share of the tokens that `mask` allows.
+    cold : bool, default False
+        Whether other rows are worked on in between, so that the row comes from memory.
     """
 
     x: Array
     out: Array
     density: float = 0.5
+    cold: bool = False
 
     @classmethod
-    def like(cls, values: Array, dtype: str = "float32") -> Inputs:
+    def like(cls, values: Array, dtype: str = "float32", cold: bool = False) -> Inputs:
         """Copies of values in a type, on a cache line."""
         x = placed(values, dtype=dtype_of(dtype))
-        return cls(x, placed(np.zeros_like(x), dtype=x.dtype))
+        return cls(x, placed(np.zeros_like(x), dtype=x.dtype), cold=cold)
 
     @cached_property
     def singles(self) -> Singles:

@@ -21,9 +21,9 @@ def about(report: Report) -> list[str]:
     machine = report.machine
     rows = f"rows of {report.vocab:,} {report.dtype} ({report.rows})"
     turn = f"{report.rows_in_turn} of them in turn, from memory" if report.cold else "one row, hot in the cache"
-    pinned = "" if machine["core"] is None else ", pinned to one core"
+    pinned = "one thread" if machine["core"] is None else "one thread, pinned to a core"
     return [
-        f"{machine['cpu']}, {machine['isa']}{pinned}; {machine['system']}",
+        f"{machine['cpu']}, {machine['isa']}; {machine['system']}; {pinned}",
         ", ".join(f"{name} {version}" for name, version in report.versions.items()),
         f"{rows}, {turn}; one read takes {report.read_once_seconds * 1e6:.2f} us",
         f"`{report.command}`",
@@ -39,6 +39,7 @@ def markdown(report: Report) -> str:
         by = {entry.by: entry for entry in line.entries}
         text.append(f"| {line.says} | " + " | ".join(cell(by.get(name)) for name in names) + " |")
     told = [f"- {job}, {by}: {note}" for job, by, note in notes(report)]
+    told += [f"- faster than {OURS}: {each}" for each in lost(report)]
     told += [f"- not installed: {name} (`{how}`)" for name, how in report.missing.items()]
     return "\n".join([*text, *(["", *told] if told else []), ""])
 

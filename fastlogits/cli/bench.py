@@ -54,7 +54,7 @@ def chosen(names: str | None) -> tuple[list[Peer], dict[str, str]]:
         try:
             with warnings.catch_warnings(action="ignore"):  # what other packages say about themselves
                 found.append(peers.load(name))
-        except ImportError as error:
+        except Exception as error:  # a broken installation raises what it likes
             if names is not None:
                 how = f"pip install {peers.INSTALL[name]}"
                 raise UserError(f"--against {name}: {name} cannot be imported ({error}): {how}") from None

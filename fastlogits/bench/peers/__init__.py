@@ -31,8 +31,14 @@ class Peer:
         return note
 
     def versions(self) -> dict[str, str]:
-        """Of the distributions."""
-        return {name: importlib.metadata.version(name) for name in self.distributions}
+        """Of the distributions; "unknown" where one has no metadata."""
+        found = {}
+        for name in self.distributions:
+            try:
+                found[name] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                found[name] = "unknown"
+        return found
 
 
 #: What to install for each peer.

@@ -115,10 +115,10 @@ def drawn_row(chain: Chain, i: Inputs, x: Any, context: Any) -> idioms.Drawn:
     if "top_k" in chain.keywords:
         kept = idioms.largest(logits, chain.keywords["top_k"])
     elif "top_p" in chain.keywords:
-        kept = np.argsort(-logits, kind="stable")
+        kept = np.argsort(-logits)
     elif min_p:
         kept = np.flatnonzero(logits >= logits.max() + np.log(min_p))
-        kept = kept[np.argsort(-logits[kept], kind="stable")]
+        kept = kept[np.argsort(-logits[kept])]
     else:
         probs = softmax(logits, logits)
         return idioms.Drawn(np.arange(probs.size), probs, idioms.draw(probs, U))
