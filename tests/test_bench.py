@@ -6,6 +6,7 @@ No clock is judged. Each peer is tested where its package is installed.
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import re
 import warnings
@@ -198,16 +199,23 @@ def test_rows_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (made.cold, made.rows_in_turn) == (True, 5)
     assert all(entry.status == "same" and entry.seconds for line in made.lines for entry in line.entries)
     assert comparison.last_cache() == 20_000
-    seen: list[int] = []
-    call = comparison.in_turn([lambda k=k: seen.append(k) for k in range(3)])  # type: ignore[misc]
-    for _ in range(7):
-        call()
-    assert seen == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_contestants_share_the_order_of_rows() -> None:
+    seen: list[tuple[str, int]] = []
+    places = itertools.cycle(range(3))
+    calls = [
+        comparison.in_turn([lambda who=who, k=k: seen.append((who, k)) for k in range(3)], places)  # type: ignore[misc]
+        for who in "ab"
+    ]
+    for each in (0, 0, 1, 0):
+        calls[each]()
+    assert seen == [("a", 0), ("a", 1), ("b", 2), ("a", 0)]
 
 
 def test_rows_of_half_types() -> None:
     for dtype in ("float16", "bfloat16"):
-        made = compared("^(argmax|logsumexp|softmax|chain|T, top_p)$", peers.load("numpy"), dtype=dtype)
+        made = compared("^(argmax|logsumexp|softmax|chain|T, min_p)$", peers.load("numpy"), dtype=dtype)
         for line in made.lines:
             assert line.dtype == dtype
             assert [entry.status for entry in line.entries] == ["same", "same"], line
@@ -336,6 +344,18 @@ def test_an_absent_peer_asked_for_is_an_error(capsys: Any, monkeypatch: pytest.M
     assert out == ""
     assert err.startswith("fastlogits: error: --against torch: torch cannot be imported (No module named 'torch')")
     assert err.endswith(": pip install torch\n")
+
+
+def test_a_broken_installation_is_named(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> Peer:
+        raise RuntimeError("no shared\nlibrary")
+
+    monkeypatch.setattr(peers, "load", load)
+    assert main(["bench", "--against", "llama_cpp"]) == 2
+    assert capsys.readouterr().err == (
+        "fastlogits: error: --against llama_cpp: llama_cpp cannot be imported (no shared library): "
+        "pip install llama-cpp-python\n"
+    )
 
 
 def test_plot_without_matplotlib(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

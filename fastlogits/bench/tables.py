@@ -39,7 +39,8 @@ def markdown(report: Report) -> str:
         by = {entry.by: entry for entry in line.entries}
         text.append(f"| {line.says} | " + " | ".join(cell(by.get(name)) for name in names) + " |")
     told = [f"- {job}, {by}: {note}" for job, by, note in notes(report)]
-    told += [f"- faster than {OURS}: {each}" for each in lost(report)]
+    faster = lost(report)
+    told += [f"- faster than {OURS}: {'; '.join(faster)}"] if faster else []
     told += [f"- not installed: {name} (`{how}`)" for name, how in report.missing.items()]
     return "\n".join([*text, *(["", *told] if told else []), ""])
 
