@@ -20,11 +20,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import llama_cpp
 import numpy as np
+import pytest
 
 import fastlogits as fl
 from fastlogits.llama_cpp import fast_logprobs, fast_sampling
+
+llama_cpp = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
 
 CHAIN = {"top_k": 40, "top_p": 0.95, "min_p": 0.05, "typical_p": 1.0, "temp": 0.8}  # the client's defaults
 BEST = 5
