@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import json
+import os
 import re
 import warnings
 from typing import Any
@@ -134,8 +135,8 @@ def test_peers(name: str) -> None:
     assert all(peer.versions().values())
     for title, way in peer.ways.items():
         job = JOBS[title]
-        for kind in ("peaky", "real"):
-            i = rows.Inputs.like(rows.row(kind, 4096, 0), job.dtype or "float32")
+        for kind, cold in (("peaky", False), ("real", True)):
+            i = rows.Inputs.like(rows.row(kind, 4096, 0), job.dtype or "float32", cold)
             with warnings.catch_warnings(action="ignore"):
                 contestant = way(i)
                 contestant.call()
@@ -231,7 +232,6 @@ def test_turns() -> None:
 
 
 def test_the_cores_of_a_process_are_given_back() -> None:
-    os = pytest.importorskip("os")
     if not hasattr(os, "sched_getaffinity"):
         pytest.skip("the system does not pin processes")
     before = os.sched_getaffinity(0)
