@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastlogits import _core
 from fastlogits._errors import refuse_row
 from fastlogits._step_tokens import RemoveInvalidValues
+from fastlogits._thresholds import Seen, threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,15 @@ class StepReport:
         Tokens alive before and after it.
     kept : float
         Share of the probability before the step that its survivors held.
+    condition : str
+        What the step asked of a token, or of all that it kept together, in words that end in a sign: "p >=" of its
+        probability before the step, "rank <=", "mass >=", "logit >=", "-log2 p <=" (mirostat), "|-ln p - H| <="
+        (typical-p, as far as it went), "bends <=" (tail free), "entropy <=" (top-h), ">" where it is strict. "T =" and
+        "p near" (adaptive-p) remove nothing. Empty for a step that compares nothing, or is off.
     threshold : float
+        The number behind it on this row, such as eta, min_p times the largest probability, or the largest logit less
+        n deviations; NaN where there is none. ``min_keep`` and special tokens may leave more.
+    smallest : float
         Smallest logit that survived, as the step left it.
     """
 
@@ -48,7 +57,13 @@ class StepReport:
     given: int
     survived: int
     kept: float
+    condition: str
     threshold: float
+    smallest: float
+
+    def asked(self) -> str:
+        """Condition and threshold in one line, such as "p >= 0.05"; empty if there is none."""
+        return f"{self.condition} {self.threshold:.5g}" if self.condition else ""
 
 
 @dataclass(frozen=True)
@@ -97,9 +112,12 @@ class Explanation:
         if np.isfinite(self.floor):
             lines[-1] += f", floor {self.floor:.6g}"
         width = max([4, *(len(step.name) for step in self.steps)])
-        lines.append(f"  {'step':<{width}} {'given':>9} {'survived':>9} {'mass kept':>10} {'smallest logit':>15}")
+        asked = max([9, *(len(step.asked()) for step in self.steps)])
+        figures = f"{'given':>9} {'survived':>9} {'mass kept':>10}"
+        lines.append(f"  {'step':<{width}} {figures}  {'threshold':<{asked}} {'smallest logit':>15}")
         lines += [
-            f"  {step.name:<{width}} {step.given:>9,} {step.survived:>9,} {step.kept:>10.6f} {step.threshold:>15.6g}"
+            f"  {step.name:<{width}} {step.given:>9,} {step.survived:>9,} {step.kept:>10.6f}  {step.asked():<{asked}} "
+            f"{step.smallest:>15.6g}"
             for step in self.steps
         ]
         return "\n".join(lines)
@@ -111,14 +129,7 @@ def explain(call: Call, row: int, seed: int) -> Explanation:
     trace = np.zeros(call.rows * _core.TRACE_SIZE, np.uint8)
     task = _run_row(call, call.plan, row, seed, ids=np.full(call.rows, -1, np.int64), trace=trace)
     mode, passes, edited, collected, floor = task.trace(row)
-    plan = call.plan
-    reports = []
-    found = stages(call, row, seed)
-    ids, logprobs, _ = next(found)
-    for step, (left, next_logprobs, smallest) in zip(plan.steps, found, strict=True):
-        kept = 1.0 if left.size == ids.size else float(np.exp(logprobs[np.isin(ids, left)]).sum())
-        reports.append(StepReport(step.name, ids.size, left.size, kept, smallest))
-        ids, logprobs = left, next_logprobs
+    reports = [report for _, report in stages(call, row, seed) if report is not None]
     return Explanation(
         n=call.n,
         isa=_core.isa(),
@@ -139,10 +150,56 @@ def checked_row(call: Call, row: int) -> int:
     return row % call.rows
 
 
-def stages(call: Call, row: int, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], float]]:
-    """What is alive in the row as it came, then behind each step: ids, their log-probs, the smallest logit."""
-    for count in range(len(call.plan.steps) + 1):
-        yield _alive(call, count, row, seed)
+class Alive(NamedTuple):
+    """What is alive of a row, in order: ids, logits and log-probs [n]."""
+
+    ids: NDArray[np.int64]
+    logits: NDArray[np.float64]
+    logprobs: NDArray[np.float64]
+
+
+def stages(call: Call, row: int, seed: int) -> Iterator[tuple[Alive, StepReport | None]]:
+    """What is alive in the row as it came, then behind each step, and what that step did."""
+    before = _alive(call, 0, row, seed)
+    yield before, None
+    for at in range(len(call.plan.steps)):
+        after = _alive(call, at + 1, row, seed)
+        yield after, _reported(call, row, at, before, after)
+        before = after
+
+
+def _reported(call: Call, row: int, at: int, before: Alive, after: Alive) -> StepReport:
+    """What the step at that place did to what was alive before."""
+    stayed = np.isin(before.ids, after.ids)
+    kept = 1.0 if stayed.all() else float(np.exp(before.logprobs[stayed]).sum())
+    step, state = call.plan.prepared[at], call.inputs["states"][row] if "states" in call.inputs else None
+    own = row if state is None else state.row
+
+    def number(array: NDArray[Any] | None, otherwise: float) -> float:
+        return otherwise if array is None else float(array.flat[own if array.size > 1 else 0])
+
+    seen = Seen(
+        before.logits,
+        before.logprobs,
+        stayed,
+        number(step.value, np.nan),
+        number(step.second, np.nan),
+        number(step.third, np.nan),
+        min_keep=int(number(step.min_keep, 1)),
+        memory=_remembered(state, at),
+    )
+    asked = threshold(step.name, seen, strict=bool(int(number(step.flags, 0)) & _core.STRICT))
+    smallest = float(after.logits[-1]) if after.logits.size else float("nan")
+    return StepReport(step.name, before.ids.size, after.ids.size, kept, *asked, smallest)
+
+
+def _remembered(state: Any, at: int) -> tuple[float, float]:
+    """What the step at that place remembers in a state; NaN without one, or before the first token."""
+    memory = None if state is None or not len(state) else state._memory()
+    if memory is None:
+        return np.nan, np.nan
+    last = memory[0].reshape(len(state), -1, 2)[-1, at]
+    return float(last[0]), float(last[1])
 
 
 def _run_row(call: Call, plan: _core.Plan, row: int, seed: int, **results: Any) -> _core.PlanTask:
@@ -155,12 +212,11 @@ def _run_row(call: Call, plan: _core.Plan, row: int, seed: int, **results: Any) 
     return task
 
 
-def _alive(call: Call, count: int, row: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64], float]:
-    """Ids and log-probs of what the first ``count`` steps leave, and the smallest logit among them."""
+def _alive(call: Call, count: int, row: int, seed: int) -> Alive:
+    """What the first ``count`` steps leave."""
     if call.plan.steps and isinstance(call.plan.steps[0], RemoveInvalidValues):
         count = max(count, 1)  # the row as it came cannot be read
     plan = _core.Plan()
     plan._fill(call.plan.steps[:count], call.plan.prepared[:count], call.plan.shape)
     task = _run_row(call, plan, row, seed, counts=np.zeros(call.rows, np.int64))
-    ids, logits, logprobs = task.listings[row]
-    return ids, logprobs, float(logits[-1]) if logits.size else float("nan")
+    return Alive(*task.listings[row])

@@ -162,6 +162,9 @@ _LINES = (
     _Line(s.RenormalizeLogits, ("renormalize_logits",), False),
 )
 
+#: The number that turns a step off, by its name.
+OFF = {line.made.name: line.off for line in _LINES}
+
 
 def keyword_steps(keywords: dict[str, Any], preset: Any = None) -> tuple[s.Step, ...]:
     """The steps of the keyword form, in the order of the preset if there is one; keywords at their off value make none.

@@ -35,7 +35,7 @@ class Numbers:
         return cls(lambda count: rng.integers(0, 2**64, count, np.uint64), n, length, tied)
 
     @classmethod
-    def fixed(cls, seed: int, n: int, length: int = 0) -> Numbers:
+    def fixed(cls, seed: int, n: int, length: int = 0, tied: bool = False) -> Numbers:
         """The same on every machine: words of SplitMix64."""
         used = 0
 
@@ -44,7 +44,7 @@ class Numbers:
             used += count
             return rows.words(count, seed, used - count)
 
-        return cls(words, n, length)
+        return cls(words, n, length, tied)
 
     def units(self, count: int) -> NDArray[np.float64]:
         """In [0, 1)."""

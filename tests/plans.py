@@ -272,6 +272,26 @@ def margin(case: Case) -> float:
     return nearest
 
 
+#: How near to p a float32 sum may decide otherwise.
+MASS = 1e-7
+
+
+def near_a_bound(case: Case) -> bool:
+    """Whether a rounding may decide a cut of this plan: a sum within `MASS` of p, a logit at the floor of a min_p, or a
+    step by shape that keeps others when its parameter moves by `UNSURE`."""
+    if margin(case) < MASS or unsure(case):
+        return True
+    for i, step in enumerate(case.plan):
+        if step.name == "min_p" and step.p > 0:
+            row = case.reference_row()
+            logits = reference.process(row, case.plan[:i])
+            alive = logits[logits > -np.inf]
+            floor = alive.max() + np.log(step.p)
+            if np.abs(alive - floor).min() < 1e-12 * max(1.0, abs(alive.max())):
+                return True
+    return False
+
+
 def draw_uniform(case: Case, seed: int, position: int, number: int = 0) -> float:
     """The u of the number-th draw, skewed as the plan says."""
     skew = sum(step.skew for step in case.plan if step.name == "skew")

@@ -8,6 +8,7 @@ import inspect
 import re
 from typing import Any
 
+import made
 import pytest
 import rows
 
@@ -78,6 +79,22 @@ def test_step(name: str, kind: str) -> None:
     assert ">>>" in (inspect.getdoc(step) or "")
     assert len(inspect.getdoc(twin) or "") > 20
     assert kind in ("BLEND", "EDIT", "MAP", "CUT", "PICK")
+
+
+def test_every_step_is_tried() -> None:
+    """Random plans, fuzz, properties, digests and Gumbel-max take their steps from one table, which lacks none.
+
+    Each field of a step is varied there, but for those that are one value by their nature.
+    """
+    assert set(made.MAKERS) == {name for name, _ in STEPS} == set(made.CLASSES)
+    for suite in ("plans", "test_fuzz", "test_properties", "test_digest", "test_gumbel"):
+        text = (rows.ROOT / "tests" / f"{suite}.py").read_text()
+        assert re.search(r"made\.(NAMES|ANYWHERE|family)", text), suite
+    for name in made.NAMES:
+        tried = [made.step(name, made.Numbers.fixed(seed, 300, 20)) for seed in range(300)]
+        for field in dataclasses.fields(made.CLASSES[name]):
+            varied = len({repr(getattr(step, field.name)) for step in tried}) > 1
+            assert varied or field.name == "enabled", (name, field.name)
 
 
 def test_no_step_without_a_line() -> None:

@@ -47,6 +47,22 @@ def example(name: str) -> Any:
     return SimpleNamespace(**runpy.run_path(str(rows.ROOT / "examples" / f"{name}.py")))
 
 
+def test_continuous_batching(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows join, leave and change places; each text is the one that its request gets alone."""
+    there = example("continuous_batching")
+    there.main(3)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(there.REQUESTS)
+    assert all(", as alone: " in line for line in lines)
+    model = there.Model(there.SAMPLE_TEXT)
+    texts = [there.together(model, there.REQUESTS, seed) for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+    assert texts[0][1] == texts[2][1]  # greedy
+    for number, request in enumerate(there.REQUESTS):
+        assert texts[0][number].startswith(request.prompt)
+        assert len(texts[0][number]) == len(request.prompt) + request.length
+
+
 def test_numpy_transformer(capsys: pytest.CaptureFixture[str]) -> None:
     """The example runs, repeats itself under one seed, and its tokens are those that the reference draws."""
     there = example("numpy_transformer")

@@ -27,7 +27,7 @@ PARTS = 20
 SHORT = [1, 2, 3, 15, 16, 17, 31, 33, 100, 255, 256, 257, 1000, 4097, 20_000]
 LONG = [50_000, 65_536, 70_001, 128_256, 300_000]
 DTYPES: list[Any] = [np.float32, np.float32, np.float32, np.float16, ml_dtypes.bfloat16, np.float64]
-MASS, DRAW = 1e-7, 2e-7  # how near to p, and to the end of a drawn token's interval, rounding may decide otherwise
+DRAW = 2e-7  # how near to the end of a drawn token's interval rounding may decide otherwise
 # Relative error of a probability and of a filtered logit that stays within the type's own rounding.
 PROBS = {"float32": 2e-6, "float16": 1e-3, "bfloat16": 8e-3, "float64": 1e-12}
 LOGITS = {"float32": 1.2e-7, "float16": 1e-3, "bfloat16": 8e-3, "float64": 1e-15}
@@ -164,22 +164,6 @@ def random_case(seed: int, lengths: list[int]) -> plans.Case:
 
 
 # ---- what may be wrong ---------------------------------------------------------------------------------------------
-
-
-def near_a_bound(case: plans.Case) -> bool:
-    """Whether a rounding may decide a cut of this plan: a sum within 1e-7 of p, a logit at the floor of a min_p, or a
-    step by shape that keeps others when its parameter moves by 1e-6."""
-    if plans.margin(case) < MASS or plans.unsure(case):
-        return True
-    for i, step in enumerate(case.plan):
-        if step.name == "min_p" and step.p > 0:
-            row = case.reference_row()
-            logits = reference.process(row, case.plan[:i])
-            alive = logits[logits > -np.inf]
-            floor = alive.max() + np.log(step.p)
-            if np.abs(alive - floor).min() < 1e-12 * max(1.0, abs(alive.max())):
-                return True
-    return False
 
 
 class Checked:
@@ -323,7 +307,7 @@ def check(seeds: range, lengths: list[int]) -> None:
         case = random_case(seed, lengths)
         faults = Checked(case).faults
         if faults:
-            assert near_a_bound(case), f"{case}: {'; '.join(faults)}"
+            assert plans.near_a_bound(case), f"{case}: {'; '.join(faults)}"
             near += 1
     print(f"{len(seeds)} cases of V = {lengths[0]} to {lengths[-1]}, {near} of them with a cut that rounding decides")
     assert near <= 2 + len(seeds) // 100

@@ -238,14 +238,14 @@ def test_bars_are_the_probabilities_behind_each_step() -> None:
         )
     headings = [each.get_text() for each in ax.texts if "\n" in each.get_text()]
     assert headings[0] == "as it came\n5 tokens"
-    assert headings[2].startswith("top_k\n2 left\n")
+    assert headings[2].startswith("top_k\nrank ≤ 2\n2 left\n")
 
 
 def test_half_rows_lose_no_token() -> None:
     """Tokens whose probability is none in float16 are alive."""
     ax = plots.step_distributions(fl.Sampler(temperature=2.0), np.linspace(-60, 0, 50).astype(np.float16))
     headings = [each.get_text() for each in ax.texts if "\n" in each.get_text()]
-    assert headings == ["as it came\n50 tokens", "temperature\n50 left"]
+    assert headings == ["as it came\n50 tokens", "temperature\nT = 2\n50 left"]
 
 
 def test_other_rows_are_not_looked_at() -> None:
@@ -268,7 +268,7 @@ def test_random_steps_follow_the_seed() -> None:
     for position in range(6):
         ax = plots.step_distributions(sampler, row, rng=3, position=position)
         alive = sampler.candidates(row, rng=3, position=position).ids.size
-        assert any(f"xtc\n{alive} left" in each.get_text() for each in ax.texts)
+        assert any(f"xtc\np ≥ 0.25\n{alive} left" in each.get_text() for each in ax.texts)
 
 
 def test_pieces_and_bad_rows() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import hypothesis
+import made
 import numpy as np
+import plans
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -110,8 +113,11 @@ def test_ends_agree_with_each_other(data: st.DataObject) -> None:
     """Probabilities sum to 1 and are positive on candidates alone; filter_logits and probs say the same."""
     x = data.draw(arrays(finite=True))
     call = data.draw(steering(x))
-    p, kept = fastlogits.probs(x, **call), fastlogits.filter_logits(x, **call)
-    listed = fastlogits.candidates(x, **call)
+    ends_agree(x, *(getattr(fastlogits, end)(x, **call) for end in ("probs", "filter_logits", "candidates")))
+
+
+def ends_agree(x: Array, p: Any, kept: Any, listed: Any) -> None:
+    """What three ends say of the rows of x."""
     assert p.shape == kept.shape == x.shape
     assert p.dtype == kept.dtype == x.dtype
     exact = np.zeros(lines(p).shape)
@@ -145,6 +151,47 @@ def test_ends_agree_with_the_reference(data: st.DataObject) -> None:
     np.testing.assert_array_equal(got.ids, right.ids)
     np.testing.assert_array_equal(got.offsets, right.offsets)
     np.testing.assert_allclose(got.logprobs, right.logprobs, rtol=1e-6, atol=1e-6)
+
+
+@st.composite
+def cases(draw: st.DrawFn, name: str, x: Array) -> list[plans.Case]:
+    """One plan with that step for all rows of x, alone or beside others, behind one context."""
+    n = x.shape[-1]
+    context = draw(st.lists(st.integers(0, n - 1), max_size=8))
+    numbers = made.Numbers.fixed(draw(st.integers(0, 10_000)), n, len(context), name != "renormalize_logits")
+    plan = made.placed(name, numbers, *draw(st.sampled_from([(), ("temperature", "top_k"), ("logit_bias", "top_p")])))
+    rows = [(row, made.beside(plan, row.astype(np.float64), numbers)) for row in lines(x)]
+    start = draw(st.integers(0, len(context)))
+    return [
+        plans.Case("", row, plan, context, start, 0, {each: values.astype(x.dtype) for each, values in beside.items()})
+        for row, beside in rows
+    ]
+
+
+@pytest.mark.parametrize("name", made.NAMES)
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_any_step(name: str, data: st.DataObject) -> None:
+    """The ends agree with the reference and with each other, and change no input."""
+    x = data.draw(arrays(finite=True))
+    found = data.draw(cases(name, x))
+    sampler, before = fastlogits.Sampler(*found[0].plan), x.copy()
+    beside = {each: np.stack([case.beside[each] for case in found]).reshape(x.shape) for each in found[0].beside}
+    call: dict[str, Any] = {**found[0].inputs(), **beside, "rng": 0, "keys": 0}
+    rights = [plans.run(case) for case in found]
+    if any(right is None for right in rights):
+        with pytest.raises(ValueError, match=r"logits|token"):
+            sampler.candidates(x, **call)
+        return
+    listed = sampler.candidates(x, **call)
+    assert x.tobytes() == before.tobytes()
+    for r, (case, right) in enumerate(zip(found, rights, strict=True)):
+        ids = listed.ids[listed.offsets[r] : listed.offsets[r + 1]]
+        if not np.array_equal(ids, reference.Row(right).order()):
+            hypothesis.assume(not plans.near_a_bound(case))
+        np.testing.assert_array_equal(ids, reference.Row(right).order(), err_msg=repr(case))
+    if max(right.max() for right in rights) < 60_000:  # within the type
+        ends_agree(x, sampler.probs(x, **call), sampler.filter_logits(x, **call), listed)
 
 
 @QUICK

@@ -52,7 +52,8 @@ def step_distributions(
     """Draws the distribution of a row before and after each step of a Sampler, one column of bars per step.
 
     All columns have one scale. A cross marks a token that is removed; the last line is what all other tokens hold.
-    The headings say how many tokens are left, and which share of the probability before the step they held.
+    The headings say what the step asked of a token (see `Explanation`), how many are left, and which share of the
+    probability before the step they held.
 
     Parameters
     ----------
@@ -118,19 +119,23 @@ def step_distributions(
 
 def _columns(call: _run.Call, row: int, rng: Any) -> list[_Column]:
     """The distribution of the row, then that behind each step."""
-    names = ["as it came", *(step.name for step in call.plan.steps)]
     found: list[_Column] = []
-    stages = _explain.stages(call, _explain.checked_row(call, row), _run.seed_of(call, rng))
-    for name, (ids, logprobs, _) in zip(names, stages, strict=True):
+    for left, report in _explain.stages(call, _explain.checked_row(call, row), _run.seed_of(call, rng)):
         probs, alive = np.zeros(call.n), np.zeros(call.n, np.bool_)
-        probs[ids], alive[ids] = np.exp(logprobs), True
-        if not found:
-            found.append(_Column(f"{name}\n{ids.size:,} tokens", probs, alive))
-        elif name not in ("draw", "gumbel"):
-            before = found[-1]
-            kept = "" if np.count_nonzero(before.alive) == ids.size else f"\n{before.probs[ids].sum():.1%} kept"
-            found.append(_Column(f"{name}\n{ids.size:,} left{kept}", probs, alive))
+        probs[left.ids], alive[left.ids] = np.exp(left.logprobs), True
+        if report is None:
+            found.append(_Column(f"as it came\n{left.ids.size:,} tokens", probs, alive))
+        elif report.name not in ("draw", "gumbel"):
+            found.append(_Column(_heading(report), probs, alive))
     return found
+
+
+def _heading(report: _explain.StepReport) -> str:
+    """Name, threshold, tokens left and the share that they held, a line each."""
+    asked = f"{report.condition} {report.threshold:.3g}" if report.condition else ""
+    signs = asked.replace(">=", "≥").replace("<=", "≤")
+    kept = f"{report.kept:.1%} kept" if report.survived < report.given else ""
+    return "\n".join(filter(None, (report.name, signs, f"{report.survived:,} left", kept)))
 
 
 def _chosen(columns: list[_Column], count: int) -> NDArray[np.int64]:
