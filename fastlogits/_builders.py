@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from fastlogits import _systems
 from fastlogits import steps as s
+from fastlogits._docs import shared
 
 
 class Builders:
@@ -16,6 +17,7 @@ class Builders:
     def __init__(self, *steps: s.Step) -> None: ...
 
     @classmethod
+    @shared
     def from_openai(cls, fields: Any) -> Self:
         """The Sampler of an OpenAI request.
 
@@ -30,8 +32,7 @@ class Builders:
 
         Raises
         ------
-        ValueError, TypeError
-            A field is unknown, unsupported or out of its range; the message names it.
+        {errors of fields}
 
         Notes
         -----
@@ -56,6 +57,7 @@ class Builders:
         return cls(*_systems.from_openai(fields))
 
     @classmethod
+    @shared
     def from_vllm(cls, fields: Any, *, eos_token_id: Any = None) -> Self:
         """The Sampler of vLLM's ``SamplingParams``, in vLLM's order.
 
@@ -72,8 +74,7 @@ class Builders:
 
         Raises
         ------
-        ValueError, TypeError
-            A field is unknown, unsupported or out of its range; the message names it.
+        {errors of fields}
 
         Notes
         -----
@@ -103,6 +104,7 @@ class Builders:
         return cls(*_systems.from_vllm(fields, eos_token_id))
 
     @classmethod
+    @shared
     def from_hf(cls, fields: Any, *, encoder_ids: Any = None, prompt_length: int | None = None) -> Self:
         """The Sampler of transformers' ``GenerationConfig``, in transformers' order.
 
@@ -123,8 +125,7 @@ class Builders:
 
         Raises
         ------
-        ValueError, TypeError
-            A field is unknown, unsupported or out of its range; the message names it.
+        {errors of fields}
 
         Notes
         -----
@@ -161,6 +162,7 @@ class Builders:
         return cls(*_systems.from_hf(fields, encoder_ids, prompt_length))
 
     @classmethod
+    @shared
     def from_llama_cpp(cls, fields: Any, *, eos_token_id: Any = None) -> Self:
         """The Sampler of llama.cpp's parameters, in llama.cpp's order or that of ``samplers``.
 
@@ -179,8 +181,7 @@ class Builders:
 
         Raises
         ------
-        ValueError, TypeError
-            A field is unknown, unsupported or out of its range; the message names it.
+        {errors of fields}
 
         Notes
         -----

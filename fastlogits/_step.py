@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fastlogits import _params as params
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -16,6 +20,15 @@ _OTHER_FIELDS = (
     "min_keep", "ties", "joint", "space", "strict", "window", "prompt", "special_tokens", "sequence_breakers", "ids",
     "sequences", "bias", "mask", "output_only",
 )  # fmt: skip
+
+
+#: Fields that are checked alike in every step that has them.
+_SHARED: dict[str, Callable[[Any], Any]] = {
+    "min_keep": lambda value: params.integer("min_keep", value, 1, off=1),
+    "ties": lambda value: params.choice("ties", value, ("id", "keep")),
+    "joint": lambda value: params.flag("joint", value),
+    "strict": lambda value: params.flag("strict", value),
+}
 
 
 @dataclass(frozen=True)
@@ -29,8 +42,9 @@ class Step:
     ] = ()  # arguments of a call: rows that it combines with the logits; it stands first
 
     def _set(self, **fields: Any) -> None:
-        """Replaces fields by their checked values, once, in ``__post_init__``."""
-        for field, value in fields.items():
+        """Replaces fields by their checked values, once, in ``__post_init__``; those of `_SHARED` too."""
+        shared = {name: check(getattr(self, name)) for name, check in _SHARED.items() if hasattr(self, name)}
+        for field, value in (shared | fields).items():
             object.__setattr__(self, field, value)
 
     def _numbers(self) -> list[Any]:

@@ -56,7 +56,6 @@ class Mirostat(Step):
             version=params.integer("mirostat", self.version, 0, 2, off=0),
             tau=params.number("mirostat_tau", self.tau, 0.0, off=5.0),
             eta=params.number("mirostat_eta", self.eta, 0.0, off=0.1),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
         )
 
 

@@ -118,10 +118,7 @@ class EpsilonCutoff(Step):
     min_keep: Any = 1
 
     def __post_init__(self) -> None:
-        self._set(
-            epsilon=params.number(self.name, self.epsilon, 0.0, 1.0, off=0.0),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-        )
+        self._set(epsilon=params.number(self.name, self.epsilon, 0.0, 1.0, off=0.0))
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,10 +148,7 @@ class EtaCutoff(Step):
     min_keep: Any = 1
 
     def __post_init__(self) -> None:
-        self._set(
-            epsilon=params.number(self.name, self.epsilon, 0.0, 1.0, off=0.0),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-        )
+        self._set(epsilon=params.number(self.name, self.epsilon, 0.0, 1.0, off=0.0))
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,10 +178,7 @@ class TopA(Step):
     min_keep: Any = 1
 
     def __post_init__(self) -> None:
-        self._set(
-            a=params.number(self.name, self.a, 0.0, 1.0, off=0.0),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-        )
+        self._set(a=params.number(self.name, self.a, 0.0, 1.0, off=0.0))
 
 
 @dataclass(frozen=True, repr=False)
@@ -219,10 +210,7 @@ class TopNSigma(Step):
     min_keep: Any = 1
 
     def __post_init__(self) -> None:
-        self._set(
-            n=params.number(self.name, self.n, 0.0, off=0.0),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-        )
+        self._set(n=params.number(self.name, self.n, 0.0, off=0.0))
 
 
 @dataclass(frozen=True, repr=False)
@@ -254,10 +242,7 @@ class PLess(Step):
     min_keep: Any = 1
 
     def __post_init__(self) -> None:
-        self._set(
-            order=params.number(self.name, self.order, 1.0, off=None, open_low=True),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-        )
+        self._set(order=params.number(self.name, self.order, 1.0, off=None, open_low=True))
 
 
 @dataclass(frozen=True, repr=False)
@@ -291,10 +276,7 @@ class Tfs(Step):
     min_keep: Any = 1
 
     def __post_init__(self) -> None:
-        self._set(
-            z=params.number(self.name, self.z, 0.0, 1.0, off=1.0),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-        )
+        self._set(z=params.number(self.name, self.z, 0.0, 1.0, off=1.0))
 
 
 @dataclass(frozen=True, repr=False)
@@ -327,10 +309,7 @@ class TopH(Step):
     min_keep: Any = 1
 
     def __post_init__(self) -> None:
-        self._set(
-            h=params.number(self.name, self.h, 0.0, 1.0, off=None),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-        )
+        self._set(h=params.number(self.name, self.h, 0.0, 1.0, off=None))
 
 
 @dataclass(frozen=True, repr=False)
@@ -363,10 +342,7 @@ class MinK(Step):
     min_keep: Any = 1
 
     def __post_init__(self) -> None:
-        self._set(
-            tau=params.number(self.name, self.tau, 0.0, off=None),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-        )
+        self._set(tau=params.number(self.name, self.tau, 0.0, off=None))
 
 
 @dataclass(frozen=True, repr=False)
@@ -404,12 +380,7 @@ class TypicalP(Step):
     strict: Any = False
 
     def __post_init__(self) -> None:
-        self._set(
-            p=params.number(self.name, self.p, 0.0, 1.0, off=1.0),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-            ties=params.choice("ties", self.ties, ("id", "keep")),
-            strict=params.flag("strict", self.strict),
-        )
+        self._set(p=params.number(self.name, self.p, 0.0, 1.0, off=1.0))
 
 
 @dataclass(frozen=True, repr=False)
@@ -459,9 +430,6 @@ class Xtc(Step):
             probability=params.number("xtc_probability", self.probability, 0.0, 1.0, off=0.0),
             threshold=params.number("xtc_threshold", self.threshold, 0.0, 1.0, off=0.1),
             special_tokens=token_ids("xtc_special_tokens", self.special_tokens),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-            ties=params.choice("ties", self.ties, ("id", "keep")),
-            strict=params.flag("strict", self.strict),
         )
 
     def _lists(self) -> Lists | None:

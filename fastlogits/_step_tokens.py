@@ -320,7 +320,22 @@ def _eos(step: str, on: Any, ids: Any) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True, repr=False)
-class MinLength(Step):
+class _NoEndYet(Step):
+    """Bans the end-of-sequence tokens up to a length."""
+
+    n: Any
+    ids: Any = ()
+
+    def __post_init__(self) -> None:
+        self._set(n=params.integer(self.name, self.n, 0, off=0))
+        self._set(ids=_eos(self.name, self.n, self.ids))
+
+    def _lists(self) -> Lists:
+        return _edits.id_lists("eos_token_id", self.ids, -math.inf)
+
+
+@dataclass(frozen=True, repr=False)
+class MinLength(_NoEndYet):
     """Bans the end-of-sequence tokens while the context, prompt included, holds less than n tokens.
 
     Parameters
@@ -345,19 +360,10 @@ class MinLength(Step):
     """
 
     name: ClassVar[str] = "min_length"
-    n: Any
-    ids: Any = ()
-
-    def __post_init__(self) -> None:
-        self._set(n=params.integer(self.name, self.n, 0, off=0))
-        self._set(ids=_eos(self.name, self.n, self.ids))
-
-    def _lists(self) -> Lists:
-        return _edits.id_lists("eos_token_id", self.ids, -math.inf)
 
 
 @dataclass(frozen=True, repr=False)
-class MinNewTokens(Step):
+class MinNewTokens(_NoEndYet):
     """Bans the end-of-sequence tokens while ``context[prompt_length:]`` holds less than n tokens.
 
     Parameters
@@ -380,15 +386,6 @@ class MinNewTokens(Step):
     """
 
     name: ClassVar[str] = "min_new_tokens"
-    n: Any
-    ids: Any = ()
-
-    def __post_init__(self) -> None:
-        self._set(n=params.integer(self.name, self.n, 0, off=0))
-        self._set(ids=_eos(self.name, self.n, self.ids))
-
-    def _lists(self) -> Lists:
-        return _edits.id_lists("eos_token_id", self.ids, -math.inf)
 
 
 @dataclass(frozen=True, repr=False)

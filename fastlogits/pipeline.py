@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Unpack
 
+from fastlogits._docs import shared
 from fastlogits._steering import Steering, spelled_out
 from fastlogits.sampler import Sampler
 
@@ -25,6 +26,7 @@ def _sampler(keywords: Steering) -> Sampler:
 
 
 @spelled_out
+@shared
 def sample(
     logits: Any, *, n: int | None = None, replacement: bool = True, context: Any = None, prompt_length: Any = 0,
     state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, logprobs: int | None = None,
@@ -35,17 +37,14 @@ def sample(
 
     Parameters
     ----------
-    logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
-        ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
+    {logits}
     n : int >= 1, optional
         Draw n tokens from each row, processed once; the first of them is the one drawn without ``n``.
     replacement : bool, default True
         False: n different tokens, in the order in which they would be drawn one after the other; padded with -1 where
         fewer survive.
-    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
-        Inputs of the call; as in `Sampler.sample`.
-    **steering
-        The keywords of `Sampler`, in its order of work; all off by default.
+    {inputs}
+    {steering}
     logprobs : int >= 0, optional
         Return a `SampleResult` with the log-probs of the drawn tokens and of the ``logprobs`` likeliest ones.
     out : int64 array [...] or [..., n], optional
@@ -58,11 +57,7 @@ def sample(
 
     Raises
     ------
-    ValueError
-        A row holds NaN or +inf, has no finite logit or no token left, or an argument is out of range. The message
-        names row and argument.
-    TypeError
-        An argument is of a wrong type.
+    {errors of rows}
 
     Notes
     -----
@@ -88,6 +83,7 @@ def sample(
 
 
 @spelled_out
+@shared
 def probs(
     logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
     position: Any = None, keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
@@ -97,27 +93,18 @@ def probs(
 
     Parameters
     ----------
-    logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
-        ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
-        Inputs of the call; as in `Sampler.sample`.
-    **steering
-        The keywords of `Sampler`, in its order of work; all off by default.
-    out : array of the shape and type of logits, optional
-        Receives the result; may be ``logits`` itself.
+    {logits}
+    {inputs}
+    {steering}
+    {out}
 
     Returns
     -------
-    array [..., V] of the type of logits
-        With ``on_error="status"`` the pair (array, status); a bad row holds NaN.
+    {array}
 
     Raises
     ------
-    ValueError
-        A row holds NaN or +inf, has no finite logit or no token left, or an argument is out of range. The message
-        names row and argument.
-    TypeError
-        An argument is of a wrong type.
+    {errors of rows}
 
     Examples
     --------
@@ -133,6 +120,7 @@ def probs(
 
 
 @spelled_out
+@shared
 def filter_logits(
     logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
     position: Any = None, keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
@@ -142,27 +130,18 @@ def filter_logits(
 
     Parameters
     ----------
-    logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
-        ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.
-    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
-        Inputs of the call; as in `Sampler.sample`.
-    **steering
-        The keywords of `Sampler`, in its order of work; all off by default.
-    out : array of the shape and type of logits, optional
-        Receives the result; may be ``logits`` itself.
+    {logits}
+    {inputs}
+    {steering}
+    {out}
 
     Returns
     -------
-    array [..., V] of the type of logits
-        With ``on_error="status"`` the pair (array, status); a bad row holds NaN.
+    {array}
 
     Raises
     ------
-    ValueError
-        A row holds NaN or +inf, has no finite logit or no token left, or an argument is out of range. The message
-        names row and argument.
-    TypeError
-        An argument is of a wrong type.
+    {errors of rows}
 
     Examples
     --------
@@ -178,6 +157,7 @@ def filter_logits(
 
 
 @spelled_out
+@shared
 def candidates(
     logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
     position: Any = None, keys: Any = None, threads: int | None = None, on_error: str = "raise",
@@ -189,10 +169,8 @@ def candidates(
     ----------
     logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
         ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written.
-    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
-        Inputs of the call; as in `Sampler.sample`.
-    **steering
-        The keywords of `Sampler`, in its order of work; all off by default.
+    {inputs}
+    {steering}
 
     Returns
     -------
@@ -201,11 +179,7 @@ def candidates(
 
     Raises
     ------
-    ValueError
-        A row holds NaN or +inf, has no finite logit or no token left, or an argument is out of range. The message
-        names row and argument.
-    TypeError
-        An argument is of a wrong type.
+    {errors of rows}
 
     Examples
     --------
@@ -221,6 +195,7 @@ def candidates(
 
 
 @spelled_out
+@shared
 def gumbel_max(
     logits: Any, *, n: int | None = None, offset: int = 0, context: Any = None, prompt_length: Any = 0,
     state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, threads: int | None = None,
@@ -251,11 +226,7 @@ def gumbel_max(
 
     Raises
     ------
-    ValueError
-        A row holds NaN or +inf, has no finite logit or no token left, or an argument is out of range. The message
-        names row and argument.
-    TypeError
-        An argument is of a wrong type.
+    {errors of rows}
 
     Examples
     --------
@@ -272,6 +243,7 @@ def gumbel_max(
 
 
 @spelled_out
+@shared
 def verify(
     target_logits: Any, draft_ids: Any, *, draft_logits: Any = None, draft_probs: Any = None, parents: Any = None,
     replacement: bool = True, draft_sampler: Sampler | None = None, context: Any = None, prompt_length: Any = 0,
@@ -296,8 +268,7 @@ def verify(
         Another pipeline for the draft logits.
     context, prompt_length, rng, position, keys, threads, on_error
         Inputs of the call, for each sequence; see `Sampler.verify`.
-    **steering
-        The keywords of `Sampler`, in its order of work; all off by default.
+    {steering}
 
     Returns
     -------

@@ -8,6 +8,7 @@ from fastlogits import _beams, _core, _inputs, _prepare, _run, _speculative
 from fastlogits import state as _state
 from fastlogits import steps as s
 from fastlogits._builders import Builders
+from fastlogits._docs import shared
 from fastlogits._errors import refuse_row
 from fastlogits._explain import Explanation, explain
 from fastlogits._results import Candidates, GumbelMax, SampleResult
@@ -188,6 +189,7 @@ class Sampler(Builders, _core.Plan):
     # The short way for plain arguments lives in C; `_sample`, `_seed` and `_refuse` are what it leaves to Python.
     sample = _core.Plan.sample
 
+    @shared
     def probs(
         self,
         logits: Any,
@@ -210,15 +212,12 @@ class Sampler(Builders, _core.Plan):
 
         Parameters
         ----------
-        logits, context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
-            As in `sample`; rng, position and keys matter to random steps only.
-        out : array of the shape and type of logits, optional
-            Receives the result; may be ``logits`` itself.
+        {inputs as in sample}
+        {out}
 
         Returns
         -------
-        array [..., V] of the type of logits
-            With ``on_error="status"`` the pair (array, status); a bad row holds NaN.
+        {array}
 
         Raises
         ------
@@ -231,20 +230,11 @@ class Sampler(Builders, _core.Plan):
         >>> fl.Sampler(top_k=2).probs([1.0, 3.0, 3.0])
         array([0. , 0.5, 0.5])
         """
-        call = _run.Call(
-            self,
-            logits,
-            context,
-            prompt_length,
-            state,
-            position,
-            keys,
-            threads,
-            on_error,
-            (uncond, amateur, expert, anti),
-        )
+        beside = (uncond, amateur, expert, anti)
+        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
         return _run.dense(call, "probs", rng, out)
 
+    @shared
     def filter_logits(
         self,
         logits: Any,
@@ -267,15 +257,12 @@ class Sampler(Builders, _core.Plan):
 
         Parameters
         ----------
-        logits, context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
-            As in `sample`; rng, position and keys matter to random steps only.
-        out : array of the shape and type of logits, optional
-            Receives the result; may be ``logits`` itself.
+        {inputs as in sample}
+        {out}
 
         Returns
         -------
-        array [..., V] of the type of logits
-            With ``on_error="status"`` the pair (array, status); a bad row holds NaN.
+        {array}
 
         Raises
         ------
@@ -288,20 +275,11 @@ class Sampler(Builders, _core.Plan):
         >>> fl.Sampler(temperature=0.5, top_k=2).filter_logits([1.0, 3.0, 2.0])
         array([-inf,   6.,   4.])
         """
-        call = _run.Call(
-            self,
-            logits,
-            context,
-            prompt_length,
-            state,
-            position,
-            keys,
-            threads,
-            on_error,
-            (uncond, amateur, expert, anti),
-        )
+        beside = (uncond, amateur, expert, anti)
+        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
         return _run.dense(call, "logits", rng, out)
 
+    @shared
     def candidates(
         self,
         logits: Any,
@@ -323,8 +301,7 @@ class Sampler(Builders, _core.Plan):
 
         Parameters
         ----------
-        logits, context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
-            As in `sample`; rng, position and keys matter to random steps only.
+        {inputs as in sample}
 
         Returns
         -------
@@ -342,18 +319,8 @@ class Sampler(Builders, _core.Plan):
         >>> fl.Sampler(top_k=2).candidates([1.0, 3.0, 2.0]).ids
         array([1, 2])
         """
-        call = _run.Call(
-            self,
-            logits,
-            context,
-            prompt_length,
-            state,
-            position,
-            keys,
-            threads,
-            on_error,
-            (uncond, amateur, expert, anti),
-        )
+        beside = (uncond, amateur, expert, anti)
+        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
         return _run.candidates(call, rng)
 
     def gumbel_max(

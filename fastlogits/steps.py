@@ -117,7 +117,23 @@ class RepetitionPenalty(Step):
 
 
 @dataclass(frozen=True, repr=False)
-class FrequencyPenalty(Step):
+class _Counted(Step):
+    """A penalty by how often a token occurs."""
+
+    alpha: Any = 0.0
+    window: Any = None
+    prompt: Any = False
+
+    def __post_init__(self) -> None:
+        self._set(
+            alpha=params.number(self.name, self.alpha, off=0.0),
+            window=params.integer("penalty_window", self.window, 0, off=None),
+            prompt=params.flag("penalty_prompt", self.prompt, off=False),
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class FrequencyPenalty(_Counted):
     """Lowers the logit of a token by alpha for each time it occurs.
 
     l - count * alpha, counting ``context[prompt_length:][-window:]`` (OpenAI's parameter of that name).
@@ -139,20 +155,10 @@ class FrequencyPenalty(Step):
     """
 
     name: ClassVar[str] = "frequency_penalty"
-    alpha: Any = 0.0
-    window: Any = None
-    prompt: Any = False
-
-    def __post_init__(self) -> None:
-        self._set(
-            alpha=params.number(self.name, self.alpha, off=0.0),
-            window=params.integer("penalty_window", self.window, 0, off=None),
-            prompt=params.flag("penalty_prompt", self.prompt, off=False),
-        )
 
 
 @dataclass(frozen=True, repr=False)
-class PresencePenalty(Step):
+class PresencePenalty(_Counted):
     """Lowers the logit of a token by alpha if it occurs at all.
 
     l - alpha where ``context[prompt_length:][-window:]`` holds the token (OpenAI's parameter of that name).
@@ -174,16 +180,6 @@ class PresencePenalty(Step):
     """
 
     name: ClassVar[str] = "presence_penalty"
-    alpha: Any = 0.0
-    window: Any = None
-    prompt: Any = False
-
-    def __post_init__(self) -> None:
-        self._set(
-            alpha=params.number(self.name, self.alpha, off=0.0),
-            window=params.integer("penalty_window", self.window, 0, off=None),
-            prompt=params.flag("penalty_prompt", self.prompt, off=False),
-        )
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -315,12 +311,7 @@ class TopK(Step):
     joint: Any = False
 
     def __post_init__(self) -> None:
-        self._set(
-            k=params.integer(self.name, self.k, -1, off=0),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-            ties=params.choice("ties", self.ties, ("id", "keep")),
-            joint=params.flag("joint", self.joint),
-        )
+        self._set(k=params.integer(self.name, self.k, -1, off=0))
 
 
 @dataclass(frozen=True, repr=False)
@@ -361,12 +352,7 @@ class TopP(Step):
     strict: Any = False
 
     def __post_init__(self) -> None:
-        self._set(
-            p=params.number(self.name, self.p, 0.0, 1.0, off=1.0),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-            joint=params.flag("joint", self.joint),
-            strict=params.flag("strict", self.strict),
-        )
+        self._set(p=params.number(self.name, self.p, 0.0, 1.0, off=1.0))
 
 
 @dataclass(frozen=True, repr=False)
@@ -396,10 +382,7 @@ class MinP(Step):
     min_keep: Any = 1
 
     def __post_init__(self) -> None:
-        self._set(
-            p=params.number(self.name, self.p, 0.0, 1.0, off=0.0),
-            min_keep=params.integer("min_keep", self.min_keep, 1, off=1),
-        )
+        self._set(p=params.number(self.name, self.p, 0.0, 1.0, off=0.0))
 
 
 @dataclass(frozen=True, repr=False)

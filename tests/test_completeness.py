@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import operator
 import re
 from typing import Any
 
@@ -36,11 +37,15 @@ def test_names_are_found() -> None:
         assert hasattr(fastlogits, name)
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])
+METHODS = [f"Sampler.{name}" for name in ("probs", "filter_logits", "candidates", "from_openai", "from_hf")]
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES, *METHODS])
 def test_docstring(name: str) -> None:
-    public = getattr(fastlogits, name)
+    public = operator.attrgetter(name)(fastlogits)
     text = inspect.getdoc(public) or ""
     assert len(text.splitlines()[0]) > 10, name
+    assert not re.search(r"(?m)^ *\{[\w ]+\}$", text), f"{name}: a shared part of the docstring is not there"
     if name in COMPUTING or name == "Sampler":
         assert ">>>" in text, f"{name} has no example"
         assert "Parameters\n---" in text, f"{name} does not describe its parameters"

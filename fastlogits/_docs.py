@@ -1,0 +1,51 @@
+"""Parts of docstrings that several functions have in common, each written once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PARTS = {
+    "logits": """\
+logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
+    ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.""",
+    "inputs": """\
+context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
+    Inputs of the call; as in `Sampler.sample`.""",
+    "inputs as in sample": """\
+logits, context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
+    As in `sample`; rng, position and keys matter to random steps only.""",
+    "steering": """\
+**steering
+    The keywords of `Sampler`, in its order of work; all off by default.""",
+    "out": """\
+out : array of the shape and type of logits, optional
+    Receives the result; may be ``logits`` itself.""",
+    "array": """\
+array [..., V] of the type of logits
+    With ``on_error="status"`` the pair (array, status); a bad row holds NaN.""",
+    "errors of rows": """\
+ValueError
+    A row holds NaN or +inf, has no finite logit or no token left, or an argument is out of range. The message
+    names row and argument.
+TypeError
+    An argument is of a wrong type.""",
+    "errors of fields": """\
+ValueError, TypeError
+    A field is unknown, unsupported or out of its range; the message names it.""",
+}
+
+
+def _part(line: re.Match[str]) -> str:
+    """The part that a line names, as far in as the line is."""
+    return "\n".join(line["indent"] + each for each in _PARTS[line["name"]].split("\n"))
+
+
+def shared(function: F) -> F:
+    """``function`` with each line ``{name}`` of its docstring replaced by the part of that name."""
+    if function.__doc__ is not None:  # python -OO has none
+        function.__doc__ = re.sub(r"(?m)^(?P<indent> *)\{(?P<name>[\w ]+)\}$", _part, function.__doc__)
+    return function
