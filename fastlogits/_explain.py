@@ -111,13 +111,14 @@ class Explanation:
         ]
         if np.isfinite(self.floor):
             lines[-1] += f", floor {self.floor:.6g}"
-        width = max([4, *(len(step.name) for step in self.steps)])
+        names = max([4, *(len(step.name) for step in self.steps)])
         asked = max([9, *(len(step.asked()) for step in self.steps)])
-        figures = f"{'given':>9} {'survived':>9} {'mass kept':>10}"
-        lines.append(f"  {'step':<{width}} {figures}  {'threshold':<{asked}} {'smallest logit':>15}")
+        counts = max(8, len(f"{self.n:,}"))
+        figures = f"{'given':>{counts}} {'survived':>{counts}} mass kept"
+        lines.append(f"  {'step':<{names}} {figures}  {'threshold':<{asked}} smallest logit")
         lines += [
-            f"  {step.name:<{width}} {step.given:>9,} {step.survived:>9,} {step.kept:>10.6f}  {step.asked():<{asked}} "
-            f"{step.smallest:>15.6g}"
+            f"  {step.name:<{names}} {step.given:>{counts},} {step.survived:>{counts},} {step.kept:>9.6f}  "
+            f"{step.asked():<{asked}} {step.smallest:>14.6g}"
             for step in self.steps
         ]
         return "\n".join(lines)
