@@ -1,4 +1,4 @@
-"""Parts of docstrings that several functions have in common, each written once."""
+"""Parts of docstrings that several functions or steps have in common, each written once."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ out : array of the shape and type of logits, optional
     "array": """\
 array [..., V] of the type of logits
     With ``on_error="status"`` the pair (array, status); a bad row holds NaN.""",
+    "min_keep": """\
+min_keep : int >= 1
+    Keeps at least so many. Default 1.""",
+    "counted": """\
+window : int >= 0 or None
+    Only the last ``window`` tokens count. None: all of them.
+prompt : bool
+    Whether the first ``prompt_length`` tokens count too. Default False.""",
+    "ids at the end": """\
+ids : token id in [0, V), or sequence of them, or one of these (or None) per row
+    The tokens that end a text.""",
     "errors of rows": """\
 ValueError
     A row holds NaN or +inf, has no finite logit or no token left, or an argument is out of range. The message
@@ -45,7 +56,7 @@ def _part(line: re.Match[str]) -> str:
 
 
 def shared(function: F) -> F:
-    """``function`` with each line ``{name}`` of its docstring replaced by the part of that name."""
+    """A function or class with each line ``{name}`` of its docstring replaced by the part of that name."""
     if function.__doc__ is not None:  # python -OO has none
         function.__doc__ = re.sub(r"(?m)^(?P<indent> *)\{(?P<name>[\w ]+)\}$", _part, function.__doc__)
     return function

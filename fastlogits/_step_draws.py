@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastlogits import _params as params
+from fastlogits._docs import shared
 from fastlogits._step import Step
 
 __all__ = ["AdaptiveP", "Mirostat", "Skew"]
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class Mirostat(Step):
     """Steers the surprise of the drawn tokens, -log2 p in bits, towards tau.
@@ -30,8 +32,7 @@ class Mirostat(Step):
         The surprise aimed at, in bits. Default 5.
     eta : float >= 0
         How fast mu follows. Default 0.1.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
 
     Notes
     -----

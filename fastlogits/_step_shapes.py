@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastlogits import _params as params
+from fastlogits._docs import shared
 from fastlogits._edits import Lists, token_ids
 from fastlogits._step import Step
 
@@ -91,6 +92,7 @@ class Smoothing(Step):
         )
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class EpsilonCutoff(Step):
     """Keeps the tokens with a probability of at least epsilon.
@@ -99,8 +101,7 @@ class EpsilonCutoff(Step):
     ----------
     epsilon : float in [0, 1] or None
         None and 0 are off.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
 
     Notes
     -----
@@ -121,6 +122,7 @@ class EpsilonCutoff(Step):
         self._set(epsilon=params.number(self.name, self.epsilon, 0.0, 1.0, off=0.0))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class EtaCutoff(Step):
     """Keeps the tokens with a probability of at least eta = min(epsilon, sqrt(epsilon) exp(-H)), H the entropy in nats.
@@ -129,8 +131,7 @@ class EtaCutoff(Step):
     ----------
     epsilon : float in [0, 1] or None
         None and 0 are off.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
 
     Notes
     -----
@@ -151,6 +152,7 @@ class EtaCutoff(Step):
         self._set(epsilon=params.number(self.name, self.epsilon, 0.0, 1.0, off=0.0))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class TopA(Step):
     """Keeps the tokens with a probability of at least a times the square of the largest one.
@@ -159,8 +161,7 @@ class TopA(Step):
     ----------
     a : float in [0, 1] or None
         None and 0 are off.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
 
     Notes
     -----
@@ -181,6 +182,7 @@ class TopA(Step):
         self._set(a=params.number(self.name, self.a, 0.0, 1.0, off=0.0))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class TopNSigma(Step):
     """Keeps the logits at most n standard deviations below the largest.
@@ -191,8 +193,7 @@ class TopNSigma(Step):
     ----------
     n : float >= 0 or None
         None and 0 are off.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
 
     Notes
     -----
@@ -213,6 +214,7 @@ class TopNSigma(Step):
         self._set(n=params.number(self.name, self.n, 0.0, off=0.0))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class PLess(Step):
     """Keeps the tokens with a probability of at least (sum p^k)^(1 / (k - 1)), k the order.
@@ -223,8 +225,7 @@ class PLess(Step):
     ----------
     order : float > 1 or None
         None is off. 2 is the form of the paper.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
 
     Notes
     -----
@@ -245,6 +246,7 @@ class PLess(Step):
         self._set(order=params.number(self.name, self.order, 1.0, off=None, open_low=True))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class Tfs(Step):
     """Cuts the tail where the sorted probabilities stop bending (tail free sampling).
@@ -257,8 +259,7 @@ class Tfs(Step):
     ----------
     z : float in [0, 1] or None
         None and 1 are off.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
 
     Notes
     -----
@@ -279,6 +280,7 @@ class Tfs(Step):
         self._set(z=params.number(self.name, self.z, 0.0, 1.0, off=1.0))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class TopH(Step):
     """Keeps the likeliest tokens while their share of the entropy stays within h.
@@ -290,8 +292,7 @@ class TopH(Step):
     ----------
     h : float in [0, 1] or None
         None is off.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
 
     Notes
     -----
@@ -312,6 +313,7 @@ class TopH(Step):
         self._set(h=params.number(self.name, self.h, 0.0, 1.0, off=None))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class MinK(Step):
     """Keeps the k likeliest tokens, k being where the sorted logits fall most steeply.
@@ -323,8 +325,7 @@ class MinK(Step):
     ----------
     tau : float >= 0 or None
         None is off.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
 
     Notes
     -----
@@ -345,6 +346,7 @@ class MinK(Step):
         self._set(tau=params.number(self.name, self.tau, 0.0, off=None))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class TypicalP(Step):
     """Keeps the tokens whose surprise lies nearest to the entropy (locally typical sampling).
@@ -355,8 +357,7 @@ class TypicalP(Step):
     ----------
     p : float in [0, 1] or None
         None and 1 are off; 0 keeps one token.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
     ties : "id" or "keep"
         With "keep" also what is as far from the entropy as the last one kept (transformers' rule). Default "id".
     strict : bool
@@ -383,6 +384,7 @@ class TypicalP(Step):
         self._set(p=params.number(self.name, self.p, 0.0, 1.0, off=1.0))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class Xtc(Step):
     """Sometimes removes the top choices: all tokens that reach a threshold but the least likely one.
@@ -398,8 +400,7 @@ class Xtc(Step):
         Tokens with at least this probability are top choices. Default 0.1; above 0.5 nothing is ever removed.
     special_tokens : sequence of token ids
         Never removed (mlx-lm's ``xtc_special_tokens``). Default none.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
     ties : "id" or "keep"
         With "keep" all that equal the least likely top choice stay (mlx-lm's rule). Default "id": the last of them.
     strict : bool

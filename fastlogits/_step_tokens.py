@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastlogits import _edits
 from fastlogits import _params as params
+from fastlogits._docs import shared
 from fastlogits._edits import Lists
 from fastlogits._step import Step
 
@@ -334,6 +335,7 @@ class _NoEndYet(Step):
         return _edits.id_lists("eos_token_id", self.ids, -math.inf)
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class MinLength(_NoEndYet):
     """Bans the end-of-sequence tokens while the context, prompt included, holds less than n tokens.
@@ -342,8 +344,7 @@ class MinLength(_NoEndYet):
     ----------
     n : int >= 0 or None
         None and 0 are off.
-    ids : token id in [0, V), or sequence of them, or one of these (or None) per row
-        The tokens that end a text.
+    {ids at the end}
 
     Notes
     -----
@@ -388,6 +389,7 @@ class MinNewTokens(_NoEndYet):
     name: ClassVar[str] = "min_new_tokens"
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class ExponentialDecayLengthPenalty(Step):
     """Makes the end-of-sequence tokens ever likelier behind a number of new tokens.
@@ -399,8 +401,7 @@ class ExponentialDecayLengthPenalty(Step):
     penalty : pair (start, factor), or None
         start, int >= 0, is the number of new tokens up to which nothing happens; factor > 0 the growth per token.
         Either may be one value per row. None is off.
-    ids : token id in [0, V), or sequence of them, or one of these (or None) per row
-        The tokens that end a text.
+    {ids at the end}
 
     Notes
     -----

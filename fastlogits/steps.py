@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastlogits import _params as params
+from fastlogits._docs import shared
 from fastlogits._edits import Lists, bias_arrays, checked_bias, checked_mask, mask_words, same_bias, same_mask
 from fastlogits._step import Step
 from fastlogits._step_blends import Contrastive, DExperts, Guidance
@@ -132,6 +133,7 @@ class _Counted(Step):
         )
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class FrequencyPenalty(_Counted):
     """Lowers the logit of a token by alpha for each time it occurs.
@@ -142,10 +144,7 @@ class FrequencyPenalty(_Counted):
     ----------
     alpha : float
         Finite; 0 is off. Default 0.
-    window : int >= 0 or None
-        Only the last ``window`` tokens count. None: all of them.
-    prompt : bool
-        Whether the first ``prompt_length`` tokens count too. Default False.
+    {counted}
 
     Examples
     --------
@@ -157,6 +156,7 @@ class FrequencyPenalty(_Counted):
     name: ClassVar[str] = "frequency_penalty"
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class PresencePenalty(_Counted):
     """Lowers the logit of a token by alpha if it occurs at all.
@@ -167,10 +167,7 @@ class PresencePenalty(_Counted):
     ----------
     alpha : float
         Finite; 0 is off. Default 0.
-    window : int >= 0 or None
-        Only the last ``window`` tokens count. None: all of them.
-    prompt : bool
-        Whether the first ``prompt_length`` tokens count too. Default False.
+    {counted}
 
     Examples
     --------
@@ -280,6 +277,7 @@ class Temperature(Step):
         self._set(temperature=params.number(self.name, self.temperature, 0.0, off=1.0))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class TopK(Step):
     """Keeps the k largest logits, ties broken by the smaller token id.
@@ -288,8 +286,7 @@ class TopK(Step):
     ----------
     k : int >= -1 or None
         None, 0, -1 and k >= V are off.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
     ties : "id" or "keep"
         "id" keeps exactly k; "keep" also keeps whatever equals the k-th value (Hugging Face's rule).
     joint : bool
@@ -314,6 +311,7 @@ class TopK(Step):
         self._set(k=params.integer(self.name, self.k, -1, off=0))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class TopP(Step):
     """Keeps the smallest set of likeliest tokens whose probability reaches p (nucleus sampling).
@@ -326,8 +324,7 @@ class TopP(Step):
     ----------
     p : float in [0, 1] or None
         None and 1 are off; 0 keeps one token.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
     joint : bool
         Compares masses and their total as they stood at the plan's first joint cut, without renormalising (the rule
         of SGLang and FlashInfer).
@@ -355,6 +352,7 @@ class TopP(Step):
         self._set(p=params.number(self.name, self.p, 0.0, 1.0, off=1.0))
 
 
+@shared
 @dataclass(frozen=True, repr=False)
 class MinP(Step):
     """Keeps the tokens at least p times as likely as the likeliest: l >= max + ln p.
@@ -363,8 +361,7 @@ class MinP(Step):
     ----------
     p : float in [0, 1] or None
         None and 0 are off.
-    min_keep : int >= 1
-        Keeps at least so many. Default 1.
+    {min_keep}
 
     Notes
     -----

@@ -237,6 +237,15 @@ def swing(case: Case) -> float:
     return most
 
 
+def made_equal(case: Case, i: int) -> bool:
+    """Whether step i is a rough one behind which tokens tie that did not before: 1e-38 more or less than ln n."""
+    if case.plan[i].name not in ROUGH:
+        return False
+    rows = [case.reference_row() for _ in range(2)]
+    before, after = (reference.process(row, case.plan[: i + k]) for k, row in enumerate(rows))
+    return bool(np.unique(before[after > -np.inf]).size > np.unique(after[after > -np.inf]).size)
+
+
 def as_typical(case: Case, i: int) -> bool:
     """Whether a token that typical_p removes, of another logit than the last one kept, is as far from the entropy."""
     row = case.reference_row()
@@ -277,9 +286,10 @@ MASS = 1e-7
 
 
 def near_a_bound(case: Case) -> bool:
-    """Whether a rounding may decide a cut of this plan: a sum within `MASS` of p, a logit at the floor of a min_p, or a
-    step by shape that keeps others when its parameter moves by `UNSURE`."""
-    if margin(case) < MASS or unsure(case):
+    """Whether a rounding may decide a cut of this plan: a sum within `MASS` of p, a logit at the floor of a min_p, a
+    step by shape that keeps others when its parameter moves by `UNSURE`, or unlike logits made equal by a rough step.
+    """
+    if margin(case) < MASS or unsure(case) or any(made_equal(case, i) for i in range(len(case.plan))):
         return True
     for i, step in enumerate(case.plan):
         if step.name == "min_p" and step.p > 0:
