@@ -18,7 +18,6 @@ from fastlogits._exact import ExactSum
 
 Array = NDArray[Any]
 MEASURES = ("kl", "reverse_kl", "js", "total_variation", "cross_entropy")
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -157,8 +156,7 @@ class _Rows:
     def _shaped(self, values: NDArray[np.float64], outer: tuple[int, ...]) -> Any:
         """float32 unless a side was float64; a finite value stays finite."""
         if not self.wide:
-            finite = np.isfinite(values)
-            values = _core.single(np.where(finite, np.minimum(values, _LARGEST), values))  # type: ignore[assignment]
+            values = _core.single(values, True)  # type: ignore[assignment]
         return values.reshape(outer) if outer else values[0]
 
 

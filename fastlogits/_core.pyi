@@ -225,7 +225,7 @@ class Plan:
 
 BESIDE: Final[tuple[str, str, str, str]]
 
-def single(values: NDArray[np.float64]) -> NDArray[np.float32]: ...
+def single(values: NDArray[np.float64], above: bool = False) -> NDArray[np.float32]: ...
 
 @disjoint_base
 class PlanTask:

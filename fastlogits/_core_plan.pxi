@@ -434,16 +434,25 @@ cdef tuple copied(const _c.fl_listing *listing):
     return ids, logits, logprobs
 
 
-def single(cnp.ndarray values not None):
-    """float32 of a contiguous float64 array, rounded to nearest whatever the caller's rounding mode."""
+def single(cnp.ndarray values not None, bint above=False):
+    """float32 of a contiguous float64 array, rounded to nearest whatever the caller's rounding mode.
+
+    Finite values below the float range, with ``above`` also those above it, become the largest finite ones.
+    """
     cdef const double *source = <const double *>elements(values, cnp.NPY_DOUBLE, 0)
     cdef cnp.npy_intp i, n = cnp.PyArray_SIZE(values)
+    cdef double value
     cdef float *target
     cdef uint64_t saved
     result = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(values), cnp.PyArray_DIMS(values), cnp.NPY_FLOAT)
     target = <float *>cnp.PyArray_DATA(result)
     saved = _c.fl_env_enter()
     for i in range(n):
-        target[i] = <float>source[i]
+        value = source[i]
+        if above and DBL_MAX >= value > FLT_MAX:
+            value = FLT_MAX
+        elif -DBL_MAX <= value < -FLT_MAX:
+            value = -FLT_MAX
+        target[i] = <float>value
     _c.fl_env_leave(saved)
     return result

@@ -15,6 +15,7 @@ import numpy as np
 from fastlogits._errors import place
 
 Scalar = int | float | bool | str | None
+_PLAIN = (float, int, str, type(None))  # bool is an int
 PerRow = Any  # a Scalar, or nested tuples of them in the shape of the batch
 
 
@@ -46,6 +47,8 @@ def nested(name: str, value: Any) -> Any:
 
 def each(name: str, value: Any, check: Callable[[Any, tuple[int, ...]], Any]) -> PerRow:
     """``value`` with ``check(item, index)`` in the place of each item; rows of unequal length are refused."""
+    if isinstance(value, _PLAIN):
+        return check(value, ())
 
     def walk(item: Any, index: tuple[int, ...]) -> Any:
         if isinstance(item, tuple):
@@ -69,6 +72,8 @@ def number(
     name: str, value: Any, low: float = -math.inf, high: float = math.inf, *, off: float | None, open_low: bool = False
 ) -> PerRow:
     """Finite floats in [low, high], or (low, high] with ``open_low``; None means ``off``."""
+    if type(value) is float and low < value <= high and value < math.inf:  # by far the most
+        return value
     if high < math.inf:
         allowed = f"in [{low:g}, {high:g}]"
     elif low > -math.inf:

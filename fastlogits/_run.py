@@ -135,9 +135,6 @@ def beside_arrays(plan: _core.Plan, given: tuple[Any, ...], x: Array) -> tuple[A
     return tuple(_inputs.beside_array(name, _inputs.logits_array(name, rows[name]), x) for name in plan.beside)
 
 
-_LARGEST = float(np.finfo(np.float32).max)
-
-
 def check_on_error(on_error: Any) -> None:
     """Refuses what is neither of the two words."""
     if on_error not in ("raise", "status"):
@@ -146,9 +143,7 @@ def check_on_error(on_error: Any) -> None:
 
 def narrowed(values: NDArray[np.float64], code: int) -> Array:
     """Figures in the type of log-probs of logits of element type ``code``; see `Call.narrowed`."""
-    if code == _core.F64:
-        return values
-    return _core.single(np.where(np.isfinite(values), np.maximum(values, -_LARGEST), values))
+    return values if code == _core.F64 else _core.single(values)
 
 
 def shaped(values: Array, outer: tuple[int, ...]) -> Any:

@@ -213,7 +213,7 @@ class _Call:
         results: dict[str, Any] = {name: array[here] for name, array in self.found.items()}
         task = _core.ScoresTask(x, t, self.ids[here], given=given, status=status, **results)
         _threads.run_blocks(task.run, status.size, self.wanted.threads)
-        if self.wanted.on_error == "raise" and status.any():
+        if self.wanted.on_error == "raise" and (status.any() if status.size > 8 else any(status.tolist())):
             row = int(np.flatnonzero(status)[0])
             refuse_row(self.outer, first + row, int(status[row]))
 
@@ -229,9 +229,9 @@ class _Call:
 
     def _shaped(self, name: str) -> Any:
         """One result, figures in the type of log-probs; None if it was not wanted."""
-        if name not in self.found:
+        values = self.found.get(name)
+        if values is None:
             return None
-        values = self.found[name]
         if values.dtype == np.float64:
             values = _run.narrowed(values, self.code)
         return values.reshape(*self.outer, values.shape[1]) if values.ndim > 1 else _run.shaped(values, self.outer)
