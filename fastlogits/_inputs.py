@@ -62,10 +62,10 @@ def plain_array(name: str, x: Any) -> Array:
         if isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{name} must not be a masked array; pass {name}.filled(-numpy.inf) to ban masked tokens")
         return np.asarray(x)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, torch.Tensor):
-        return _torch_array(name, x, torch)
     if hasattr(x, "__dlpack__") and not isinstance(x, np.generic):
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(x, torch.Tensor):
+            return _torch_array(name, x, torch)
         return _dlpack_array(name, x)
     try:
         return np.asarray(x)
