@@ -236,9 +236,14 @@ def numpy_beams(i: Inputs) -> Any:
     return np.argpartition(-scores, min(2 * len(i.rows), scores.size - 1))
 
 
-def _beams_error(i: Inputs) -> tuple[float, int]:
+def _diverse(i: Inputs) -> dict[str, Any]:
+    """Each beam a group."""
+    return {"num_beam_groups": len(i.rows), "diversity_penalty": 0.5}
+
+
+def _beams_error(i: Inputs, **ranking: Any) -> tuple[float, int]:
     running = np.zeros(len(i.rows))
-    found, right = (f(i.rows, running) for f in (fl.beam_step, reference.beam_step))
+    found, right = (f(i.rows, running, **ranking) for f in (fl.beam_step, reference.beam_step))
     return ulp(found.scores, right.scores), int(np.count_nonzero(found.ids != right.ids))
 
 
@@ -247,6 +252,8 @@ AHEAD = [
     _verify("verify 8, T", temperature=0.8),
     Job("beam_step", lambda i: partial(fl.beam_step, i.rows, np.zeros(len(i.rows))),
         {"NumPy": lambda i: partial(numpy_beams, i)}, _beams_error),
+    Job("beam_step, diverse", lambda i: partial(fl.beam_step, i.rows, np.zeros(len(i.rows)), **_diverse(i)),
+        {"NumPy": lambda i: partial(numpy_beams, i)}, lambda i: _beams_error(i, **_diverse(i))),
 ]  # fmt: skip
 
 

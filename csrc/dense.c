@@ -167,12 +167,13 @@ int fl_draw_dense(fl_job *j, const fl_dense *d) {
     return FL_OK;
 }
 
-static int report_drawn(fl_job *j, fl_dense *d) {
+/* The drawn tokens, and the likeliest ones, either if wanted. */
+static int report_tokens(fl_job *j, fl_dense *d) {
     const fl_results *o = j->out;
     fl_drawn *drawn = &j->drawn;
-    int status = fl_draw_dense(j, d);
+    int status = o->ids ? fl_draw_dense(j, d) : FL_OK;
     if (status) return status;
-    for (int64_t i = 0; o->ranks && i < drawn->n; i++) drawn->rank[i] = rank_of(j, drawn->logit[i]);
+    for (int64_t i = 0; o->ids && o->ranks && i < drawn->n; i++) drawn->rank[i] = rank_of(j, drawn->logit[i]);
     if (o->top_n) {
         status = fl_collect(j, fl_job_floor(j, o->top_n), o->top_n);
         if (status) return status;
@@ -182,7 +183,7 @@ static int report_drawn(fl_job *j, fl_dense *d) {
         fl_cands_keep(c, alive);
         fl_report_best(j, c, d->log_total);
     }
-    return fl_report_drawn(j, j->top, d->log_total);
+    return o->ids ? fl_report_drawn(j, j->top, d->log_total) : FL_OK;
 }
 
 /* Survivors that the dense writing left out. */
@@ -241,6 +242,6 @@ int fl_end_dense(fl_job *j, fl_dense *d) {
         store_others(j, d, j->out->probs, 1, 0);
     }
     if (j->out->logits) status = write_logits(j, d);
-    if (!status && j->out->ids) status = report_drawn(j, d);
+    if (!status && (j->out->ids || j->out->top_n)) status = report_tokens(j, d);
     return status;
 }

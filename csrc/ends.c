@@ -122,20 +122,21 @@ int fl_draw_list(fl_job *j) {
     return FL_OK;
 }
 
-static int report_drawn(fl_job *j) {
+/* The drawn tokens, and the likeliest ones, either if wanted. */
+static int report_tokens(fl_job *j) {
     fl_cands *c = &j->list;
     fl_drawn *d = &j->drawn;
-    int status = fl_draw_list(j);
+    int drawn = j->out->ids != NULL, status = drawn ? fl_draw_list(j) : FL_OK;
     if (status) return status;
-    if (fl_only_ids(j)) return fl_report_drawn(j, 0, 0);
+    if (drawn && fl_only_ids(j)) return fl_report_drawn(j, 0, 0);
     double log_total = log_total_of(c);
-    for (int64_t i = 0; i < d->n; i++) {
+    for (int64_t i = 0; drawn && i < d->n; i++) {
         int64_t above = 0;
         while (c->logit[above] > d->logit[i]) above++;
         d->rank[i] = above + 1;
     }
     fl_report_best(j, c, log_total);
-    return fl_report_drawn(j, c->logit[0], log_total);
+    return drawn ? fl_report_drawn(j, c->logit[0], log_total) : FL_OK;
 }
 
 static void fill_row(const fl_rows *out, int64_t r, double v) {
@@ -224,7 +225,7 @@ int fl_fits(fl_job *j, const fl_rows *out, double top) {
 int fl_end_list(fl_job *j) {
     int status = FL_OK;
     if (j->kept) return FL_OK;
-    if (!status && j->out->ids) status = report_drawn(j);
+    if (!status && (j->out->ids || j->out->top_n)) status = report_tokens(j);
     if (!status && j->out->listing) status = write_listing(j);
     if (!status && j->out->probs) status = write_probs(j);
     if (!status && j->out->logits) status = write_logits(j);

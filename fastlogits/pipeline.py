@@ -296,9 +296,11 @@ def verify(
 
 @spelled_out
 def beam_step(
-    logits: Any, scores: Any, *, n: int | None = None, context: Any = None, prompt_length: Any = 0,
+    logits: Any, scores: Any, *, n: int | None = None, num_beam_groups: int = 1, diversity_penalty: float = 0.0,
+    eos: Any = None, length: Any = None, length_penalty: float = 1.0, context: Any = None, prompt_length: Any = 0,
     state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, threads: int | None = None,
-    on_error: str = "raise", **steering: Unpack[Steering],
+    on_error: str = "raise", uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None,
+    **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """One step of beam search: the best continuations of all beams, without an array of the size of the logits.
 
@@ -310,7 +312,17 @@ def beam_step(
         Running scores, sums of log-probs; -inf for a beam that is not in use.
     n : int >= 1, optional
         How many continuations; 2 * beams by default.
-    context, prompt_length, state, rng, position, keys, threads, on_error
+    num_beam_groups : int >= 1, default 1
+        Diverse beam search: so many groups of beams, each with n / num_beam_groups continuations of its own.
+    diversity_penalty : float >= 0, default 0.0
+        What a token's log-prob loses for each beam of an earlier group that goes on with it.
+    eos : int or sequence of int, optional
+        Tokens that end a text, with which no beam goes on.
+    length : int or int array [..., beams], at least 1, optional
+        Tokens of each beam's text with the new one: continuations are ranked by score / length ** length_penalty.
+    length_penalty : float, default 1.0
+        The exponent; without ``length`` it does nothing.
+    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
         Inputs of the call, one row per beam; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default. Log-probs are those of what it leaves.
@@ -318,8 +330,8 @@ def beam_step(
     Returns
     -------
     BeamStep
-        scores, beams and ids [..., n] by (score descending, beam ascending, id ascending); with ``on_error="status"``
-        the pair (BeamStep, status).
+        scores, beams and ids [..., n], in each group by (score, or with ``length`` score / length ** length_penalty,
+        descending, beam ascending, id ascending); with ``on_error="status"`` the pair (BeamStep, status).
 
     Raises
     ------
@@ -332,8 +344,12 @@ def beam_step(
     >>> step = fl.beam_step([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], [-1.0, -0.5], n=2)
     >>> step.scores.round(3), step.beams, step.ids
     (array([-0.595, -1.408]), array([1, 0]), array([0, 1]))
+    >>> fl.beam_step([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], [-1.0, -2.5], n=1, length=[2, 5]).beams  # means, not sums
+    array([1])
     """
     return _sampler(steering).beam_step(
-        logits, scores, n=n, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position,
-        keys=keys, threads=threads, on_error=on_error,
+        logits, scores, n=n, num_beam_groups=num_beam_groups, diversity_penalty=diversity_penalty, eos=eos,
+        length=length, length_penalty=length_penalty, context=context, prompt_length=prompt_length, state=state,
+        rng=rng, position=position, keys=keys, threads=threads, on_error=on_error, uncond=uncond, amateur=amateur,
+        expert=expert, anti=anti,
     )  # fmt: skip

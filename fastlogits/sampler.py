@@ -459,6 +459,11 @@ class Sampler(Builders, _core.Plan):
         scores: Any,
         *,
         n: int | None = None,
+        num_beam_groups: int = 1,
+        diversity_penalty: float = 0.0,
+        eos: Any = None,
+        length: Any = None,
+        length_penalty: float = 1.0,
         context: Any = None,
         prompt_length: Any = 0,
         state: Any = None,
@@ -467,6 +472,10 @@ class Sampler(Builders, _core.Plan):
         keys: Any = None,
         threads: int | None = None,
         on_error: str = "raise",
+        uncond: Any = None,
+        amateur: Any = None,
+        expert: Any = None,
+        anti: Any = None,
     ) -> Any:
         """The best continuations of all beams: running score + log-prob of the token as the pipeline leaves it.
 
@@ -478,8 +487,20 @@ class Sampler(Builders, _core.Plan):
             Running scores, sums of log-probs; -inf for a beam that is not in use.
         n : int >= 1, optional
             How many continuations; 2 * beams by default, so that as many as there are beams go on whatever ends.
-        context, prompt_length, state, rng, position, keys, threads, on_error
-            As in `sample`, one row per beam.
+        num_beam_groups : int >= 1, default 1
+            Diverse beam search: the beams in so many groups of equal size, one after the other, each with n /
+            num_beam_groups continuations of its own beams alone. Divides beams and n.
+        diversity_penalty : float >= 0, default 0.0
+            What a token's log-prob in one group loses for each beam of an earlier group that goes on with it.
+        eos : int or sequence of int, optional
+            Tokens that end a text: a group goes on with the first half of its continuations by other tokens.
+        length : int or int array [..., beams], at least 1, optional
+            Tokens of each beam's text, the new one among them: continuations are ranked by score / length **
+            length_penalty, which matters where texts are of different lengths. Scores stay sums.
+        length_penalty : float, default 1.0
+            Above 0 it favours long texts, below 0 short ones. Without ``length`` it does nothing.
+        context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
+            As in `sample`, one row per beam. Nothing is drawn: states remember no token of it.
 
         Returns
         -------
@@ -490,16 +511,33 @@ class Sampler(Builders, _core.Plan):
         Raises
         ------
         ValueError, TypeError
-            As `sample`; scores that are NaN or +inf.
+            As `sample`; scores that are NaN or +inf; groups that do not divide beams and n; a penalty, length or token
+            that ends a text out of range.
+
+        Notes
+        -----
+        Vijayakumar et al., "Diverse Beam Search", 2016, with the Hamming diversity: in each group after the first
+        log p(token) - diversity_penalty * (beams of earlier groups that go on with token), the names and the formula
+        of transformers' HammingDiversityLogitsProcessor. The penalty stays in the scores. Length penalty: Wu et al.,
+        "Google's Neural Machine Translation System", 2016, in the form of transformers.
 
         Examples
         --------
         >>> import fastlogits as fl
         >>> fl.Sampler(top_k=1).beam_step([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], [-1.0, -0.5])
         BeamStep(scores=array([-0.5, -1. , -inf, -inf]), beams=array([ 1,  0, -1, -1]), ids=array([ 0,  1, -1, -1]))
+
+        Two groups of one beam each; the second turns to another token, for the first one's cost 1 more:
+
+        >>> rows = [[0.0, 2.0, 1.5], [0.0, 2.0, 1.5]]
+        >>> step = fl.Sampler().beam_step(rows, [0.0, 0.0], n=2, num_beam_groups=2, diversity_penalty=1.0)
+        >>> step.beams, step.ids
+        (array([0, 1]), array([1, 2]))
         """
-        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
-        return _beams.beam_step(call, scores, n, rng)
+        beside = (uncond, amateur, expert, anti)
+        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
+        ranking = _beams.Ranking(num_beam_groups, diversity_penalty, eos, length, length_penalty)
+        return _beams.beam_step(call, scores, n, rng, ranking)
 
     def explain(
         self,
