@@ -141,7 +141,8 @@ def chain_fits(count: int) -> None:
     ids = np.stack([x0, x1], axis=1)
     likeliest = np.stack([np.full(count, Q0.argmax()), np.full(count, Q1[Q0.argmax()].argmax())], axis=1)
     greedy = np.stack([np.broadcast_to(P0, (count, V)), P1[likeliest[:, 0]], P1[likeliest[:, 1]]], axis=1)
-    q = {"draft_probs": reference.probs(draft, **STEERING)}
+    q0, q1 = reference.probs(Q0, **STEERING), reference.probs(Q1, **STEERING)[x0]
+    q = {"draft_probs": np.stack([np.broadcast_to(q0, (count, V)), q1], axis=1)}
     for operands, more in (((target, ids), {"draft_logits": draft}), ((target, ids), q), ((greedy, likeliest), {})):
         found = fl.verify(*operands, position=0, **draw, **more)
         assert 0.1 < found.accepted.mean() < 1.9
