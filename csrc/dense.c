@@ -81,7 +81,8 @@ int fl_dense_sums(fl_job *j, fl_dense *d) {
     }
     d->total = fl_sum(d->sums, blocks, &d->total_low);
     if (d->mass.gsum64) compensated_total(j, d, unit);
-    d->log_total = d->extra ? fl_log(d->total / unit) : log_total_of(j, d);
+    /* The top of a combination's floats may lie beside that of its values. */
+    d->log_total = d->extra || j->row.blend ? fl_log(d->total / unit) : log_total_of(j, d);
     return 0;
 }
 

@@ -9,9 +9,22 @@ static double log_total_of(fl_cands *c) {
     return fl_log1p(rest);
 }
 
-/* The surprise of the drawn token in bits, or its probability where the step stood. */
-static void observe(fl_job *j, double logprob, int64_t pos) {
+double fl_list_logprob(fl_cands *c, int64_t id) {
+    int64_t at = 0;
+    while (c->id[at] != id) at++;
+    return (c->logit[at] - c->logit[0]) - log_total_of(c);
+}
+
+/* A token's place in raw. */
+static int64_t place_in_list(const fl_cands *c, int64_t id) {
+    int64_t at = 0;
+    while (at < c->raw && c->raw_id[at] != id) at++;
+    return at;
+}
+
+void fl_observe(fl_job *j, int64_t id, double logprob) {
     const fl_program *p = &j->program;
+    int64_t pos = p->shares ? place_in_list(&j->list, id) : 0;
     for (int32_t i = 0; i < p->count; i++) {
         const fl_step_values *v = &p->at[i];
         if (v->hears == FL_HEARS_SURPRISE) j->observed[v->index] = -logprob * 0x1.71547652b82fep0;
@@ -51,17 +64,10 @@ static int report_raw(fl_job *j) {
     return FL_OK;
 }
 
-/* A token's place in raw. */
-static int64_t place_in_list(const fl_cands *c, int64_t id) {
-    int64_t at = 0;
-    while (at < c->raw && c->raw_id[at] != id) at++;
-    return at;
-}
-
 int fl_report_drawn(fl_job *j, double top, double log_total) {
     const fl_results *o = j->out;
     const fl_drawn *d = &j->drawn;
-    if (j->observed) observe(j, (d->logit[0] - top) - log_total, place_in_list(&j->list, d->id[0]));
+    if (j->observed) fl_observe(j, d->id[0], (d->logit[0] - top) - log_total);
     for (int64_t i = 0; i < d->room; i++) {
         int64_t at = j->r * d->room + i;
         int there = i < d->n;

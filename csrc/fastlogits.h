@@ -257,10 +257,10 @@ fl_history *fl_history_share(fl_history *h);
 void fl_history_free(fl_history *h);
 /* What a user gets who wants to change it: h, if nobody else has it, else a copy in its place; NULL without memory. */
 fl_history *fl_history_own(fl_history *h);
-/* Adds tokens in [0, 2^31); observed: what the first of them became to the steps, or NULL. FL_OK, or FL_NO_MEMORY and nothing
- * is changed. plan and row as they were when the history was made. */
+/* Adds tokens in [0, 2^31); observed: what the first `heard` of them became to the steps, [heard, steps]. FL_OK, or
+ * FL_NO_MEMORY and nothing is changed. plan and row as they were when the history was made. */
 int fl_history_accept(fl_history *h, const int64_t *tokens, int64_t count, const fl_plan *plan, int64_t row,
-                      const double *observed);
+                      const double *observed, int64_t heard);
 /* Takes back the last tokens, at most all. */
 void fl_history_rollback(fl_history *h, int64_t count);
 /* Their number; they themselves, until the next change. */
@@ -348,9 +348,10 @@ fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, co
 /* ---- speculative decoding ----------------------------------------------------------------------- */
 
 enum {
-    FL_NEGATIVE = 8,
-    FL_OF_DRAFT = 64
-}; /* a given probability below 0; added where the bad row is one of the draft */
+    FL_NEGATIVE = 8, /* a given probability below 0 */
+    FL_UNDRAWN = 9,  /* a drafted token whose probability in the draft is 0; where.value is its node */
+    FL_OF_DRAFT = 64 /* added where the bad row is one of the draft */
+};
 
 /* Drafted tokens of sequences: n = drafts nodes each, and n + 1 rows of target logits, row 0 behind the context, row i + 1
  * behind node i. */
@@ -370,7 +371,8 @@ typedef struct {
 } fl_drafts;
 
 /* Sequences begin .. end - 1; two scratches. Contexts have been checked. Returns where it failed first: row counts those of
- * the target or of the draft. */
+ * the target or of the draft, or sequences (FL_UNDRAWN). in->sequences, if any, have a plan each, that of their histories, and
+ * in `observed` room for FL_MAX_STEPS numbers of each emitted token. */
 fl_where fl_verify(const fl_kernels *k, fl_scratch *const *s, const fl_plan *plan, const fl_plan *draft_plan,
                    const fl_inputs *in, const fl_drafts *d, int64_t begin, int64_t end);
 

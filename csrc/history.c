@@ -273,7 +273,7 @@ int64_t fl_history_memory(const fl_history *h, double **memory) {
 }
 
 int fl_history_accept(fl_history *h, const int64_t *tokens, int64_t count, const fl_plan *plan, int64_t row,
-                      const double *observed) {
+                      const double *observed, int64_t heard) {
     int64_t room = h->room;
     while (room < h->n + count && room < INT64_C(1) << 30) room *= 2;
     if (room < h->n + count) return FL_NO_MEMORY;
@@ -284,7 +284,7 @@ int fl_history_accept(fl_history *h, const int64_t *tokens, int64_t count, const
     }
     for (int64_t i = 0; i < count; i++) {
         accept_token(h, tokens[i]);
-        if (h->width) remember(h, plan, row, i ? NULL : observed);
+        if (h->width) remember(h, plan, row, i < heard ? observed + i * plan->count : NULL);
     }
     return FL_OK;
 }

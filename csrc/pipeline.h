@@ -286,8 +286,11 @@ fl_context fl_context_of(const fl_inputs *in, int64_t r);
 /* A job for the parameters of row r. */
 void fl_job_begin(fl_job *j, const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_inputs *in,
                   const fl_results *out, int64_t r);
-/* Runs row `at` of x under this context, whose tokens lie in the row. */
-int fl_run_row(fl_job *j, const fl_plan *plan, const fl_rows *x, int64_t at, fl_context c, int64_t position);
+/* What the steps of a plan remember, of a history that may have been made for more of them; or NULL. */
+const double *fl_remembered(const fl_history *h, const fl_plan *plan);
+/* Runs row `at` of x and the rows beside it with the parameters of row `of`. The job knows key and position, and a context
+ * whose tokens lie in the row. */
+int fl_run_row(fl_job *j, const fl_plan *plan, const fl_rows *x, int64_t at, int64_t of, const double *memory);
 int fl_run_all(fl_job *j);
 int fl_run_floor(fl_job *j);
 int fl_run_list(fl_job *j);
@@ -377,6 +380,11 @@ int fl_only_ids(const fl_job *j);
 int fl_drawn_open(fl_job *j);
 /* What j->drawn tells, and what steps hear of its first token; log_total: ln of the total in units of the mass of `top`. */
 int fl_report_drawn(fl_job *j, double top, double log_total);
+/* Log-prob of a survivor on the list. */
+double fl_list_logprob(fl_cands *c, int64_t id);
+/* What a drawn token is to the steps that remember, into j->observed: its surprise in bits, or its probability where the step
+ * stood. */
+void fl_observe(fl_job *j, int64_t id, double logprob);
 /* The first of the sorted list as table of the best; log_total: ln of the total in units of the list's top. */
 void fl_report_best(fl_job *j, const fl_cands *c, double log_total);
 

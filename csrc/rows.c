@@ -45,9 +45,8 @@ static int read_sequence(fl_job *j, const fl_sequence *own) {
     return FL_OK;
 }
 
-/* What the steps of a plan remember of a sequence, which may have been made for more of them. */
-static const double *remembered(const fl_sequence *own, const fl_plan *plan) {
-    return own->history->width >= plan->count * FL_MEMORY ? fl_history_remembers(own->history) : NULL;
+const double *fl_remembered(const fl_history *h, const fl_plan *plan) {
+    return h->width >= plan->count * FL_MEMORY ? fl_history_remembers(h) : NULL;
 }
 
 static void begin(fl_job *j) {
@@ -78,28 +77,34 @@ static int run_program(fl_job *j, const fl_plan *plan, int64_t of, const double 
     return run_once(j, plan, of, memory, 1);
 }
 
-int fl_run_row(fl_job *j, const fl_plan *plan, const fl_rows *x, int64_t at, fl_context c, int64_t position) {
-    if (fl_row_open(j->s, j->k, x, at, &j->row)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
-    j->edits.context = c;
-    j->position = position;
-    j->key = fl_integer_at(j->in->keys, j->r, j->r);
-    return run_program(j, plan, j->r, NULL);
+/* The row as what the first step makes of it and the rows beside it. A status, or -1: it makes nothing. */
+static int open_blend(fl_job *j, const fl_plan *plan, const fl_rows *x, int64_t at, int64_t of) {
+    fl_step_values first = {.kind = -1};
+    if (plan->count) first = fl_step_values_of(plan->steps, of, 0);
+    if (first.kind != FL_BLEND) return -1;
+    int64_t r = j->r;
+    j->r = at; /* rows beside are found by the number of the row */
+    int status = fl_blend_open(j, &first, plan, x);
+    j->r = r;
+    return status;
+}
+
+int fl_run_row(fl_job *j, const fl_plan *plan, const fl_rows *x, int64_t at, int64_t of, const double *memory) {
+    int status = open_blend(j, plan, x, at, of);
+    if (status < 0 && fl_row_open(j->s, j->k, x, at, &j->row)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    return status > 0 ? status : run_program(j, plan, of, memory);
 }
 
 static int run_row(fl_job *j, const fl_plan *plan, const fl_rows *x) {
     const fl_sequence *own = j->in->sequences ? &j->in->sequences[j->r] : NULL;
-    fl_step_values first = {.kind = -1};
-    if (plan->count) first = fl_step_values_of(plan->steps, own ? own->row : j->r, 0);
-    if (first.kind == FL_BLEND) {
-        int status = fl_blend_open(j, &first, plan, x);
-        if (status) return status;
-    } else if (fl_row_view(j->s, j->k, x, j->r, &j->row)) {
-        return fl_fail(j, FL_NO_MEMORY, -1, 0);
-    }
+    int64_t of = own ? own->row : j->r;
+    int status = open_blend(j, plan, x, j->r, of);
+    if (status > 0) return status;
+    if (status < 0 && fl_row_view(j->s, j->k, x, j->r, &j->row)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     if (own ? read_sequence(j, own) : read_inputs(j)) return j->where.status;
-    const double *memory = own ? remembered(own, plan) : j->in->memory;
+    const double *memory = own ? fl_remembered(own->history, plan) : j->in->memory;
     if (memory && !own) memory += j->r * plan->count * FL_MEMORY;
-    return run_program(j, plan, own ? own->row : j->r, memory);
+    return run_program(j, plan, of, memory);
 }
 
 /* A failed row in status mode: id -1, NaN figures; dense rows of NaN. */

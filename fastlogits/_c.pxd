@@ -174,7 +174,7 @@ cdef extern from "fastlogits.h" nogil:
     void fl_history_free(fl_history *h)
     fl_history *fl_history_own(fl_history *h)
     int fl_history_accept(fl_history *h, const int64_t *tokens, int64_t count, const fl_plan *plan, int64_t row,
-                          const double *observed)
+                          const double *observed, int64_t heard)
     void fl_history_rollback(fl_history *h, int64_t count)
     int64_t fl_history_tokens(const fl_history *h, const int64_t **tokens)
     int64_t fl_history_prompt(const fl_history *h)
@@ -247,7 +247,7 @@ cdef extern from "fastlogits.h" nogil:
                          const fl_inputs *inputs, const fl_results *out, int64_t begin, int64_t end)
     void fl_plan_remember(const fl_plan *plan, int64_t row, const double *observed, double *memory)
 
-    enum: FL_NEGATIVE, FL_OF_DRAFT
+    enum: FL_NEGATIVE, FL_UNDRAWN, FL_OF_DRAFT
 
     ctypedef struct fl_drafts:
         int64_t drafts

@@ -270,6 +270,7 @@ class PlanTask:
     def trace(self, row: int) -> tuple[int, int, int, int, float]: ...
 
 NEGATIVE: int
+UNDRAWN: int
 OF_DRAFT: int
 
 @disjoint_base
@@ -285,17 +286,20 @@ class VerifyTask:
         logits: NDArray[Any] | None,
         probs: NDArray[Any] | None,
         distinct: bool,
-        context: NDArray[np.int64] | None,
-        offsets: NDArray[np.int64] | None,
-        prompt_length: NDArray[np.int64] | None,
         seed: int,
-        position: NDArray[np.int64] | None,
-        keys: NDArray[np.int64] | None,
         accepted: NDArray[np.int64],
         emitted: NDArray[np.int64],
         path: NDArray[np.int64],
         status: NDArray[np.int32] | None,
+        beside: tuple[NDArray[Any], ...],
+        context: NDArray[np.int64] | None = None,
+        offsets: NDArray[np.int64] | None = None,
+        prompt_length: NDArray[np.int64] | None = None,
+        position: NDArray[np.int64] | None = None,
+        keys: NDArray[np.int64] | None = None,
+        states: tuple[Sequence, ...] | None = None,
     ) -> None: ...
+    def tell(self, vocab: int) -> None: ...
     @property
     def failures(self) -> list[tuple[int, int, int, float]]: ...
     def run(self, begin: int, end: int) -> None: ...

@@ -183,7 +183,7 @@ cdef class Plan:
         if where.status != _c.FL_OK:
             self._refuse((), where.row, where.status, where.step, told(&where), rows.rows.n)
         if state is not None and own.observed is not NULL:
-            (<Sequence>state).hear(one, observed)
+            (<Sequence>state).hear(&one, 1, observed, self.plan.count, (<Sequence>state).length())
         return one
 
 
@@ -292,16 +292,7 @@ cdef class PlanTask:
     cdef readonly list failures  # (row, status, step, value) of each block that met a bad row; value as told() makes it
     cdef readonly dict listings  # first row of a block -> (ids, logits, logprobs)
     cdef bint listed
-    cdef _c.fl_sequence *sequences
-    cdef double *observed  # [rows, MAX_STEPS], where some state remembers
-    cdef tuple states
-
-    def __dealloc__(self):
-        cdef int64_t r
-        for r in range(self.x.rows.rows if self.sequences is not NULL else 0):
-            _c.fl_history_free(self.sequences[r].history)
-        PyMem_Free(self.sequences)
-        PyMem_Free(self.observed)
+    cdef Sequences sequences
 
     def __init__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
                  states=None, bint mixed=False, seed=0, position=None, keys=None, memory=None, offset=0, draws=1,
@@ -328,7 +319,8 @@ cdef class PlanTask:
         self.given.memory = <const double *>elements(memory, cnp.NPY_DOUBLE, rows * plan.plan.count * _c.FL_MEMORY)
         self.results.observed = <double *>elements(observed, cnp.NPY_DOUBLE, rows * plan.plan.count)
         if states is not None:
-            self._take_states(states, mixed)
+            self.sequences = Sequences(states, rows, 1, mixed)
+            self.given.sequences = self.sequences.at
         self.given.offset = offset
         self.results.draws, self.results.distinct = draws, distinct
         self.results.ids = <int64_t *>elements(ids, cnp.NPY_INT64, rows * draws)
@@ -351,38 +343,9 @@ cdef class PlanTask:
         self.results.status = <int32_t *>elements(status, cnp.NPY_INT32, rows)
         self.results.trace = <_c.fl_trace *>elements(trace, cnp.NPY_UINT8, rows * sizeof(_c.fl_trace))
 
-    def _take_states(self, tuple states, bint mixed):
-        """One `Sequence` per row; ``mixed`` rows follow the plan of their own."""
-        cdef int64_t r
-        cdef Sequence state
-        if len(states) != self.x.rows.rows:
-            raise ValueError(f"{self.x.rows.rows} states are needed here, got {len(states)}")
-        self.sequences = <_c.fl_sequence *>PyMem_Calloc(len(states) + 1, sizeof(_c.fl_sequence))
-        if self.sequences is NULL:
-            raise MemoryError()
-        if any((<Sequence>state).heard is not NULL for state in states):
-            self.observed = <double *>PyMem_Calloc(len(states) * MAX_STEPS, sizeof(double))
-            if self.observed is NULL:
-                raise MemoryError()
-        self.states = states
-        for r in range(len(states)):
-            state = states[r]
-            state.fill(&self.sequences[r], r)
-            if state.heard is not NULL:
-                self.sequences[r].observed = self.observed + r * MAX_STEPS
-            if mixed:
-                self.sequences[r].plan = &state.plan.plan
-        self.given.sequences = self.sequences
-
     def tell(self, int64_t vocab):
-        """All rows have run: their states know the size of the vocabulary, and what was drawn first."""
-        cdef int64_t r, draws = self.results.draws
-        cdef Sequence state
-        for r in range(len(self.states)):
-            state = self.states[r]
-            state.vocab = vocab
-            if state.heard is not NULL and self.results.ids is not NULL and self.results.ids[r * draws] >= 0:
-                state.hear(self.results.ids[r * draws], self.observed + r * MAX_STEPS)
+        """All rows have run: their states hear of it."""
+        self.sequences.tell(self.results.ids, self.results.draws, vocab)
 
     def run(self, int64_t begin, int64_t end):
         """Rows begin .. end - 1, up to the first bad one unless a status is wanted."""

@@ -19,9 +19,11 @@ cdef class Sequence:
     cdef readonly int64_t vocab   # 0: not known yet
     cdef int64_t shift            # position less the number of tokens
     cdef readonly object key      # None: the row number of the call
-    # What the token last drawn is to the steps that remember, should it be accepted next.
+    # What the tokens last drawn, one behind the other from `heard_at` on, are to the steps that remember, should they be
+    # accepted: [heard_count, steps]. NULL if none remembers.
     cdef double *heard
-    cdef int64_t heard_token, heard_at
+    cdef int64_t *heard_tokens
+    cdef int64_t heard_count, heard_room, heard_at
 
     def __cinit__(self, *arguments):
         if arguments != (MADE,):
@@ -31,6 +33,7 @@ cdef class Sequence:
     def __dealloc__(self):
         _c.fl_history_free(self.history)
         PyMem_Free(self.heard)
+        PyMem_Free(self.heard_tokens)
 
     def _fill(self, Plan plan not None, int64_t row, cnp.ndarray tokens not None, int64_t prompt_length, key,
               position, int64_t vocab, tuple memory=None):
@@ -43,9 +46,7 @@ cdef class Sequence:
             raise MemoryError()
         self.plan, self.row, self.key, self.vocab = plan, row, key, vocab
         if _c.fl_history_memory(self.history, &kept):
-            self.heard = <double *>PyMem_Calloc(plan.plan.count, sizeof(double))
-            if self.heard is NULL:
-                raise MemoryError()
+            self.room_to_hear(1)
         self._add(tokens)
         self.shift = 0 if position is None else position - self.length()
         if memory is not None:
@@ -55,9 +56,25 @@ cdef class Sequence:
         """Takes what `_memory` of a like state gave."""
         cdef double *kept
         cdef int64_t width = _c.fl_history_memory(self.history, &kept)
-        values, heard, self.heard_token, self.heard_at = memory
+        cdef int64_t count = len(memory[2])
+        values, heard, heard_tokens, self.heard_at = memory
         memcpy(kept, elements(values, cnp.NPY_DOUBLE, width * self.length()), width * self.length() * sizeof(double))
-        memcpy(self.heard, elements(heard, cnp.NPY_DOUBLE, self.plan.plan.count), self.plan.plan.count * sizeof(double))
+        self.hear(<int64_t *>elements(heard_tokens, cnp.NPY_INT64, count), count,
+                  <double *>elements(heard, cnp.NPY_DOUBLE, count * self.plan.plan.count), self.plan.plan.count,
+                  self.heard_at)
+        return 0
+
+    cdef int room_to_hear(self, int64_t count) except -1:
+        """Room for what so many tokens are to the steps; contents are not kept."""
+        PyMem_Free(self.heard)
+        PyMem_Free(self.heard_tokens)
+        self.heard = <double *>PyMem_Calloc(count * self.plan.plan.count, sizeof(double))
+        self.heard_tokens = <int64_t *>PyMem_Calloc(count, sizeof(int64_t))
+        self.heard_count = 0
+        self.heard_room = count
+        if self.heard is NULL or self.heard_tokens is NULL:
+            self.heard_room = 0
+            raise MemoryError()
         return 0
 
     def _memory(self):
@@ -66,13 +83,35 @@ cdef class Sequence:
         cdef cnp.npy_intp width = _c.fl_history_memory(self.history, &kept)
         if not width:
             return None
-        return (copy_of(kept, width * self.length()), copy_of(self.heard, self.plan.plan.count), self.heard_token,
-                self.heard_at)
+        return (copy_of(kept, width * self.length()), copy_of(self.heard, self.heard_count * self.plan.plan.count),
+                np.array([self.heard_tokens[i] for i in range(self.heard_count)], np.int64), self.heard_at)
 
-    cdef void hear(self, int64_t token, const double *observed) noexcept:
-        """The call drew ``token``, which is ``observed`` to the steps."""
-        memcpy(self.heard, observed, self.plan.plan.count * sizeof(double))
-        self.heard_token, self.heard_at = token, self.length()
+    cdef int hear(self, const int64_t *tokens, int64_t count, const double *observed, int64_t step, int64_t at) except -1:
+        """A call drew ``tokens``, to be token ``at`` and so on, each of which is ``observed`` to the steps."""
+        cdef int64_t i, steps = self.plan.plan.count
+        if count > self.heard_room:
+            self.room_to_hear(count)
+        for i in range(count):
+            memcpy(self.heard + i * steps, observed + i * step, steps * sizeof(double))
+            self.heard_tokens[i] = tokens[i]
+        self.heard_count, self.heard_at = count, at
+        return 0
+
+    cdef int64_t known(self, const int64_t *tokens, int64_t count, const double **observed) noexcept:
+        """How many of the tokens to come are those that were drawn here; and what they are to the steps."""
+        cdef int64_t i = 0, behind = self.length() - self.heard_at
+        cdef const int64_t *held
+        _c.fl_history_tokens(self.history, &held)
+        if self.heard_count == 0 or behind < 0 or behind >= self.heard_count:
+            return 0
+        for i in range(behind):
+            if held[self.heard_at + i] != self.heard_tokens[i]:
+                return 0
+        i = 0
+        while i < count and behind + i < self.heard_count and tokens[i] == self.heard_tokens[behind + i]:
+            i += 1
+        observed[0] = self.heard + behind * self.plan.plan.count
+        return i
 
     cdef int64_t length(self) noexcept:
         cdef const int64_t *tokens
@@ -87,10 +126,10 @@ cdef class Sequence:
         return 0
 
     cdef int add(self, const int64_t *tokens, int64_t count) except -1:
-        cdef bint drawn = count > 0 and self.heard_at == self.length() and self.heard_token == tokens[0]
+        cdef const double *observed = NULL
+        cdef int64_t drawn = self.known(tokens, count, &observed)
         self.own()
-        if _c.fl_history_accept(self.history, tokens, count, &self.plan.plan, self.row,
-                                self.heard if drawn else NULL) != _c.FL_OK:
+        if _c.fl_history_accept(self.history, tokens, count, &self.plan.plan, self.row, observed, drawn) != _c.FL_OK:
             raise MemoryError()
         return 0
 
@@ -172,11 +211,8 @@ cdef class Sequence:
         other.plan, other.row, other.key, other.vocab, other.shift = (
             self.plan, self.row, self.key, self.vocab, self.shift)
         if self.heard is not NULL:
-            other.heard = <double *>PyMem_Calloc(self.plan.plan.count, sizeof(double))
-            if other.heard is NULL:
-                raise MemoryError()
-            memcpy(other.heard, self.heard, self.plan.plan.count * sizeof(double))
-            other.heard_token, other.heard_at = self.heard_token, self.heard_at
+            other.room_to_hear(max(1, self.heard_count))
+            other.hear(self.heard_tokens, self.heard_count, self.heard, self.plan.plan.count, self.heard_at)
         return other
 
     def __len__(self):
@@ -231,3 +267,57 @@ cdef object copy_of(const double *values, cnp.npy_intp n):
         memcpy(cnp.PyArray_DATA(array), values, n * sizeof(double))
     return array
 
+
+cdef class Sequences:
+    """The states of a call's rows as C reads them, and room for what is drawn from each."""
+
+    cdef _c.fl_sequence *at
+    cdef double *observed  # [rows, most, MAX_STEPS], where some state remembers
+    cdef int64_t most      # tokens heard per row
+    cdef tuple states
+
+    def __init__(self, tuple states not None, int64_t rows, int64_t most, bint own):
+        """With ``own`` the rows follow the plans of their states."""
+        cdef int64_t r
+        cdef Sequence state
+        if len(states) != rows:
+            raise ValueError(f"{rows} states are needed here, got {len(states)}")
+        self.most = most
+        self.at = <_c.fl_sequence *>PyMem_Calloc(rows + 1, sizeof(_c.fl_sequence))
+        if self.at is NULL:
+            raise MemoryError()
+        if any((<Sequence>state).heard is not NULL for state in states):
+            self.observed = <double *>PyMem_Calloc(rows * most * MAX_STEPS, sizeof(double))
+            if self.observed is NULL:
+                raise MemoryError()
+        self.states = states
+        for r in range(rows):
+            state = states[r]
+            state.fill(&self.at[r], r)
+            if state.heard is not NULL:
+                self.at[r].observed = self.observed + r * most * MAX_STEPS
+            if own:
+                self.at[r].plan = &state.plan.plan
+
+    def __dealloc__(self):
+        cdef int64_t r
+        for r in range(len(self.states) if self.states is not None else 0):
+            _c.fl_history_free(self.at[r].history)
+        PyMem_Free(self.at)
+        PyMem_Free(self.observed)
+
+    cdef int tell(self, const int64_t *ids, int64_t step, int64_t vocab) except -1:
+        """All rows have run: their states know the size of the vocabulary, and the tokens that were drawn, if any."""
+        cdef int64_t r, n
+        cdef Sequence state
+        for r in range(len(self.states)):
+            state = self.states[r]
+            state.vocab = vocab
+            if state.heard is NULL or ids is NULL:
+                continue
+            n = 0
+            while n < self.most and ids[r * step + n] >= 0:
+                n += 1
+            if n:
+                state.hear(ids + r * step, n, self.at[r].observed, MAX_STEPS, state.length())
+        return 0

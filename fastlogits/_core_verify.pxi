@@ -1,7 +1,7 @@
 # Speculative decoding: `VerifyTask` holds one checked call of `fastlogits.verify`.
 
 
-NEGATIVE, OF_DRAFT = _c.FL_NEGATIVE, _c.FL_OF_DRAFT
+NEGATIVE, UNDRAWN, OF_DRAFT = _c.FL_NEGATIVE, _c.FL_UNDRAWN, _c.FL_OF_DRAFT
 
 
 cdef class VerifyTask:
@@ -11,28 +11,34 @@ cdef class VerifyTask:
     cdef Plan draft_plan
     cdef Rows target
     cdef Rows draft
+    cdef Rows beside[_c.FL_MOST_BESIDE]
+    cdef Sequences sequences
     cdef _c.fl_inputs given
     cdef _c.fl_drafts drafts
     cdef tuple owners
     cdef readonly list failures  # (row, status, step, value) of each block that met a bad row
 
     def __init__(self, Plan plan not None, Plan draft_plan not None, cnp.ndarray target not None, *, ids, parents, logits,
-                 probs, distinct, context, offsets, prompt_length, seed, position, keys, accepted, emitted, path, status):
-        cdef int last = cnp.PyArray_NDIM(target) - 1
+                 probs, distinct, seed, accepted, emitted, path, status, tuple beside, context=None, offsets=None,
+                 prompt_length=None, position=None, keys=None, states=None):
+        cdef int i, last = cnp.PyArray_NDIM(target) - 1
         cdef int64_t rows
         fill_rows(&self.target, target, last, code_of(target))
         rows = len(accepted)
         self.plan, self.draft_plan, self.failures = plan, draft_plan, []
         self.owners = (target, ids, parents, logits, probs, context, offsets, prompt_length, position, keys, accepted,
-                       emitted, path, status)
+                       emitted, path, status, beside)
+        for i in range(len(beside)):
+            fill_rows(&self.beside[i], beside[i], last, code_of(beside[i]))
+            self.given.beside[i] = &self.beside[i].rows
         self.drafts.drafts = emitted.shape[1] - 1
         self.drafts.ids = <const int64_t *>elements(ids, cnp.NPY_INT64, rows * self.drafts.drafts)
         self.drafts.parents = <const int64_t *>elements(parents, cnp.NPY_INT64, rows * self.drafts.drafts)
         self.drafts.target = &self.target.rows
-        beside = logits if probs is None else probs
-        if beside is not None:
-            fill_rows(&self.draft, beside, last, code_of(beside))
-            self.drafts.draft_rows = beside.shape[last - 1]
+        drafted = logits if probs is None else probs
+        if drafted is not None:
+            fill_rows(&self.draft, drafted, last, code_of(drafted))
+            self.drafts.draft_rows = drafted.shape[last - 1]
             if probs is None:
                 self.drafts.draft = &self.draft.rows
             else:
@@ -49,6 +55,13 @@ cdef class VerifyTask:
         self.given.seed = seed
         self.given.position = integers_per_row(position, rows)
         self.given.keys = integers_per_row(keys, rows)
+        if states is not None:
+            self.sequences = Sequences(states, rows, self.drafts.drafts + 1, True)
+            self.given.sequences = self.sequences.at
+
+    def tell(self, int64_t vocab):
+        """All sequences have run: their states hear of it."""
+        self.sequences.tell(self.drafts.emitted, self.drafts.drafts + 1, vocab)
 
     def run(self, int64_t begin, int64_t end):
         """Sequences begin .. end - 1, up to the first bad one unless a status is wanted."""
@@ -68,4 +81,5 @@ cdef class VerifyTask:
         if where.status % _c.FL_OF_DRAFT == _c.FL_NO_MEMORY:
             raise MemoryError()
         if where.status != _c.FL_OK and self.drafts.status is NULL:
-            self.failures.append((where.row, where.status, where.step, where.value))
+            banned = where.status % _c.FL_OF_DRAFT == _c.FL_ALL_BANNED
+            self.failures.append((where.row, where.status, where.step, where.banned if banned else where.value))

@@ -18,6 +18,9 @@ _first: ContextVar[tuple[int, ...]] = ContextVar("first", default=())
 class Status(IntEnum):
     """What became of a row under ``on_error="status"``.
 
+    The last two are of `fastlogits.verify`: a negative number among ``draft_probs``, and a drafted token that
+    cannot have been drawn.
+
     Examples
     --------
     >>> import fastlogits as fl
@@ -35,6 +38,8 @@ class Status(IntEnum):
     STEP_INF = 4
     ALL_BANNED = 5
     BAD_TOKEN = 6
+    NEGATIVE = 8
+    UNDRAWN = 9
 
 
 @contextmanager

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastlogits._reference_pipeline import _contexts, _drawn, _named, _per_row, _seed, _steering, keyword_plan, process
+from fastlogits._reference_pipeline import (
+    _beside,
+    _contexts,
+    _drawn,
+    _named,
+    _per_row,
+    _random,
+    _steering,
+    keyword_plan,
+    process,
+)
 from fastlogits._reference_repeats import Floats, Ids
 from fastlogits._reference_steps import Row, philox
 from fastlogits.reference import softmax
@@ -66,16 +76,23 @@ def inverse(p: Floats, u: float) -> int:
 
 def ask(s: Draft, node: int, depth: int, p: Floats, q: Floats | None, distinct: bool) -> tuple[int, int]:
     """(accepted child, its token), or (-1, the token drawn from what is left of p)."""
-    asked = s.children(node)
+    asked, given = s.children(node), q
     for i, child in enumerate(asked):
         x = int(s.ids[child])
-        drafted = np.eye(1, len(p), x)[0] if q is None else q
+        drafted = np.eye(1, len(p), x)[0] if q is None else drawable(child, x, given, q)
         if s.words(depth, i, 4)[0] * drafted[x] < p[x]:
             return child, x
         if len(asked) == 1:
             return -1, recovered(s, depth, p, drafted)
         p, q = residual(p, drafted), q if q is None or not distinct else without(q, x)
     return -1, inverse(p, s.words(depth, 64, 5)[0])
+
+
+def drawable(child: int, x: int, given: Any, q: Floats) -> Floats:
+    """What is left of the draft; ValueError where x cannot have been drawn from it as it was given."""
+    if not given[x] > 0:
+        raise ValueError(f"draft_ids[{child}]: token id {x} has probability 0 in the draft")
+    return q
 
 
 def without(q: Floats, x: int) -> Floats:
@@ -98,7 +115,10 @@ def walk(s: Draft, law: Any, draft_law: Any, distinct: bool) -> tuple[list[int],
     return [*tokens, *_drawn(s.row, 1, s.by_noise, True)], path
 
 
-def laws(s: Draft, rows: Floats | None, probs: Floats | None, plan: Sequence[Any], context: Ids, start: int) -> Any:
+def laws(
+    s: Draft, rows: Floats | None, probs: Floats | None, plan: Sequence[Any], context: Ids, start: int,
+    beside: Mapping[str, Floats] | None = None,
+) -> Any:  # fmt: skip
     """(row, accepted tokens, depth) -> probabilities [V], or None for drafts without."""
 
     def law(row: int, tokens: list[int], depth: int) -> Floats | None:
@@ -108,6 +128,7 @@ def laws(s: Draft, rows: Floats | None, probs: Floats | None, plan: Sequence[Any
         seed, key, position = s.random
         seen = np.array([*context, *tokens], np.int64)
         s.row = Row(rows[row], seen, start, (seed, key, position + depth))
+        s.row.beside = {name: values[row] for name, values in (beside or {}).items()}
         return softmax(process(s.row, plan))
 
     return law
@@ -120,14 +141,14 @@ def verify(
 ) -> Verified:  # fmt: skip
     """Speculative decoding of chains or trees of drafted tokens, one sequence after the other."""
     target, ids = np.asarray(target_logits, np.float64), np.asarray(draft_ids, np.int64)
+    beside = {name: each.reshape(-1, *target.shape[-2:]) for name, each in _beside(inputs).items()}
     outer, n, plan = target.shape[:-2], ids.shape[-1], keyword_plan(**_steering(inputs)) if plan is None else plan
     chain = np.broadcast_to(np.arange(-1, n - 1) if parents is None else np.asarray(parents), ids.shape)
     flat = [_flat(each, len(outer)) for each in (target, ids, chain, draft_logits, draft_probs)]
     context, start = _contexts(inputs.get("context"), math.prod(outer)), inputs.get("prompt_length", 0)
-    where = list(map(len, context)) if position is None else _per_row(position, outer)
-    names, seed = range(len(context)) if keys is None else _per_row(keys, outer), _seed(rng)
-    call = (flat, plan, context, _per_row(start, outer), not replacement)
-    rows = [_verified(*call, r, (seed, int(names[r]), int(where[r]))) for r in range(len(context))]
+    random = _random(rng, position, keys, context, outer)
+    call = (flat, beside, plan, context, _per_row(start, outer), not replacement)
+    rows = [_verified(*call, r, each) for r, each in enumerate(random)]
     return Verified(*(np.reshape(each, (*outer, *np.shape(each)[1:]))[()] for each in zip(*rows, strict=True)))
 
 
@@ -137,15 +158,15 @@ def _flat(x: Any, axes: int) -> Any:
 
 
 def _verified(
-    flat: list[Any], plan: Sequence[Any], context: list[Ids], start: Any, distinct: bool, r: int,
-    random: tuple[int, int, int],
+    flat: list[Any], around: Mapping[str, Floats], plan: Sequence[Any], context: list[Ids], start: Any, distinct: bool,
+    r: int, random: tuple[int, int, int],
 ) -> tuple[Any, ...]:  # fmt: skip
     """One row of the result."""
     target, ids, parents = (each[r] for each in flat[:3])
     logits, probs = (None if each is None else each[r] for each in flat[3:])
     s = Draft(target, ids, parents, random)
     s.by_noise = bool(plan) and _named(plan[-1])[0] == "gumbel"
-    law = laws(s, target, None, plan, context[r], int(start[r]))
+    law = laws(s, target, None, plan, context[r], int(start[r]), {name: rows[r] for name, rows in around.items()})
     tokens, path = walk(s, law, laws(s, logits, probs, plan, context[r], int(start[r])), distinct)
     padded = [[*each, *[-1] * n][:n] for each, n in ((tokens, len(ids) + 1), (path, len(ids)))]
     return padded[0], len(path), tokens[-1], padded[1]

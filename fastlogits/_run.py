@@ -124,7 +124,7 @@ class MixedCall(Call):
         return steps
 
 
-def beside_arrays(plan: _core.Plan, given: tuple[Any, ...], x: Array) -> tuple[Array, ...]:
+def beside_arrays(plan: _core.Plan, given: tuple[Any, ...], x: Array, first: str = "logits") -> tuple[Array, ...]:
     """The rows that the plan's first step combines with ``x``, of those ``given`` in the order of `_core.BESIDE`."""
     rows = dict(zip(_core.BESIDE, given, strict=True))
     for name, array in rows.items():
@@ -132,7 +132,8 @@ def beside_arrays(plan: _core.Plan, given: tuple[Any, ...], x: Array) -> tuple[A
             raise TypeError(f"{type(plan.steps[0]).__name__} needs the argument {name}, rows beside the logits")
         if name not in plan.beside and array is not None:
             raise TypeError(f"{name} is given, but the first step is none that combines it with the logits")
-    return tuple(_inputs.beside_array(name, _inputs.logits_array(name, rows[name]), x) for name in plan.beside)
+    arrays = ((name, _inputs.logits_array(name, rows[name])) for name in plan.beside)
+    return tuple(_inputs.beside_array(name, array, x, first) for name, array in arrays)
 
 
 def check_on_error(on_error: Any) -> None:

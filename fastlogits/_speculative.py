@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import _core, _inputs, _prepare, _run, _threads
+from fastlogits import state as _state
 from fastlogits._errors import refuse_row, row_name
 
 Array = NDArray[Any]
@@ -105,38 +106,49 @@ def verify(
     replacement: Any,
     context: Any,
     prompt_length: Any,
+    state: Any,
     rng: Any,
     position: Any,
     keys: Any,
     threads: Any,
     on_error: str,
+    beside: tuple[Any, ...],
 ) -> Any:
     """`Sampler.verify` of checked operands."""
     if not isinstance(replacement, bool | np.bool_):
         raise TypeError(f"replacement must be True or False, got {replacement!r}")
     _run.check_on_error(on_error)
     outer, rows, n = drafts.outer, drafts.rows, drafts.n
+    if drafts.logits is not None and plans[1].beside:
+        step = type(plans[1].steps[0]).__name__
+        raise TypeError(
+            f"draft_logits are not combined with other rows: pass a draft_sampler without {step}, or draft_probs"
+        )
     for plan in plans:
-        if any(step.beside for step in plan.steps):
-            raise ValueError("verify takes no step that combines rows: guide the logits beforehand")
         if not plan.fits(drafts.vocab) and rows:
             _prepare.check_fits(plan.prepared, drafts.vocab)
-    ids, offsets = _inputs.context_arrays(context, outer, rows)
-    check_context(ids, offsets, outer, drafts.vocab)
+    around = _run.beside_arrays(plans[0], beside, drafts.target, "target_logits")
     count = _inputs.thread_count(threads)
+    if state is None:
+        plans = (_run.bound(plans[0], outer), _run.bound(plans[1], outer))
+        inputs = context_inputs(drafts, context, prompt_length, position, keys)
+    else:
+        _state.check_alone(context, prompt_length, position, keys)
+        inputs = {"states": _state.of_rows(state, outer, rows)}
+        for plan in plans[: 1 if drafts.logits is None else 2]:
+            _state.check_fits(inputs["states"], drafts.vocab, plan)
     accepted, emitted = np.zeros(rows, np.int64), np.full((rows, n + 1), -1, np.int64)
     path, status = np.full((rows, n), -1, np.int64), np.zeros(rows, np.int32) if on_error == "status" else None
-    target, other = (_run.bound(plan, outer) for plan in plans)
     task = _core.VerifyTask(
-        target, other, drafts.target, ids=drafts.ids, parents=drafts.parents,
-        logits=drafts.logits, probs=drafts.probs, distinct=not replacement, context=ids, offsets=offsets,
-        prompt_length=_inputs.row_integers("prompt_length", prompt_length, outer, low=0),
-        position=_inputs.row_integers("position", position, outer), keys=_inputs.row_integers("keys", keys, outer),
-        seed=_inputs.seed_word(rng), accepted=accepted, emitted=emitted, path=path, status=status,
+        *plans, drafts.target, ids=drafts.ids, parents=drafts.parents, logits=drafts.logits, probs=drafts.probs,
+        distinct=not replacement, seed=_inputs.seed_word(rng), accepted=accepted, emitted=emitted, path=path,
+        status=status, beside=around, **inputs,
     )  # fmt: skip
     _threads.run_blocks(task.run, rows, count)
     if task.failures:
         refuse(drafts, plans, *min(task.failures))
+    if state is not None:
+        task.tell(drafts.vocab)
     tokens = np.take_along_axis(emitted, accepted[:, None], axis=1)[:, 0]
     found = Verified(
         emitted.reshape(*outer, n + 1),
@@ -145,6 +157,19 @@ def verify(
         path.reshape(*outer, n),
     )
     return _run.with_status(found, status, outer)
+
+
+def context_inputs(drafts: Drafts, context: Any, prompt_length: Any, position: Any, keys: Any) -> dict[str, Any]:
+    """What comes before each sequence, and which random numbers are its own."""
+    ids, offsets = _inputs.context_arrays(context, drafts.outer, drafts.rows)
+    check_context(ids, offsets, drafts.outer, drafts.vocab)
+    return {
+        "context": ids,
+        "offsets": offsets,
+        "prompt_length": _inputs.row_integers("prompt_length", prompt_length, drafts.outer, low=0),
+        "position": _inputs.row_integers("position", position, drafts.outer),
+        "keys": _inputs.row_integers("keys", keys, drafts.outer),
+    }
 
 
 def check_context(ids: Any, offsets: Any, outer: tuple[int, ...], vocab: int) -> None:
@@ -164,8 +189,14 @@ def refuse(
     draft, status = divmod(status, _core.OF_DRAFT)
     beside = drafts.logits if drafts.probs is None else drafts.probs
     rows = beside if draft and beside is not None else drafts.target
-    argument = ("draft_logits" if drafts.probs is None else "draft_probs") if draft else "target_logits"
+    given = "draft_logits" if drafts.probs is None else "draft_probs"
+    argument = given if draft else "target_logits"
+    if status == _core.UNDRAWN:
+        where = row_name("draft_ids", row * drafts.n + int(value), (*drafts.outer, drafts.n))
+        token = drafts.ids[row, int(value)]
+        raise ValueError(f"{where}: token id {token} must have a probability above 0 in {given}, got 0")
     if status == _core.NEGATIVE:
         raise ValueError(f"{row_name(argument, row, rows.shape[:-1])} contains a negative number")
     names = [each.name for each in plans[draft].steps]
-    refuse_row(rows.shape[:-1], row, status, step, value, drafts.vocab, names, argument)
+    around = () if draft else plans[0].beside
+    refuse_row(rows.shape[:-1], row, status, step, value, drafts.vocab, names, argument, around)

@@ -247,7 +247,8 @@ def gumbel_max(
 def verify(
     target_logits: Any, draft_ids: Any, *, draft_logits: Any = None, draft_probs: Any = None, parents: Any = None,
     replacement: bool = True, draft_sampler: Sampler | None = None, context: Any = None, prompt_length: Any = 0,
-    rng: Any = None, position: Any = None, keys: Any = None, threads: int | None = None, on_error: str = "raise",
+    state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, threads: int | None = None,
+    on_error: str = "raise", uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None,
     **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
     """Speculative decoding: accept drafted tokens so that what is emitted follows the target distribution, exactly.
@@ -266,7 +267,7 @@ def verify(
         Whether tokens behind one parent were drawn independently.
     draft_sampler : Sampler, optional
         Another pipeline for the draft logits.
-    context, prompt_length, rng, position, keys, threads, on_error
+    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
         Inputs of the call, for each sequence; see `Sampler.verify`.
     {steering}
 
@@ -289,8 +290,9 @@ def verify(
     """
     return _sampler(steering).verify(
         target_logits, draft_ids, draft_logits=draft_logits, draft_probs=draft_probs, parents=parents,
-        replacement=replacement, draft_sampler=draft_sampler, context=context, prompt_length=prompt_length, rng=rng,
-        position=position, keys=keys, threads=threads, on_error=on_error,
+        replacement=replacement, draft_sampler=draft_sampler, context=context, prompt_length=prompt_length,
+        state=state, rng=rng, position=position, keys=keys, threads=threads, on_error=on_error, uncond=uncond,
+        amateur=amateur, expert=expert, anti=anti,
     )  # fmt: skip
 
 

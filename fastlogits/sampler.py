@@ -384,11 +384,16 @@ class Sampler(Builders, _core.Plan):
         draft_sampler: Sampler | None = None,
         context: Any = None,
         prompt_length: Any = 0,
+        state: Any = None,
         rng: Any = None,
         position: Any = None,
         keys: Any = None,
         threads: int | None = None,
         on_error: str = "raise",
+        uncond: Any = None,
+        amateur: Any = None,
+        expert: Any = None,
+        anti: Any = None,
     ) -> Any:
         """Accept drafted tokens so that what is emitted follows the target distribution, exactly.
 
@@ -410,10 +415,16 @@ class Sampler(Builders, _core.Plan):
             Whether tokens behind one parent were drawn independently; False: as ``sample(n=, replacement=False)`` draws
             them. In their order either way.
         draft_sampler : Sampler, optional
-            The pipeline of the draft logits; this one by default.
+            The pipeline of the draft logits; this one by default. It cannot begin with a step that combines rows.
         context, prompt_length, rng, position, keys, threads, on_error
             As in `sample`, for each sequence. Token i sees the context and the accepted tokens before it, so penalties
             count these, and its position is that many further on.
+        state : State, or a list with one per sequence, optional
+            In the place of context, prompt_length, position and keys, for the same result. It stays as it is: its
+            tokens are those before the drafts, and ``state.accept(found.ids[: found.accepted + 1])`` goes on behind
+            what was emitted; steps that remember have then heard each of these tokens as if `sample` had drawn it.
+        uncond, amateur, expert, anti : array of the shape and type of target_logits
+            Rows that the first step combines with the target logits, as in `sample`.
 
         Returns
         -------
@@ -423,8 +434,9 @@ class Sampler(Builders, _core.Plan):
         Raises
         ------
         ValueError, TypeError
-            As `sample`; a token outside the vocabulary; NaN, +inf or negative numbers in a draft. Rows that are never
-            reached are not looked at.
+            As `sample`; a token outside the vocabulary; NaN, +inf or negative numbers in a draft; a drafted token that
+            its draft gives probability 0, so that it was drawn from something else. Rows that are never reached are
+            not looked at.
 
         Notes
         -----
@@ -433,7 +445,9 @@ class Sampler(Builders, _core.Plan):
         Lossless where each token was drawn from the row named, given those before it. Every random number depends on
         (seed, key, position) and none is one that `sample` uses at a drafted position, so drafts may be drawn under
         the same rng; the bonus token is the one that `sample` draws there. Steps that remember what was drawn
-        (mirostat, adaptive_p) start anew at each row.
+        (mirostat, adaptive_p) start anew at each row, unless there is a state: then those of the target begin as it
+        remembers, and hear each accepted token under the target distribution; those of the draft logits begin likewise
+        and hear it under the draft's, as a copy of the state does by which the drafts are drawn.
 
         Examples
         --------
@@ -450,7 +464,18 @@ class Sampler(Builders, _core.Plan):
             raise TypeError(f"draft_sampler must be a Sampler or None, got {type(other).__name__}")
         drafts = _speculative.Drafts(target_logits, draft_ids, draft_logits, draft_probs, parents)
         return _speculative.verify(
-            (self, other), drafts, replacement, context, prompt_length, rng, position, keys, threads, on_error
+            (self, other),
+            drafts,
+            replacement,
+            context,
+            prompt_length,
+            state,
+            rng,
+            position,
+            keys,
+            threads,
+            on_error,
+            (uncond, amateur, expert, anti),
         )
 
     def beam_step(
