@@ -276,7 +276,8 @@ typedef struct {
     int64_t row;         /* whose parameters of the plan */
     fl_history *history;
     int64_t position, key;
-    double *observed; /* [steps]: what the drawn token is to each step that remembers, or NULL */
+    double *observed;                      /* [steps]: what the drawn token is to each step that remembers, or NULL */
+    const fl_rows *beside[FL_MOST_BESIDE]; /* with a plan of its own: what its first step combines, as in fl_inputs */
 } fl_sequence;
 
 /* Inputs of a call. context ids of row r: context[offsets[r] .. offsets[r + 1] - 1], or all `context_n` for every row

@@ -149,10 +149,12 @@ fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, co
                      const fl_results *out, int64_t begin, int64_t end) {
     uint64_t saved = fl_env_enter();
     fl_where first = {.step = -1};
+    fl_inputs mine = *in;
     fl_job j;
     for (int64_t r = begin; r < end; r++) {
         const fl_plan *own = in->sequences && in->sequences[r].plan ? in->sequences[r].plan : plan;
-        fl_job_begin(&j, k, s, own, in, out, r);
+        if (own != plan) memcpy(mine.beside, in->sequences[r].beside, sizeof mine.beside);
+        fl_job_begin(&j, k, s, own, &mine, out, r);
         int status = run_row(&j, own, x);
         if (out->status) out->status[r] = status;
         if (out->trace) out->trace[r] = j.trace;

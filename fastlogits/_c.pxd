@@ -187,6 +187,7 @@ cdef extern from "fastlogits.h" nogil:
         int64_t position
         int64_t key
         double *observed
+        const fl_rows *beside[2]
 
     int fl_combine(const fl_kernels *k, fl_scratch *s, const fl_step *step, const fl_rows *x,
                    const fl_rows *const *beside, const fl_rows *out, int64_t begin, int64_t end)

@@ -259,7 +259,7 @@ class PlanTask:
         counts: NDArray[np.int64] | None = None,
         status: NDArray[np.int32] | None = None,
         trace: NDArray[np.uint8] | None = None,
-        beside: tuple[NDArray[Any], ...] = (),
+        beside: tuple[NDArray[Any] | None, ...] = (),
     ) -> None: ...
     def tell(self, vocab: int) -> None: ...
     @property

@@ -285,7 +285,7 @@ cdef class PlanTask:
     cdef Plan plan
     cdef Rows x
     cdef Rows dense
-    cdef Rows beside[_c.FL_MOST_BESIDE]
+    cdef Rows beside[4]  # as many as BESIDE has names
     cdef _c.fl_inputs given
     cdef _c.fl_results results
     cdef tuple owners
@@ -307,8 +307,10 @@ cdef class PlanTask:
         self.owners = (x, context, offsets, prompt_length, position, keys, memory, ids, perturbed, logprobs, observed,
                        raw_logprobs, ranks, top_ids, top_logprobs, probs, logits, counts, status, trace, beside)
         for i in range(len(beside)):
-            fill_rows(&self.beside[i], beside[i], last, code_of(beside[i]))
-            self.given.beside[i] = &self.beside[i].rows
+            if beside[i] is not None:
+                fill_rows(&self.beside[i], beside[i], last, code_of(beside[i]))
+            if not mixed:
+                self.given.beside[i] = &self.beside[i].rows
         self.given.context = <const int64_t *>elements(context, cnp.NPY_INT64, 0)
         self.given.context_n = 0 if context is None else len(context)
         self.given.context_offsets = <const int64_t *>elements(offsets, cnp.NPY_INT64, rows + 1)
@@ -321,6 +323,8 @@ cdef class PlanTask:
         if states is not None:
             self.sequences = Sequences(states, rows, 1, mixed)
             self.given.sequences = self.sequences.at
+        if mixed and beside:
+            self._share_out(states)
         self.given.offset = offset
         self.results.draws, self.results.distinct = draws, distinct
         self.results.ids = <int64_t *>elements(ids, cnp.NPY_INT64, rows * draws)
@@ -342,6 +346,13 @@ cdef class PlanTask:
         self.results.counts = <int64_t *>elements(counts, cnp.NPY_INT64, rows)
         self.results.status = <int32_t *>elements(status, cnp.NPY_INT32, rows)
         self.results.trace = <_c.fl_trace *>elements(trace, cnp.NPY_UINT8, rows * sizeof(_c.fl_trace))
+
+    def _share_out(self, tuple states):
+        """The rows beside, in the order of BESIDE, to the sequences whose plans combine them."""
+        cdef int64_t r
+        for r in range(len(states)):
+            for i, name in enumerate(states[r].plan.beside):
+                self.sequences.at[r].beside[i] = &self.beside[<int>BESIDE.index(name)].rows
 
     def tell(self, int64_t vocab):
         """All rows have run: their states hear of it."""

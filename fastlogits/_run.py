@@ -79,8 +79,9 @@ class Call:
         _threads.run_blocks(task.run, self.rows, self.threads)
         if task.failures:
             row, status, step, value = min(task.failures)
-            names, beside = [step.name for step in self.steps_of(row)], self.plan.beside
-            refuse_row(self.outer, row, status, step, value, self.n, names, beside=beside)
+            steps = self.steps_of(row)
+            beside = steps[0].beside if steps else ()
+            refuse_row(self.outer, row, status, step, value, self.n, [each.name for each in steps], beside=beside)
         if "states" in self.inputs:
             task.tell(self.n)
         return task
@@ -105,7 +106,9 @@ class Call:
 class MixedCall(Call):
     """One call for rows [R, V] with a state each that follow the plans of their own."""
 
-    def __init__(self, states: tuple[Any, ...], logits: Any, threads: Any, on_error: str) -> None:
+    def __init__(
+        self, states: tuple[Any, ...], logits: Any, threads: Any, on_error: str, beside: tuple[Any, ...]
+    ) -> None:
         self.states, self.plan = states, _core.Plan()
         self.plan._fill((), (), ())
         self._take(logits, threads, on_error)
@@ -115,9 +118,38 @@ class MixedCall(Call):
             )
         for state in states:
             self._fit(state.plan)
-            beside_arrays(state.plan, (None,) * 4, self.x)
         _state.check_fits(states, self.n, self.plan, mixed=True)
-        self.inputs = {"states": states, "mixed": True}
+        around = tuple(self._around(name, rows) for name, rows in zip(_core.BESIDE, beside, strict=True))
+        self.inputs = {"states": states, "mixed": True, "beside": around}
+
+    def _around(self, name: str, given: Any) -> Array | None:
+        """One row per sequence, [R, V], those of sequences that combine none being nothing that is read."""
+        takers = [name in state.plan.beside for state in self.states]
+        if given is None:
+            if any(takers):
+                row = takers.index(True)
+                step = type(self.steps_of(row)[0]).__name__
+                raise TypeError(f"{step} of row {row} needs the argument {name}, rows beside the logits")
+            return None
+        if not any(takers):
+            raise TypeError(f"{name} is given, but no Sampler of the batch combines it with the logits")
+        if not isinstance(given, list | tuple):
+            return _inputs.beside_array(name, _inputs.logits_array(name, given), self.x)
+        if len(given) != len(takers):
+            raise ValueError(f"{name} must hold one row or None per sequence ({len(takers)} rows), got {len(given)}")
+        array = np.zeros(self.x.shape, self.x.dtype)
+        for row, (values, takes) in enumerate(zip(given, takers, strict=True)):
+            self._place(array, name, row, values, takes)
+        return array
+
+    def _place(self, array: Array, name: str, row: int, values: Any, takes: bool) -> None:
+        """Puts one row of a list in its place."""
+        if (values is not None) != takes:
+            wanted = "a row of logits" if takes else "None, as its Sampler combines none"
+            raise TypeError(f"{name}[{row}] must be {wanted}, got {'a row' if values is not None else None}")
+        if takes:
+            where = f"{name}[{row}]"
+            array[row] = _inputs.beside_array(where, _inputs.logits_array(where, values), self.x[row], f"logits[{row}]")
 
     def steps_of(self, row: int) -> tuple[Any, ...]:
         steps: tuple[Any, ...] = self.states[row].plan.steps

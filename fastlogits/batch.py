@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastlogits import _inputs, _run
 from fastlogits.sampler import Sampler
 from fastlogits.state import State
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Batch"]
 
@@ -20,6 +17,7 @@ class Batch:
 
     Row i of the logits belongs to ``handles[i]``. Each sequence keeps its random stream: its handle, or its state's own
     ``key``. So a sequence gets the tokens that it would get alone, whoever stands beside it and wherever.
+    A copy of the batch has states of its own; a batch is picklable.
 
     Attributes
     ----------
@@ -56,6 +54,16 @@ class Batch:
         if handle not in self._rows:
             raise KeyError(f"handle {handle!r} is not in the batch")
         return self._rows[handle]
+
+    def __copy__(self) -> Batch:
+        """Another batch with the same handles, and copies of the states."""
+        other = type(self)()
+        other._rows = {handle: state.copy() for handle, state in self._rows.items()}
+        other._next = self._next
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Batch:
+        return self.__copy__()
 
     def __repr__(self) -> str:
         rows = "".join(f"\n  {handle}: {state!r}" for handle, state in self._rows.items())
@@ -144,6 +152,10 @@ class Batch:
         out: Any = None,
         threads: int | None = None,
         on_error: str = "raise",
+        uncond: Any = None,
+        amateur: Any = None,
+        expert: Any = None,
+        anti: Any = None,
     ) -> Any:
         """Draw one token per row, each by its own Sampler and state; no state changes.
 
@@ -153,6 +165,9 @@ class Batch:
             Row i is that of ``handles[i]``.
         rng, logprobs, out, threads, on_error
             As in `Sampler.sample`.
+        uncond, amateur, expert, anti : array of the shape and type of logits, or list of rows [V] and None
+            Row i is what the first step of that Sampler combines with row i of the logits; rows of Samplers that
+            combine none are not read, and None in a list.
 
         Returns
         -------
@@ -164,7 +179,8 @@ class Batch:
         ValueError, TypeError
             As `Sampler.sample`.
         """
-        call = _run.MixedCall(tuple(self._rows.values()), logits, threads, on_error)
+        beside = (uncond, amateur, expert, anti)
+        call = _run.MixedCall(tuple(self._rows.values()), logits, threads, on_error, beside)
         return _run.sampled(call, rng, logprobs, out)
 
     def accept(self, ids: Any) -> None:

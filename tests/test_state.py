@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -142,8 +143,8 @@ def test_position_and_key() -> None:
 def test_copies_are_apart() -> None:
     state = fl.Sampler(frequency_penalty=1.0).state(range(10))
     copies = [state.copy() for _ in range(3)]
-    for i, copy in enumerate(copies):
-        copy.accept(i)
+    for i, each in enumerate(copies):
+        each.accept(i)
     state.rollback(5)
     assert [copy.tokens.tolist() for copy in copies] == [[*range(10), i] for i in range(3)]
     assert state.tokens.tolist() == [0, 1, 2, 3, 4]
@@ -362,6 +363,95 @@ def test_continuous_batching() -> None:
             state.accept(token)
             drawn += 1
     assert drawn > 300
+
+
+BESIDE: list[tuple[fl.Sampler, tuple[str, ...]]] = [
+    (fl.Sampler(guidance_scale=1.6, top_k=20), ("uncond",)),
+    (fl.Sampler(contrastive_alpha=0.05, temperature=0.9), ("amateur",)),
+    (SAMPLERS[1], ()),
+    (fl.Sampler(dexperts_alpha=0.8, frequency_penalty=0.4, min_p=0.01), ("expert", "anti")),
+    (fl.Sampler(guidance_scale=0.5, guidance_space="raw", mirostat=2, mirostat_tau=3.0), ("uncond",)),
+    (SAMPLERS[0], ()),
+]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.float16])
+def test_batch_of_guided_rows(isa: str, kind: Any, listed: bool) -> None:
+    """Rows with others beside them and rows without: each as alone, whoever joins, leaves or changes places."""
+    rng, batch = np.random.default_rng(4), fl.Batch()
+    alone: dict[int, fl.State] = {}
+    names: dict[int, tuple[str, ...]] = {}
+    for step in range(14):
+        for sampler, wanted in BESIDE if step == 0 else BESIDE[:2] if step == 5 else []:
+            handle = batch.add(sampler, context=[1, 2])
+            alone[handle], names[handle] = sampler.state([1, 2], key=handle), wanted
+        if step % 4 == 3:
+            batch.remove(int(rng.choice(batch.handles)))
+        batch.reorder(rng.permutation(batch.handles).tolist())
+        x = rng.normal(size=(len(batch), 300)).astype(kind) * 2
+        around = {name: (x + rng.normal(size=x.shape)).astype(kind) for name in ("uncond", "amateur", "expert", "anti")}
+        given: dict[str, Any] = {}
+        for name, each in around.items():
+            takers = [name in names[handle] for handle in batch.handles]
+            each[~np.array(takers)] = np.nan  # never read
+            if any(takers):
+                given[name] = (
+                    [row if takes else None for row, takes in zip(each, takers, strict=True)] if listed else each
+                )
+        ids = batch.sample(x, rng=step, threads=2, **given)
+        batch.accept(ids)
+        for r, (handle, token) in enumerate(zip(batch.handles, ids.tolist(), strict=True)):
+            state, mine = alone[handle], {name: around[name][r] for name in names[handle]}
+            assert state.sampler.sample(x[r], state=state, rng=step, **mine) == token, (step, handle)
+            state.accept(token)
+
+
+def test_batch_refuses_rows_beside() -> None:
+    batch, x = fl.Batch(), np.zeros((2, 5), np.float32)
+    batch.add(SAMPLERS[0])
+    batch.add(BESIDE[0][0])
+    bad = x.copy()
+    bad[1, 2] = np.nan
+    call: dict[str, Any]
+    for error, message, call in (
+        (TypeError, "Guidance of row 1 needs the argument uncond, rows beside the logits", {}),
+        (
+            TypeError,
+            "amateur is given, but no Sampler of the batch combines it with the logits",
+            {"uncond": x, "amateur": x},
+        ),
+        (ValueError, "uncond must have the shape of logits, (2, 5), got (1, 5)", {"uncond": x[1:]}),
+        (ValueError, "uncond must hold one row or None per sequence (2 rows), got 1", {"uncond": [x[1]]}),
+        (TypeError, "uncond[1] must be a row of logits, got None", {"uncond": [None, None]}),
+        (TypeError, "uncond[0] must be None, as its Sampler combines none, got a row", {"uncond": [x[0], x[1]]}),
+        (ValueError, "uncond[1] must have the shape of logits[1], (5,), got (4,)", {"uncond": [None, x[1, :4]]}),
+        (TypeError, "uncond must have the dtype of logits, float32, got float64", {"uncond": x.astype(float)}),
+        (ValueError, "uncond[1] contains NaN", {"uncond": bad}),
+    ):
+        with refused(error, message):
+            batch.sample(x, rng=1, **call)
+    ids, status = batch.sample(x, rng=1, uncond=bad, on_error="status")
+    assert status.tolist() == [0, 1]
+    assert ids[1] == -1
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda batch: pickle.loads(pickle.dumps(batch))])
+def test_copies_of_batches_are_apart(way: Any) -> None:
+    batch = fl.Batch()
+    handles = [batch.add(sampler, context=[1]) for sampler in (SAMPLERS[1], SAMPLERS[5])]
+    batch.remove(handles[0])
+    handles[0] = batch.add(SAMPLERS[2], context=[4, 5])
+    other = way(batch)
+    assert other.handles == batch.handles == (1, 2)
+    x = logits(400, rows=2)
+    np.testing.assert_array_equal(other.sample(x, rng=3), batch.sample(x, rng=3))
+    batch.accept(batch.sample(x, rng=3))
+    assert [len(other[handle]) for handle in other.handles] == [1, 2]
+    assert [len(batch[handle]) for handle in batch.handles] == [2, 3]
+    other.remove(1)
+    assert (other.handles, batch.handles) == ((2,), (1, 2))
+    assert other.add(SAMPLERS[0]) == batch.add(SAMPLERS[0]) == 3
 
 
 def test_batch_of_states() -> None:
