@@ -197,7 +197,7 @@ class Builders:
         penalty_repeat, repeat_penalty          1 is off
         penalty_freq, frequency_penalty         0 is off
         penalty_present, presence_penalty       0 is off
-        mirostat, mirostat_tau, mirostat_eta    1 and 2: temperature and mirostat alone
+        mirostat, mirostat_tau, mirostat_eta    1 and 2: logit_bias, temp, mirostat alone
         adaptive_target, adaptive_decay         where samplers names adaptive_p; below 0 is off
         logit_bias                              {id: bias}, pairs or objects; False bans
         min_keep                                of typ_p, top_p, min_p and xtc

@@ -7,7 +7,7 @@ cdef class Plan
 
 
 #: What stands behind ``__new__`` wherever a sequence is filled at once.
-MADE = object()
+cdef object MADE = object()
 
 
 cdef class Sequence:
@@ -258,6 +258,13 @@ cdef class Sequence:
         to.position = self.shift + self.length()
         to.key = r if self.key is None else <int64_t>self.key
         to.observed = NULL
+
+
+def sequence(cls, *fields):
+    """A sequence of class ``cls`` of the checked fields of `Sequence._fill`."""
+    cdef Sequence made = cls.__new__(cls, MADE)
+    made._fill(*fields)
+    return made
 
 
 cdef object copy_of(const double *values, cnp.npy_intp n):

@@ -7,6 +7,7 @@ Sources: transformers ``generation/utils.py``; vLLM V1 ``sample/sampler.py``; ll
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -19,16 +20,26 @@ class Preset(NamedTuple):
     """What a system does: its order of steps, its boundary rules, its numbers.
 
     order: names of the steps it knows. rules: by step the keywords that set a boundary. numbers: by keyword what a
-    number of the system, its own off values among them, is here.
+    number of the system, its own off values among them, is here. instead: by step the order that holds where it
+    runs, in which other steps of the usual one have no place. below: by keyword another one and the number below which
+    that turns it off.
     """
 
     order: tuple[str, ...]
     rules: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     numbers: Mapping[str, Numbers] = MappingProxyType({})
+    instead: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    below: Mapping[str, tuple[str, float]] = MappingProxyType({})
 
     def read(self, keywords: dict[str, Any]) -> dict[str, Any]:
         """Keywords with this system's numbers as ours."""
-        return {name: _each(name, value, self.numbers.get(name)) for name, value in keywords.items()}
+        read = {name: _each(name, value, self.numbers.get(name)) for name, value in keywords.items()}
+        for name, (other, low) in self.below.items():
+            if keywords.get(name) is not None and keywords.get(other) is not None:
+                mine, theirs = (params.nested(each, keywords[each]) for each in (name, other))
+                read[name] = params.paired(name, mine, theirs, partial(_off_below, low))
+                read[other] = _each(other, keywords[other], _least(low))
+        return read
 
 
 def _each(name: str, value: Any, meaning: Numbers | None) -> Any:
@@ -41,6 +52,11 @@ def _each(name: str, value: Any, meaning: Numbers | None) -> Any:
         return meaning(item) if isinstance(item, numeric) and not isinstance(item, bool) and item == item else item
 
     return params.each(name, value, read)
+
+
+def _off_below(low: float, value: Any, other: Any) -> Any:
+    """``value``, or 0 where ``other`` is a number below ``low``."""
+    return 0.0 if isinstance(other, int | float) and other < low else value
 
 
 def _least(low: float) -> Numbers:
@@ -77,12 +93,14 @@ PRESETS = {
     ),
     "llama.cpp": Preset(
         ("logit_bias", "mask", *_PENALTIES, "dry", "top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc",
-         "temperature", "dynamic_temperature", "mirostat", "adaptive_p"),
+         "temperature", "dynamic_temperature", "adaptive_p"),
         {**_PROMPT, "typical_p": _STRICT},
         {"temperature": _least(0.0), "dynatemp_range": _least(0.0), "top_k": _least(0),
          "top_p": _most(1.0), "typical_p": _most(1.0), "min_p": lambda p: min(max(p, 0.0), 1.0),
          "top_n_sigma": _least(0.0), "xtc_probability": _least(0.0), "xtc_threshold": _most(1.0),
          "adaptive_target": lambda p: None if p < 0 else p},
+        {"mirostat": ("logit_bias", "mask", "temperature", "mirostat")},
+        {"dry_multiplier": ("dry_base", 1.0)},
     ),
     "openvino": Preset(
         ("mask", "repetition_penalty", "presence_penalty", "frequency_penalty", "top_k", "temperature", "min_p",

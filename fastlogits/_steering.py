@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
+import numpy as np
+
 from fastlogits import _params as params
 from fastlogits import steps as s
-from fastlogits._presets import chosen
+from fastlogits._presets import Preset, chosen
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -170,17 +172,35 @@ def keyword_steps(keywords: dict[str, Any], preset: Any = None) -> tuple[s.Step,
     """The steps of the keyword form, in the order of the preset if there is one; keywords at their off value make none.
 
     A step that the preset's system lacks is an error. Its boundary rules hold where the user gives none, and numbers
-    mean what they mean there.
+    mean what they mean there. What another step takes the place of is checked all the same.
     """
     system = chosen(preset)
     drawn = _drawn(keywords.get("draw"))
     if system is None:
         return _made(keywords, {}) + drawn
-    made = _made(system.read(keywords), system.rules)
+    read = system.read(keywords)
+    made = _made(read, system.rules)
     for step in made:
-        if step.name not in system.order:
-            raise ValueError(f"preset {preset!r} knows no {step.name}; it has {', '.join(system.order)}")
-    return tuple(sorted(made, key=lambda step: system.order.index(step.name))) + drawn
+        if step.name not in (*system.order, *system.instead):
+            raise ValueError(
+                f"preset {preset!r} knows no {step.name}; it has {', '.join((*system.order, *system.instead))}"
+            )
+    order = _order_of(system, made)
+    if "dynamic_temperature" not in order:
+        made = _made({**read, "dynatemp_range": None}, system.rules)
+    return tuple(sorted((step for step in made if step.name in order), key=lambda step: order.index(step.name))) + drawn
+
+
+def _order_of(system: Preset, made: tuple[s.Step, ...]) -> tuple[str, ...]:
+    """The order that holds; a step that would leave others out is on or off in all rows."""
+    for step in made:
+        order = system.instead.get(step.name, system.order)
+        if order is not system.order:
+            values = next(iter(vars(step).values()))
+            if not np.all(values) and any(each.name not in order for each in made):
+                raise ValueError(f"{step.name} must be on or off for all rows, as other steps have no place beside it")
+            return order
+    return system.order
 
 
 def _drawn(draw: Any) -> tuple[s.Step, ...]:

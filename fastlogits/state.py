@@ -124,8 +124,7 @@ def made(sampler: Sampler, context: Any, prompt_length: Any, row: Any, key: Any,
 
 def _restored(cls: type[State], *fields: Any) -> State:
     """A state of checked fields."""
-    state = cls.__new__(cls, _core.MADE)
-    state._fill(*fields)
+    state: State = _core.sequence(cls, *fields)
     return state
 
 

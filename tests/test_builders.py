@@ -309,3 +309,45 @@ def test_presets_agree(builder: str, fields: Any, preset: str, keywords: dict[st
     assert built == other
     rows = np.random.default_rng(2).normal(size=(8, 500)).astype(np.float32) * 3
     assert built.sample(rows, rng=3, context=[1, 2]).tolist() == other.sample(rows, rng=3, context=[1, 2]).tolist()
+
+
+# ---- the preset of llama.cpp beside its builder ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keywords", "steps"),
+    [
+        ({"mirostat": 2, "top_k": 40, "top_p": 0.9, "temperature": 0.7}, (s.Temperature(0.7), s.Mirostat(2))),
+        ({"mirostat": 1, "dynatemp_range": 0.5, "temperature": 0.7}, (s.Temperature(0.7), s.Mirostat(1))),
+        ({"mirostat": [1, 2], "min_p": 0.1}, (s.Mirostat([1, 2]),)),
+        ({"mirostat": 2, "repetition_penalty": 1.2, "dry_multiplier": 0.8, "logit_bias": {1: 2.0}},
+         (s.LogitBias({1: 2.0}), s.Mirostat(2))),
+        ({"mirostat": 0, "top_k": 40}, (s.TopK(40),)),
+        ({"dry_multiplier": 0.8, "dry_base": 0.5}, ()),
+        ({"dry_multiplier": 0.8, "dry_base": 1.0}, (s.Dry(0.8, base=1.0),)),
+        ({"dry_multiplier": 0.8, "dry_base": [0.5, 1.5]}, (s.Dry([0.0, 0.8], base=[1.0, 1.5]),)),
+        ({"dry_multiplier": 0.8, "dry_penalty_last_n": -1}, (s.Dry(0.8, window=-1),)),
+    ],
+)  # fmt: skip
+def test_llama_cpp_preset(keywords: dict[str, Any], steps: tuple[Any, ...]) -> None:
+    """Mirostat takes the place of other steps; a base below 1 turns DRY off."""
+    assert fl.Sampler(preset="llama.cpp", **keywords).steps == steps
+
+
+def test_llama_cpp_preset_searches_no_tokens() -> None:
+    """0 tokens to search is off."""
+    row = np.zeros(5)
+    off = fl.Sampler(preset="llama.cpp", dry_multiplier=0.8, dry_penalty_last_n=0)
+    np.testing.assert_array_equal(off.filter_logits(row, context=[1, 2, 1, 2]), row)
+
+
+def test_llama_cpp_preset_refusals() -> None:
+    for match, keywords in (
+        ("mirostat must be on or off for all rows", {"mirostat": [0, 2], "top_k": 40}),
+        ("top_k must be", {"mirostat": 2, "top_k": 1.5}),
+        ("dry_base must be", {"dry_multiplier": 0.8, "dry_base": float("nan")}),
+        ("dry_allowed_length must be an integer >= 0, got -1", {"dry_multiplier": 0.8, "dry_allowed_length": -1}),
+    ):
+        with pytest.raises((ValueError, TypeError), match=match):
+            fl.Sampler(preset="llama.cpp", **keywords)  # type: ignore[misc, arg-type]
+    assert fl.Sampler(preset="llama.cpp", mirostat=[0, 2]).steps == (s.Mirostat([0, 2]),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -487,6 +488,12 @@ def test_batch_refusals() -> None:
             fl.State(*arguments)
         with refused(TypeError, "a State is made by Sampler.state"):
             fl.State.__new__(fl.State, *arguments)
+        with refused(TypeError, "a State is made by Sampler.state"):
+            copyreg.__newobj__(fl.State, *arguments)  # type: ignore[attr-defined]
+    # Nothing that stands in the module opens the door.
+    for each in vars(fl._core).values():
+        with pytest.raises(TypeError):
+            fl.State.__new__(fl.State, each)
     with refused(ValueError, "handles must be those of the batch, each once: [0, 1], got [0, 0]"):
         batch.reorder([0, 0])
     with refused(ValueError, "handles must be those of the batch, each once: [0, 1], got ['a', 1]"):
