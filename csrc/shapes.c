@@ -142,8 +142,13 @@ static int list_from(fl_job *j, const fl_shape *s, float floor) {
         if (status) return fl_fail(j, status, v->index, 0);
         if (c->n && !c->more) return fl_run_rest(j, j->program.head + 1);
         if (floor == -FLT_MAX) return fl_fail(j, FL_NO_FINITE, -1, 0);
-        double level = c->reach > 0 ? c->logit[0] + fl_log(c->reach) : fl_head_value(&j->program, (double)floor) - drop;
-        floor = fl_value_below(j, level);
+        double lower = fl_head_value(&j->program, (double)floor) - drop;
+        float next = fl_value_below(j, c->reach > 0 ? c->logit[0] + fl_log(c->reach) : lower);
+        if (next >= floor) { /* what was asked for is listed already, up to a gap behind it: far down, ever faster */
+            next = fl_value_below(j, lower);
+            drop *= 8;
+        }
+        floor = next;
         if (j->k->count_ge(j->gmax, fl_groups(j->row.n), floor) * 4 > 3 * fl_groups(j->row.n)) floor = -FLT_MAX;
     }
 }

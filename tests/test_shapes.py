@@ -118,6 +118,23 @@ def test_top_n_sigma_of_any_scale(isa: str, scale: float) -> None:
     assert kept(steps.TopNSigma(0.5), np.full(300, scale, np.float32)) == list(range(300))
 
 
+@pytest.mark.parametrize(
+    "step", [steps.Tfs(0.5), steps.MinK(3.0), steps.TypicalP(0.4), steps.Mirostat(1, 4.0)], ids=repr
+)
+@pytest.mark.parametrize("gap", [0.5, 40.0, 512.0, 1e30])
+def test_steps_by_shape_across_a_gap(isa: str, step: Any, gap: float) -> None:
+    """Where the next lower logit is far away the list grows past the gap, or knows that it need not."""
+    for n, upper in ((20_000, 9000), (20_000, 300), (3000, 2)):
+        row = np.full(n, -gap - 2.0, np.float32)
+        row[np.random.default_rng(n).choice(n, upper, replace=False)] = -2.0
+        allowed = np.arange(n) % 3 > 0
+        for plan in ([step], [steps.Mask(allowed), step], [steps.Temperature(0.1), step]):
+            right = reference.candidates(row, plan=plan).ids
+            found = fl.Sampler(*plan).candidates(row).ids
+            if not np.array_equal(found, right):
+                assert plans.unsure(plans.Case("gap", row, tuple(plan), [], 0, 0)), (plan, found.size, right.size)
+
+
 def test_xtc_spares_special_tokens() -> None:
     """mlx-lm's: with token 0 special the second choice goes alone."""
     close(steps.Xtc(1.0, 0.2, [0]), (0.4, 0.3, 0.25, 0.05), (0.4 / 0.7, 0, 0.25 / 0.7, 0.05 / 0.7))
