@@ -513,14 +513,14 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
 
     @staticmethod
     def top_h(row: Row, h: float | None, min_keep: int = 1) -> Floats:
-        """Of the 100 first, renormalised, the prefix whose sum of -q ln q stays <= h times all of it; off: None."""
+        """Of the 100 first, renormalised, those of q > 0 whose running sum of -q ln q is <= h times all; off: None."""
         if h is None:
             return row.logits
         order = row.order()[:100]
         masses = row.masses()[order]
-        q = masses / masses.sum()
-        terms = -q * np.log(np.where(q > 0, q, 1.0))
-        return row.only(order[: max(1, int(min_keep), np.count_nonzero(np.cumsum(terms) <= h * terms.sum()))])
+        q = masses[masses >= 2.0**-1020] / masses.sum()  # smaller masses are 0 in the kernels
+        running = np.cumsum(-q * np.log(q))
+        return row.only(order[: max(1, int(min_keep), np.count_nonzero(running <= h * running[-1]))])
 
     @staticmethod
     def min_k(row: Row, tau: float | None, min_keep: int = 1) -> Floats:

@@ -75,6 +75,19 @@ def test_vectors(isa: str, step: Any, probs: Any, expected: Any) -> None:
     close(step, probs, expected)
 
 
+@pytest.mark.parametrize("h", [0.3, 0.7, 1.0])
+def test_top_h_keeps_no_token_of_probability_0(isa: str, h: float) -> None:
+    """Masses below 2^-1020 are none, however little the sum of the entropy grows; min_keep goes before."""
+    for row, most in (([0, -800, -900, -901], 1), ([0, -720, -720], 1), ([0, 0, -800, -1e5], 2), ([0, -706, -800], 2)):
+        for dtype in (np.float32, np.float64):
+            x = np.array(row, dtype)
+            found = [fl.Sampler(steps.TopH(h)).filter_logits(x), reference.filter_logits(x, plan=[steps.TopH(h)])]
+            assert np.isfinite(found[0]).sum() == (most if h == 1 else 1), (row, h)
+            np.testing.assert_array_equal(found[0], found[1])
+        three = steps.TopH(h, min_keep=3)
+        assert kept(three, x) == reference.candidates(x, plan=[three]).ids.tolist() == [0, 1, 2]
+
+
 def test_top_a_vector() -> None:
     """Aphrodite's: of logits {2, 1, 0, -2} at a = 0.5 two stay."""
     assert kept(steps.TopA(0.5), np.array([2, 1, 0, -2], np.float32)) == [0, 1]

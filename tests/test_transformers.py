@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import math
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -154,6 +155,24 @@ def test_ties_stay(name: str) -> None:
         scores = scores_of(seed).round()
         wanted = getattr(theirs, name)(value)(ids_of(seed), scores)
         alike(getattr(ours, name)(value)(ids_of(seed), scores), wanted)
+
+
+@pytest.mark.parametrize("top_h", [0.3, 0.7, 1.0])
+def test_top_h_keeps_no_token_of_probability_0(top_h: float) -> None:
+    for row in ([0, -800, -900, -901], [0, -1e4, -1e5], [0, -0.5, -800, -900], [0, -95, -95.5, -96]):
+        scores = torch.tensor([row], dtype=torch.float32)
+        alike(ours.TopHLogitsWarper(top_h)(ids_of(0)[:1], scores), theirs.TopHLogitsWarper(top_h)(None, scores))
+
+
+def test_decay_ends_at_e69() -> None:
+    """Where transformers goes on to inf, or raises."""
+    ids, scores = ids_of(0), scores_of(0)
+    for factor, found in ((1e3, 69.0), (1e40, 69.0), (1e2, 10 * math.log(1e2))):
+        got = ours.ExponentialDecayLengthPenalty((2, factor), EOS, 0)(ids, scores)[:, EOS]
+        wanted = scores[:, EOS] + scores[:, EOS].abs() * math.expm1(found)
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=0)
+    with pytest.raises(OverflowError):
+        theirs.ExponentialDecayLengthPenalty((2, 1e40), EOS, 0)(ids, scores)
 
 
 def test_values_have_the_bits_of_theirs() -> None:

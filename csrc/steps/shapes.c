@@ -103,14 +103,15 @@ void fl_list_tfs(fl_cands *c, const fl_step_values *v) {
     if (!c->more) fl_cands_keep(c, cut < n ? cut : c->n);
 }
 
-/* Of the first 100, q their probabilities among themselves: while the sum of -q ln q stays within h of all of it. */
+/* Of the first 100, q their probabilities among themselves: while the sum of -q ln q stays within h of all of it and
+ * q > 0; masses below 2^-1020 are 0 and would add nothing to the sum. */
 void fl_list_top_h(fl_cands *c, const fl_step_values *v) {
     fl_cands_keep(c, 100);
     const double *mass = fl_cands_masses(c, c->n);
     double total = fl_cands_total(c), all = 0, sum = 0, log_total = fl_log(total);
     int64_t keep = 0;
     for (int64_t i = 0; i < c->n; i++) all += mass[i] / total * (log_total - (c->logit[i] - c->logit[0]));
-    for (; keep < c->n; keep++) {
+    for (; keep < c->n && mass[keep] > 0; keep++) {
         sum += mass[keep] / total * (log_total - (c->logit[keep] - c->logit[0]));
         if (!(sum <= v->value * all)) break;
     }
