@@ -131,6 +131,8 @@ def test_a_row_is_drawn_as_in_a_batch(case: Any) -> None:
     for operand in ("encoder_input_ids", "prompt_ignore_length"):
         if getattr(getattr(other, operand, None), "ndim", 0):
             setattr(other, operand, getattr(other, operand)[:1])
+    if hasattr(other, "generated_ngrams"):
+        other.generated_ngrams, other.batch_size = other.generated_ngrams[:1], 1
     for seed in range(3):
         ids, scores = ids_of(seed), scores_of(seed)
         one, kept = Chain([other]).draw(ids[:1], scores[:1], seed, False)
@@ -238,12 +240,65 @@ def test_arguments_are_theirs() -> None:
         ours.TemperatureLogitsWarper(0.0)
 
 
+def test_constraint_of_a_batch_that_beams_do_not_divide() -> None:
+    constraint = ours.PrefixConstrainedLogitsProcessor(lambda batch, ids: [3, 4], 2)
+    with pytest.raises(ValueError, match=r"input_ids must have a multiple of num_beams=2 rows, got 3"):
+        constraint(ids_of(0), scores_of(0))
+    with pytest.raises(ValueError, match=r"scores must have a row for each of 3 rows of input_ids, got 4"):
+        constraint(ids_of(0), scores_of(0, rows=4))
+
+
+@pytest.mark.parametrize("name", ["EncoderRepetitionPenaltyLogitsProcessor", "EncoderNoRepeatNGramLogitsProcessor"])
+def test_rows_of_the_encoder(name: str) -> None:
+    """Each stands for as many rows of scores, one behind the other."""
+    value = 1.3 if "Penalty" in name else 2
+    encoded = ids_of(5).repeat(2, 1)
+    for rows, encoders in ((1, 1), (4, 1), (4, 2), (6, 3), (6, 6)):
+        ids, scores = ids_of(0).repeat(2, 1)[:rows], scores_of(0, rows=rows)
+        mine, other = (getattr(module, name)(value, encoded[:encoders]) for module in (ours, theirs))
+        alike(mine(ids, scores), other(ids, scores))
+    for rows, encoders in ((3, 2), (5, 2), (1, 3), (2, 3)):
+        ids, scores = ids_of(0).repeat(2, 1)[:rows], scores_of(0, rows=rows)
+        words = rf"scores must have a multiple of the {encoders} rows of encoder_input_ids, got {rows}"
+        with pytest.raises(ValueError, match=words):
+            getattr(ours, name)(value, encoded[:encoders])(ids, scores)
+    if "Penalty" in name:
+        with pytest.raises(ValueError, match=r"encoder_input_ids must be \[rows, tokens\], got shape \[12\]"):
+            ours.EncoderRepetitionPenaltyLogitsProcessor(1.3, encoded[0])(ids_of(0), scores_of(0))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_no_input_ids(case: Any) -> None:
+    """None serves where transformers does not look at it; else it is an error that names it."""
+    scores = scores_of(0)
+    try:
+        wanted = made(theirs, case)(None, scores.clone())
+    except (AttributeError, TypeError):
+        for call in (made(ours, case), ours.fused([made(theirs, case)])):
+            with pytest.raises(TypeError, match=r"input_ids must be a tensor of token ids .*, got NoneType"):
+                call(None, scores)
+            with pytest.raises(TypeError, match=r"input_ids must be a tensor of token ids .*, got list"):
+                call([[1]], scores)
+    else:
+        alike(made(ours, case)(None, scores), wanted)
+
+
+def test_guidance_without_input_ids() -> None:
+    scores = scores_of(0)
+    alone = ours.UnbatchedClassifierFreeGuidanceLogitsProcessor(1.5, tiny())
+    for processor in (ours.ClassifierFreeGuidanceLogitsProcessor(2.5), alone):
+        with pytest.raises(TypeError, match=r"input_ids must be a tensor of token ids .*, got NoneType"):
+            processor(None, scores)
+
+
 def test_bad_scores() -> None:
     warper = ours.TopKLogitsWarper(2)
     with pytest.raises(ValueError, match=r"shape \[1000\]"):
         warper(ids_of(0), scores_of(0)[0])
     with pytest.raises(TypeError, match="torch tensor, got ndarray"):
         warper(ids_of(0), scores_of(0).numpy())
+    with pytest.raises(TypeError, match=r"scores must be of a floating type, got torch\.int64"):
+        warper(ids_of(0), ids_of(0))
     with pytest.raises(TypeError, match="grad"):
         warper(ids_of(0), scores_of(0).requires_grad_())
     with pytest.raises(ValueError, match="meta"):
@@ -267,6 +322,53 @@ def test_attributes_may_change() -> None:
     assert torch.isneginf(warper(ids_of(0), scores_of(0))[:, 4]).all()
 
 
+#: Name, arguments, and a change of what the processor holds.
+IN_PLACE: list[tuple[str, tuple[Any, ...], Callable[[Any], Any]]] = [
+    ("SequenceBiasLogitsProcessor", ([[[4], 1.5]],), lambda p: p.sequence_bias.update({(9,): 2.0, (5, 6): 1.0})),
+    ("SequenceBiasLogitsProcessor", ([[[4], 1.5]],), lambda p: p.sequence_bias.update({(4,): 2.0})),
+    ("NoBadWordsLogitsProcessor", ([[4], [8]],), lambda p: p.sequence_bias.update({(9,): -torch.inf})),
+    ("NoBadWordsLogitsProcessor", ([[4], [8]],), lambda p: p.sequence_bias.pop((8,))),
+    ("MinLengthLogitsProcessor", (L + 1, EOS), lambda p: p.eos_token_id.fill_(9)),
+    ("MinNewTokensLengthLogitsProcessor", (L - 2, 3, EOS), lambda p: p.eos_token_id.numpy().fill(9)),
+    ("ForcedEOSTokenLogitsProcessor", (L + 1, EOS), lambda p: p.eos_token_id.fill_(9)),
+    ("ExponentialDecayLengthPenalty", ((2, 1.2), EOS, 1), lambda p: p.eos_token_id.add_(1)),
+    ("SuppressTokensLogitsProcessor", ([4, 5],), lambda p: p.suppress_tokens.add_(3)),
+    ("SuppressTokensAtBeginLogitsProcessor", ([4, 5], L), lambda p: p.begin_suppress_tokens.add_(3)),
+    ("RepetitionPenaltyLogitsProcessor", (1.2, torch.tensor([0, 4, 11])), lambda p: p.prompt_ignore_length.fill_(9)),
+    ("EncoderRepetitionPenaltyLogitsProcessor", (1.3, ids_of(5)), lambda p: p.encoder_input_ids.add_(1)),
+    ("EncoderRepetitionPenaltyLogitsProcessor", (1.3, ids_of(5, 99)), lambda p: p.encoder_input_ids.add_(1)),
+    ("EncoderNoRepeatNGramLogitsProcessor", (1, ids_of(5)), lambda p: p.generated_ngrams[1][()].append(700)),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "change"), IN_PLACE, ids=lambda each: each if type(each) is str else "")
+def test_attributes_may_change_in_place(name: str, arguments: Any, change: Callable[[Any], Any]) -> None:
+    ids, scores = ids_of(0, L), scores_of(0)
+    ids[:, -1] = 5
+    processor, twin = (made(ours, (name, arguments, {})) for _ in range(2))
+    before, together = processor(ids, scores), ours.fused([processor, ours.TemperatureLogitsWarper(1.0)])
+    assert torch.equal(together(ids, scores), before)
+    change(processor)
+    change(twin)
+    wanted = twin(ids, scores)
+    assert not torch.equal(wanted, before)
+    for call in (processor, together, pickle.loads(pickle.dumps(together))):
+        assert torch.equal(call(ids, scores), wanted)
+
+
+def test_nothing_is_prepared_twice() -> None:
+    """While nothing changes, with operands of every kind and a context that grows."""
+    processors = [made(theirs, case) for case in CASES if case[0] != "InfNanRemoveLogitsProcessor"]
+    for processor in processors:
+        if "Prefix" not in type(processor).__name__:
+            processor(ids_of(0), scores_of(0))  # what transformers keeps beside the arguments
+    chain = Chain(processors)
+    parts = chain.parts(scores_of(0))
+    assert chain.parts(scores_of(1)) is parts
+    processors[0].temperature = 0.5
+    assert chain.parts(scores_of(1)) is not parts
+
+
 class Shift(theirs.LogitsProcessor):
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         return scores + input_ids[:, -1:] / 8
@@ -275,6 +377,18 @@ class Shift(theirs.LogitsProcessor):
 class OddTopK(theirs.TopKLogitsWarper):
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         return -super().__call__(input_ids, scores).nan_to_num(neginf=-60.0)
+
+
+class OurOddTopK(ours.TopKLogitsWarper):
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        return -super().__call__(input_ids, scores).nan_to_num(neginf=-60.0)
+
+
+def test_subclasses_of_ours_go_their_own_way() -> None:
+    ids, scores = ids_of(0), scores_of(0)
+    wanted = OddTopK(3)(ids, scores)
+    assert torch.equal(OurOddTopK(3)(ids, scores), wanted)
+    assert torch.equal(ours.fused([OurOddTopK(3)])(ids, scores), wanted)
 
 
 def lists() -> list[list[Any]]:

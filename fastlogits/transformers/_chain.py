@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterable
@@ -51,11 +52,14 @@ class Steered:
     """
 
     def __init_subclass__(cls) -> None:
-        KNOWN[cls] = cls
-        KNOWN.setdefault(next(base for base in cls.__bases__ if base is not Steered), cls)
+        if Steered in cls.__bases__:
+            KNOWN[cls] = KNOWN[next(base for base in cls.__bases__ if base is not Steered)] = cls
 
     def steps(self, rows: Rows) -> Plan | None:
-        """Steps for scores of this shape; None where `__call__` does it all."""
+        """Steps for scores of this shape; None where `__call__` does it all.
+
+        Made anew only when an attribute that it read has changed: `self` is a `Read`.
+        """
         raise NotImplementedError
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -75,15 +79,23 @@ class Steered:
         Raises
         ------
         ValueError, TypeError
-            Another shape, device or type; a gradient; a row with NaN or +inf or without a finite score.
+            Another shape, device or type; a gradient; a row with NaN or +inf or without a finite score; no
+            ``input_ids`` where the processor looks at them.
         """
         chain = self.__dict__.get("_chain")
         if chain is None or chain.processors[0] is not self:
-            chain = self.__dict__["_chain"] = Chain([self])
+            chain = self.__dict__["_chain"] = Chain([self], nearest)
         return chain(input_ids, scores)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_chain"}
+
+
+#: Steps that look at the scores alone.
+_BLIND = (
+    s.Temperature, s.TopK, s.TopP, s.TopH, s.MinP, s.TypicalP, s.EpsilonCutoff, s.EtaCutoff, s.SuppressTokens,
+    s.EncoderRepetitionPenalty, s.RemoveInvalidValues, s.RenormalizeLogits, s.Greedy,
+)  # fmt: skip
 
 
 class Run(NamedTuple):
@@ -105,17 +117,23 @@ class Run(NamedTuple):
         """Tokens drawn from the scores behind its steps."""
         return torch.from_numpy(self._done(functools.partial(self._drawn, seed), input_ids, scores))
 
+    def _context(self, input_ids: Tensor) -> Any:
+        """The tokens so far; None where there are none and no step looks at them."""
+        if input_ids is None and all(isinstance(step, _BLIND) for step in self.sampler.steps):
+            return None
+        return given_ids(input_ids).numpy()
+
     def _drawn(self, seed: int, input_ids: Tensor, scores: Tensor) -> Any:
         """Of scores that have every token, [B]; one row by the Sampler's shortest way."""
-        x, context = checked(scores), input_ids.numpy()
-        if len(x) == 1:
+        x, context = checked(scores), self._context(input_ids)
+        if len(x) == 1 and context is not None:
             return np.array([self.sampler.sample(x[0], rng=seed, context=context[0], prompt_length=self.start)])
         return self.sampler.sample(x, rng=seed, context=context, prompt_length=self.start)
 
     def _filtered(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Of scores that have every token."""
         out = torch.empty(scores.shape, dtype=scores.dtype)
-        self.sampler.filter_logits(checked(scores), out=out, context=input_ids.numpy(), prompt_length=self.start)
+        self.sampler.filter_logits(checked(scores), out=out, context=self._context(input_ids), prompt_length=self.start)
         return out
 
     def _done(self, call: Callable[[Tensor, Tensor], Any], input_ids: Tensor, scores: Tensor) -> Any:
@@ -123,6 +141,8 @@ class Run(NamedTuple):
         try:
             return call(input_ids, scores)
         except ValueError:
+            if input_ids is None:
+                raise
             n = scores.shape[1]
             outside = (input_ids < 0) | (input_ids >= n)
             if not outside.any():
@@ -152,17 +172,63 @@ class Filled(NamedTuple):
         return found.masked_fill_(torch.isneginf(found), self.value)
 
 
+class Seen:
+    """What `steps` read of some processors, and whether it is still so."""
+
+    def __init__(self) -> None:
+        self.values: list[tuple[Any, str, Any]] = []
+        self.copies: list[tuple[Any, Any]] = []  # of what may change in place
+
+    def add(self, processor: Any, name: str) -> Any:
+        """The value of an attribute, remembered."""
+        value = getattr(processor, name)
+        self.values.append((processor, name, value))
+        if isinstance(value, torch.Tensor):
+            self.copies.append(
+                (value, value.tolist() if value.numel() < 100 else value.clone())
+            )  # the faster to compare
+        elif isinstance(value, list | dict):
+            self.copies.append((value, copy.deepcopy(value)))
+        return value
+
+    def holds(self) -> bool:
+        """Whether the attributes are the same objects and hold what they held."""
+        for processor, name, value in self.values:
+            if getattr(processor, name) is not value:
+                return False
+        return all(_equal(value, before) for value, before in self.copies) if self.copies else True
+
+
+def _equal(value: Any, before: Any) -> bool:
+    """Whether a tensor, list or dict equals its copy."""
+    if isinstance(before, torch.Tensor):
+        return bool(torch.equal(value, before))
+    return bool((value.tolist() if isinstance(value, torch.Tensor) else value) == before)
+
+
+class Read:
+    """A processor in the eyes of its `steps`: every attribute that is read is remembered."""
+
+    def __init__(self, processor: Any, seen: Seen) -> None:
+        self._processor, self._seen = processor, seen
+
+    def __getattr__(self, name: str) -> Any:
+        return self._seen.add(self._processor, name)
+
+
 class Chain:
     """Processors called one after the other, prepared anew when the shape or an attribute changes."""
 
-    def __init__(self, processors: Iterable[Any]) -> None:
+    def __init__(self, processors: Iterable[Any], known: Callable[[Any], Any] | None = None) -> None:
         self.processors = list(processors)
-        self._known = [(processor, knows(processor)) for processor in self.processors]
-        self._watched = [processor for processor, ours in self._known if ours]
-        self._seen: list[dict[str, Any]] = []
+        self._known = [(processor, (known or knows)(processor)) for processor in self.processors]
+        self._seen = Seen()
         self._shape: Any = None
         self._dtype: Any = None
         self._parts: list[Any] = []
+
+    def __reduce__(self) -> Any:
+        return Chain, (self.processors,)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The processed scores."""
@@ -183,26 +249,21 @@ class Chain:
     def parts(self, scores: Tensor) -> list[Any]:
         """What runs, in order."""
         shape, dtype = scores.shape, scores.dtype
-        if shape != self._shape or dtype is not self._dtype or not self._same():
+        if shape != self._shape or dtype is not self._dtype or not self._seen.holds():
             x = checked(scores)
+            self._shape = None  # until all parts are made
             self._parts = self._made(Rows(x.shape[0], x.shape[1], x.dtype == np.float64))
             self._shape, self._dtype = shape, dtype
-            self._seen = [dict(vars(processor)) for processor in self._watched]
         return self._parts
-
-    def _same(self) -> bool:
-        """Whether each processor has the attributes that it had."""
-        try:
-            return all(vars(each) == seen for each, seen in zip(self._watched, self._seen, strict=False))
-        except (RuntimeError, ValueError):  # another tensor or array, of which equality is no single answer
-            return False
 
     def _made(self, rows: Rows) -> list[Any]:
         """The parts for scores of this shape; neighbours join unless they count by different prompt lengths."""
         parts: list[Any] = []
+        self._seen = Seen()
         for processor, ours in self._known:
-            plan = processor if isinstance(processor, Plan) else ours and ours.steps(processor, rows)
-            value = getattr(processor, "filter_value", -math.inf)
+            read = Read(processor, self._seen)
+            plan = processor if isinstance(processor, Plan) else ours and ours.steps(read, rows)
+            value = getattr(read, "filter_value", -math.inf) if plan else -math.inf
             if plan is None:
                 parts.append(ours.__call__.__get__(processor) if ours else processor)
             elif value != -math.inf:
@@ -224,11 +285,22 @@ def joins(run: Run, plan: Plan) -> bool:
     return alike and not first
 
 
+def nearest(processor: Any) -> Any:
+    """The class that knows the steps of a processor as far as it is one of ours or transformers'; else None."""
+    return next((KNOWN[each] for each in type(processor).__mro__ if each in KNOWN), None)
+
+
 def knows(processor: Any) -> Any:
-    """The class that knows the steps of a processor, unless a subclass goes its own way; else None."""
-    kind = type(processor)
-    found = next((each for each in kind.__mro__ if each in KNOWN), None)
-    return KNOWN[found] if found is not None and kind.__call__ is found.__call__ else None
+    """The same, unless a subclass goes its own way."""
+    found = next((each for each in type(processor).__mro__ if each in KNOWN), None)
+    return KNOWN[found] if found is not None and type(processor).__call__ is found.__call__ else None
+
+
+def given_ids(input_ids: Tensor) -> Tensor:
+    """Token ids [B, L], which must be there."""
+    if not isinstance(input_ids, torch.Tensor):
+        raise TypeError(f"input_ids must be a tensor of token ids [batch, length], got {type(input_ids).__name__}")
+    return input_ids
 
 
 def checked(scores: Tensor) -> Any:
@@ -238,6 +310,8 @@ def checked(scores: Tensor) -> Any:
         return scores.numpy()
     if not isinstance(scores, torch.Tensor):
         raise TypeError(f"scores must be a torch tensor, got {type(scores).__name__}")
+    if not scores.is_floating_point():
+        raise TypeError(f"scores must be of a floating type, got {scores.dtype}")
     if scores.ndim != 2:
         raise ValueError(f"scores must be [batch, vocabulary], got shape {list(scores.shape)}")
     return _inputs.plain_array("scores", scores)

@@ -9,7 +9,7 @@ from transformers.generation import logits_process as theirs
 
 from fastlogits import blends
 from fastlogits import steps as s
-from fastlogits.transformers._chain import Plan, Rows, Steered, Tensor, checked
+from fastlogits.transformers._chain import Plan, Rows, Steered, Tensor, checked, given_ids
 
 __all__ = [
     "ClassifierFreeGuidanceLogitsProcessor", "EncoderNoRepeatNGramLogitsProcessor",
@@ -114,8 +114,10 @@ class EncoderRepetitionPenaltyLogitsProcessor(Steered, theirs.EncoderRepetitionP
     def steps(self, rows: Rows) -> Plan:
         """One step; `penalty` holds 1 / the argument."""
         ids = self.encoder_input_ids
-        ids = ids.repeat_interleave(max(1, rows.size // ids.shape[0]), dim=0)[: rows.size].tolist()
-        return Plan((s.EncoderRepetitionPenalty(1 / rows.number(self.penalty), ids),))
+        if ids.ndim != 2:
+            raise ValueError(f"encoder_input_ids must be [rows, tokens], got shape {list(ids.shape)}")
+        spread = ids.repeat_interleave(_beams(rows.size, len(ids)), dim=0).tolist()
+        return Plan((s.EncoderRepetitionPenalty(1 / rows.number(self.penalty), spread),))
 
 
 class NoRepeatNGramLogitsProcessor(Steered, theirs.NoRepeatNGramLogitsProcessor):
@@ -131,7 +133,7 @@ class EncoderNoRepeatNGramLogitsProcessor(Steered, theirs.EncoderNoRepeatNGramLo
 
     def steps(self, rows: Rows) -> Plan:
         """The n-grams of its object, but those with tokens that the scores lack, are sequences not to be completed."""
-        beams = max(1, rows.size // self.batch_size)
+        beams = _beams(rows.size, self.batch_size)
         found = [
             [
                 [*prefix, token]
@@ -169,9 +171,13 @@ class PrefixConstrainedLogitsProcessor(Steered, theirs.PrefixConstrainedLogitsPr
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The allowed scores; 0 in their place where all beams of a sequence had banned all of them."""
-        checked(scores)
+        n = len(given_ids(input_ids))
+        if len(checked(scores)) != n:
+            raise ValueError(f"scores must have a row for each of {n} rows of input_ids, got {len(scores)}")
+        if n % self._num_beams:
+            raise ValueError(f"input_ids must have a multiple of num_beams={self._num_beams} rows, got {n}")
         out = torch.full_like(scores, -math.inf)
-        for batch in range(input_ids.shape[0] // self._num_beams):
+        for batch in range(n // self._num_beams):
             rows = range(batch * self._num_beams, (batch + 1) * self._num_beams)
             allowed = [self._prefix_allowed_tokens_fn(batch, input_ids[row]) for row in rows]
             if not all(map(len, allowed)):
@@ -264,7 +270,7 @@ class ClassifierFreeGuidanceLogitsProcessor(Steered, theirs.ClassifierFreeGuidan
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The guided scores [B, V] of scores [2 B, V]."""
-        x, half = checked(scores), input_ids.shape[0]
+        x, half = checked(scores), len(given_ids(input_ids))
         if len(x) != 2 * half:
             raise ValueError(f"scores must hold two rows per sequence, {2 * half}, got {len(x)}")
         out = torch.empty(scores[:half].shape, dtype=scores.dtype)
@@ -282,10 +288,17 @@ class UnbatchedClassifierFreeGuidanceLogitsProcessor(Steered, theirs.UnbatchedCl
         """The guided scores."""
         if self.guidance_scale == 1:
             return scores.log_softmax(dim=-1)
-        beside = self.get_unconditional_logits(input_ids)[:, -1].to(scores.dtype)
+        beside = self.get_unconditional_logits(given_ids(input_ids))[:, -1].to(scores.dtype)
         out = torch.empty(scores.shape, dtype=scores.dtype)
         blends.guide(scores, beside, self.guidance_scale, out=out)
         return out
+
+
+def _beams(rows: int, encoded: int) -> int:
+    """How many rows of scores follow from each row of the encoder."""
+    if not encoded or rows % encoded:
+        raise ValueError(f"scores must have a multiple of the {encoded} rows of encoder_input_ids, got {rows}")
+    return rows // encoded
 
 
 def _banned_until(length: int, ids: list[int]) -> Plan:
