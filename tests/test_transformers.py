@@ -531,33 +531,92 @@ def test_sample_of_a_padded_batch_that_ends() -> None:
     assert any(set(row) & set(eos) for row in found[:, 4:].tolist())
 
 
-def test_sample_refuses() -> None:
-    with pytest.raises(ValueError, match="num_beams must be 1, got 2"):
-        generate(num_beams=2)
-    with pytest.raises(ValueError, match="prompt_lookup_num_tokens"):
-        generate(prompt_lookup_num_tokens=3)
-    with pytest.raises(ValueError, match="assistant_model"):
-        ours.sample(tiny(), ids_of(0), [], [], GenerationConfig(), assistant_model=tiny())
-    with pytest.raises(ValueError, match="synced_gpus"):
-        ours.sample(tiny(), ids_of(0), [], [], GenerationConfig(), synced_gpus=True)
+REFUSED: dict[str, Any] = {
+    "num_beams": 2, "prompt_lookup_num_tokens": 3, "synced_gpus": True, "assistant_early_exit": 1, "penalty_alpha": 0.5,
+    "dola_layers": "low", "constraints": [object()], "force_words_ids": [[3]], "use_mtp": True,
+}  # fmt: skip
 
 
-def test_streamer_of_a_partial() -> None:
-    class Kept:
-        def __init__(self) -> None:
-            self.tokens: list[int] = []
+@pytest.mark.parametrize("name", [*REFUSED, "assistant_model"])
+def test_sample_refuses(name: str) -> None:
+    """By name what transformers leaves to the custom_generate, or does not tell it."""
+    value = REFUSED.get(name) or tiny()
+    words = "num_beams must be 1, got 2" if name == "num_beams" else f"^{name} is not supported"
+    with pytest.raises(ValueError, match=words):
+        generate(**{name: value})
+    with pytest.raises(ValueError, match=words):
+        generate(mine=False, custom_generate=functools.partial(ours.sample), **{name: value})
+    handed = {name: value} if name in ("synced_gpus", "assistant_model") else {}
+    config = GenerationConfig(**({} if handed else {name: value}))
+    with pytest.raises(ValueError, match=words):
+        ours.sample(tiny(), ids_of(0), [], [], config, **handed)
 
-        def put(self, ids: Any) -> None:
-            self.tokens += ids.reshape(-1).tolist()
 
-        def end(self) -> None:
-            self.tokens.append(-1)
+class Kept:
+    """A streamer."""
 
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+
+    def put(self, ids: Any) -> None:
+        self.tokens += ids.reshape(-1).tolist()
+
+    def end(self) -> None:
+        self.tokens.append(-1)
+
+
+def test_streamer() -> None:
     kept = Kept()
-    found = generate(
-        custom_generate=functools.partial(ours.sample, streamer=kept), streamer=kept, mine=False, **OPTIONS
-    )
+    found = generate(streamer=kept, **OPTIONS)
     assert kept.tokens == [*found[0].tolist(), -1]
+    kept = Kept()
+    call = functools.partial(ours.sample, streamer=kept)
+    found = generate(custom_generate=call, streamer=kept, mine=False, **OPTIONS)
+    assert kept.tokens == [*found[0].tolist(), -1]
+    kept = Kept()  # another model's call of generate is none of ours
+
+    def inner(model: Any, *arguments: Any, **keywords: Any) -> Any:
+        return copy.copy(tiny()).generate(torch.tensor([[4, 5]]), custom_generate=ours.sample, max_new_tokens=2)
+
+    generate(streamer=kept, custom_generate=inner, mine=False)
+    assert kept.tokens == [4, 5, 6]
+
+
+def stops_at_8(ids: Any, scores: Any, **_: Any) -> Any:
+    return torch.full((len(ids),), ids.shape[1] >= 8)
+
+
+#: Options that steer what greedy decoding does, and such as do not.
+STEERING: list[dict[str, Any]] = [
+    {"stopping_criteria": [stops_at_8]}, {"guidance_scale": 1.5}, {"eos_token_id": list(range(500))},
+    {"guidance_scale": 1.5, "negative_prompt_ids": torch.tensor([[9, 8]])},
+    {"prefix_allowed_tokens_fn": lambda batch, ids: [1, 2, 3]},
+    {"logits_processor": [theirs.SuppressTokensLogitsProcessor([423])]},
+]  # fmt: skip
+OTHERS: list[dict[str, Any]] = [
+    {"use_cache": False}, {"cache_implementation": "static"}, {"prefill_chunk_size": 2}, {"max_time": 60.0},
+    {"disable_compile": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", STEERING + OTHERS, ids=lambda options: next(reversed(options)))
+def test_sample_heeds(options: dict[str, Any]) -> None:
+    """At a low temperature it has greedy's tokens."""
+    greedy = generate(mine=False, do_sample=False, max_new_tokens=12, **options)
+    assert torch.equal(generate(temperature=1e-6, max_new_tokens=12, top_k=0, **options), greedy)
+    plain = generate(mine=False, do_sample=False, max_new_tokens=12)
+    assert torch.equal(greedy, plain) == (options in OTHERS)
+
+
+def test_sample_gives_all_outputs() -> None:
+    wanted = {
+        f"output_{name}": True for name in ("scores", "logits", "attentions", "hidden_states")
+    } | {"return_dict_in_generate": True, "num_return_sequences": 3}  # fmt: skip
+    found, other = generate(**OPTIONS, **wanted), generate(mine=False, **OPTIONS, **wanted)
+    assert type(found) is type(other)
+    assert list(found) == list(other)
+    assert found.sequences.shape == other.sequences.shape == (3, 9)
+    assert [each.shape for each in found.scores] == [each.shape for each in other.scores]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

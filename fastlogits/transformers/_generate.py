@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import sys
 from typing import Any
 
 import torch
+from transformers import GenerationMixin
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 
 from fastlogits.transformers._chain import Chain, Tensor
@@ -27,7 +30,8 @@ def sample(
     Parameters
     ----------
     model, input_ids, logits_processor, stopping_criteria, generation_config, synced_gpus, streamer, **model_kwargs
-        What ``generate`` hands over; the list of processors is finished and runs as `fused` has it.
+        What ``generate`` hands over; the list of processors is finished and runs as `fused` has it. Of what it keeps
+        to itself, ``streamer``, ``assistant_model`` and ``synced_gpus`` are taken from the call of ``generate``.
 
     Returns
     -------
@@ -37,13 +41,13 @@ def sample(
     Raises
     ------
     ValueError, TypeError
-        Beams, prompt lookup or other assistants, synchronised GPUs, scores on another device; a row with NaN.
+        Beams, constraints, prompt lookup or other assistants, synchronised GPUs, scores on another device; a row with
+        NaN.
 
     Notes
     -----
     The distribution is that of transformers. Tokens come from our generator: ``torch.manual_seed`` decides the seed of
-    a call of ``generate``, and a token depends on it, on its row and its place alone. transformers keeps a ``streamer``
-    to itself: say ``custom_generate=functools.partial(sample, streamer=streamer)`` as well.
+    a call of ``generate``, and a token depends on it, on its row and its place alone.
 
     Examples
     --------
@@ -60,7 +64,9 @@ def sample(
     >>> ids.shape
     torch.Size([1, 7])
     """
-    _refuse(generation_config, synced_gpus, model_kwargs)
+    kept = _kept(model)
+    assistant = model_kwargs.pop("assistant_model", None) or kept.get("assistant_model")
+    _refuse(generation_config, synced_gpus or kept.get("synced_gpus"), assistant)
     config = copy.copy(generation_config)
     config.do_sample = False
     if generation_config.do_sample:
@@ -73,7 +79,7 @@ def sample(
         logits_processor=LogitsProcessorList([last]),
         stopping_criteria=stopping_criteria,
         generation_config=config,
-        streamer=streamer,
+        streamer=kept.get("streamer") if streamer is None else streamer,
         **model_kwargs,
     )
     if getattr(found, "scores", None) is not None:
@@ -109,14 +115,34 @@ class _Draws(LogitsProcessor):
         return found
 
 
-def _refuse(config: Any, synced_gpus: bool, model_kwargs: dict[str, Any]) -> None:
+#: The body of transformers' generate.
+_GENERATE = inspect.unwrap(GenerationMixin.generate).__code__
+
+
+def _kept(model: Any) -> dict[str, Any]:
+    """What the call of ``model.generate`` that is running does not hand over to a custom_generate.
+
+    Nothing if `sample` was called by itself.
+    """
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _GENERATE and frame.f_locals["self"] is model:
+            return {name: frame.f_locals.get(name) for name in ("streamer", "assistant_model", "synced_gpus")}
+        frame = frame.f_back
+    return {}
+
+
+def _refuse(config: Any, synced_gpus: Any, assistant_model: Any) -> None:
     """What is not one token per row and step."""
     if synced_gpus:
         raise ValueError("synced_gpus is not supported: scores must be on the CPU")
     if (config.num_beams or 1) > 1:
         raise ValueError(f"num_beams must be 1, got {config.num_beams}: beams are transformers' own work")
-    for name in ("prompt_lookup_num_tokens", "assistant_early_exit", "penalty_alpha", "dola_layers"):
+    for name in (
+        "prompt_lookup_num_tokens", "assistant_early_exit", "use_mtp", "penalty_alpha", "dola_layers", "constraints",
+        "force_words_ids",
+    ):  # fmt: skip
         if getattr(config, name, None):
             raise ValueError(f"{name} is not supported, got {getattr(config, name)!r}")
-    if model_kwargs.pop("assistant_model", None) is not None:
+    if assistant_model is not None:
         raise ValueError("assistant_model is not supported: leave it out")
