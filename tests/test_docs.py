@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from typing import Any
 
 import pytest
@@ -31,3 +32,17 @@ def test_pages_are_listed() -> None:
     for page in PAGES:
         assert page == "index.md" or re.search(rf"^{page.removesuffix('.md')}$", index, re.MULTILINE), page
     assert any(blocks(page) for page in PAGES)
+
+
+def test_extras_of_the_adapters_are_named() -> None:
+    """By the installation of the README and by the page of the client."""
+    with open(rows.ROOT / "pyproject.toml", "rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    readme = (rows.ROOT / "README.md").read_text()
+    for name, package in (
+        ("torch", "torch"), ("transformers", "transformers"), ("llama_cpp", "llama-cpp-python"),
+        ("onnxruntime", "onnxruntime"),
+    ):  # fmt: skip
+        assert extras[name][0].startswith(f"{package}>=")
+        assert f'".[{name}]"' in readme
+        assert f'pip install ".[{name}]"' in (DOCS / "migrate" / f"{name}.md").read_text()

@@ -7,6 +7,8 @@ import functools
 import inspect
 import math
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 
 WHY = "transformers is not installed: pip install torch==2.13.0 'transformers==5.23.*'"
 torch = pytest.importorskip("torch", reason=WHY)
-pytest.importorskip("transformers", reason=WHY)
+transformers = pytest.importorskip("transformers", reason=WHY)
 
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM  # noqa: E402
 from transformers.generation import logits_process as theirs  # noqa: E402
@@ -231,6 +233,39 @@ def test_every_class_of_the_installed_version() -> None:
     assert set(_processors.LEFT_OUT) <= found
     tested = {case[0] for case in CASES} | {name for name in found if "FreeGuidance" in name}
     assert set(_processors.__all__) <= tested
+
+
+WITHOUT = """
+from transformers.generation import logits_process, utils
+del logits_process.TopHLogitsWarper, logits_process.LogitNormalization
+import torch, transformers
+import fastlogits.transformers as ours
+from fastlogits.transformers import *
+print(sorted(ours._processors.ABSENT), "TopHLogitsWarper" in ours.__all__, len(ours._processors.__all__))
+for ask in (lambda: ours.TopHLogitsWarper, lambda: exec("from fastlogits.transformers import LogitNormalization")):
+    try:
+        ask()
+    except ImportError as error:
+        print(error)
+print(ours.fused([transformers.TopKLogitsWarper(1), TemperatureLogitsWarper(0.5)])(None, torch.tensor([[1.0, 2.0]])))
+try:
+    ours.TopJLogitsWarper
+except AttributeError as error:
+    print(error)
+"""
+
+
+def test_classes_that_the_installed_version_lacks() -> None:
+    """Refused by name when asked for; the others work."""
+    run = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
+    lacks = [
+        f"{name} needs transformers with that class, transformers {transformers.__version__} has none"
+        for name in ("TopHLogitsWarper", "LogitNormalization")
+    ]
+    assert run.stdout.splitlines() == [
+        f"['LogitNormalization', 'TopHLogitsWarper'] False {len(_processors.__all__) - 2}", *lacks,
+        "tensor([[-inf, 4.]])", "module 'fastlogits.transformers' has no attribute 'TopJLogitsWarper'",
+    ]  # fmt: skip
 
 
 def test_arguments_are_theirs() -> None:

@@ -2,11 +2,14 @@
 
 >>> model.generate(ids, do_sample=True, top_p=0.9, custom_generate=fastlogits.transformers.sample)  # doctest: +SKIP
 
-Every class has transformers' name, arguments and results, and works on CPU tensors without changing them. Needs
-transformers and torch (``pip install transformers torch``), which are imported with this module.
+Every class has transformers' name, arguments and results, and works on CPU tensors without changing them; one that the
+installed transformers lacks is an ImportError when it is asked for. Needs transformers and torch
+(``pip install transformers torch``), which are imported with this module.
 """
 
 from __future__ import annotations
+
+from typing import Any as _Any
 
 try:
     import torch as _torch
@@ -19,7 +22,15 @@ from fastlogits.transformers._fused import Fused, from_generation_config, fused
 from fastlogits.transformers._generate import sample
 from fastlogits.transformers._processors import *  # noqa: F403
 
-del _torch, _transformers
+del _torch
 
 __all__ = ["Fused", "from_generation_config", "fused", "sample"]
 __all__ += _processors.__all__
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _processors.ABSENT:
+        raise ImportError(
+            f"{name} needs transformers with that class, transformers {_transformers.__version__} has none"
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

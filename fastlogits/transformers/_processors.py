@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from transformers.generation import logits_process as theirs
+from transformers.generation import logits_process
 
 from fastlogits import blends
 from fastlogits import steps as s
@@ -30,6 +31,20 @@ LEFT_OUT = (
     "DiaEOSDelayPatternLogitsProcessor", "SynthIDTextWatermarkLogitsProcessor", "WatermarkLogitsProcessor",
     "WhisperNoSpeechDetection", "WhisperTimeStampLogitsProcessor",
 )  # fmt: skip
+
+
+class Absent:
+    """Base of what stands for a class that the installed transformers lacks."""
+
+
+class _Theirs:
+    """transformers' classes."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(logits_process, name, None) or type(name, (Absent,), {})
+
+
+theirs: Any = _Theirs()
 
 
 class TemperatureLogitsWarper(Steered, theirs.TemperatureLogitsWarper):
@@ -304,3 +319,10 @@ def _beams(rows: int, encoded: int) -> int:
 def _banned_until(length: int, ids: list[int]) -> Plan:
     """Bans some tokens while there are fewer than `length`."""
     return Plan((s.MinLength(length, ids),) if length and ids else ())
+
+
+#: Classes that the installed transformers lacks; they are not here.
+ABSENT = tuple(name for name in __all__ if issubclass(globals()[name], Absent))
+__all__ = [name for name in __all__ if name not in ABSENT]
+for _name in ABSENT:
+    del globals()[_name]
