@@ -103,11 +103,15 @@ class Run(NamedTuple):
 
     sampler: Sampler
     prompt_length: Any
+    start: Any  # where the output begins, for steps that ask
+    blind: bool  # no step looks at the tokens
 
-    @property
-    def start(self) -> Any:
-        """Where the output begins, for steps that ask."""
-        return 0 if self.prompt_length is None else self.prompt_length
+    @classmethod
+    def of(cls, steps: Iterable[s.Step], prompt_length: Any = None) -> Run:
+        """The run of some steps."""
+        steps = tuple(steps)
+        start = 0 if prompt_length is None else prompt_length
+        return cls(Sampler(*steps), prompt_length, start, all(isinstance(step, _BLIND) for step in steps))
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The scores behind its steps."""
@@ -118,16 +122,15 @@ class Run(NamedTuple):
         return torch.from_numpy(self._done(functools.partial(self._drawn, seed), input_ids, scores))
 
     def _context(self, input_ids: Tensor) -> Any:
-        """The tokens so far; None where there are none and no step looks at them."""
-        if input_ids is None and all(isinstance(step, _BLIND) for step in self.sampler.steps):
-            return None
-        return given_ids(input_ids).numpy()
+        """The tokens so far, by whose number a draw is placed; None where there are none and no step looks at them."""
+        return None if input_ids is None and self.blind else given_ids(input_ids).numpy()
 
     def _drawn(self, seed: int, input_ids: Tensor, scores: Tensor) -> Any:
         """Of scores that have every token, [B]; one row by the Sampler's shortest way."""
         x, context = checked(scores), self._context(input_ids)
-        if len(x) == 1 and context is not None:
-            return np.array([self.sampler.sample(x[0], rng=seed, context=context[0], prompt_length=self.start)])
+        if len(x) == 1:
+            context = None if context is None else context[0]
+            return np.array([self.sampler.sample(x[0], rng=seed, context=context, prompt_length=self.start)])
         return self.sampler.sample(x, rng=seed, context=context, prompt_length=self.start)
 
     def _filtered(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -154,7 +157,7 @@ class Run(NamedTuple):
         return call(ids, torch.cat([scores, banned], dim=1))
 
 
-_PLAIN = Run(Sampler(), None)
+_PLAIN = Run.of(())
 
 
 class Filled(NamedTuple):
@@ -268,13 +271,13 @@ class Chain:
                 parts.append(ours.__call__.__get__(processor) if ours else processor)
             elif value != -math.inf:
                 own = next(base for base in ours.__bases__ if base is not Steered).__call__.__get__(processor)
-                parts.append(Filled(Run(Sampler(*plan.steps), plan.prompt_length), value, own))
+                parts.append(Filled(Run.of(*plan), value, own))
             elif parts and isinstance(parts[-1], Run) and joins(parts[-1], plan):
                 before = parts.pop()
                 start = plan.prompt_length if before.prompt_length is None else before.prompt_length
-                parts.append(Run(Sampler(*before.sampler.steps, *plan.steps), start))
+                parts.append(Run.of((*before.sampler.steps, *plan.steps), start))
             else:
-                parts.append(Run(Sampler(*plan.steps), plan.prompt_length))
+                parts.append(Run.of(*plan))
         return parts
 
 
