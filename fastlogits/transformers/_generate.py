@@ -115,18 +115,15 @@ class _Draws(LogitsProcessor):
         return found
 
 
-#: The body of transformers' generate.
-_GENERATE = inspect.unwrap(GenerationMixin.generate).__code__
-
-
 def _kept(model: Any) -> dict[str, Any]:
     """What the call of ``model.generate`` that is running does not hand over to a custom_generate.
 
     Nothing if `sample` was called by itself.
     """
+    body = inspect.unwrap(GenerationMixin.generate).__code__
     frame: Any = sys._getframe(1)
     while frame is not None:
-        if frame.f_code is _GENERATE and frame.f_locals["self"] is model:
+        if frame.f_code is body and frame.f_locals["self"] is model:
             return {name: frame.f_locals.get(name) for name in ("streamer", "assistant_model", "synced_gpus")}
         frame = frame.f_back
     return {}

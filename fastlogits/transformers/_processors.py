@@ -41,7 +41,7 @@ class _Theirs:
     """transformers' classes."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(logits_process, name, None) or type(name, (Absent,), {})
+        return getattr(logits_process, name) if hasattr(logits_process, name) else type(name, (Absent,), {})
 
 
 theirs: Any = _Theirs()
