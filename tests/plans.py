@@ -246,6 +246,17 @@ def made_equal(case: Case, i: int) -> bool:
     return bool(np.unique(before[after > -np.inf]).size > np.unique(after[after > -np.inf]).size)
 
 
+def tied_by_rounding(case: Case) -> bool:
+    """Whether tokens of unlike inputs end, behind a rough step, within 1e-12 of each other: a rounding orders them."""
+    right = run(case)
+    if right is None or not any(step.name in ROUGH for step in case.plan):
+        return False
+    order = reference.Row(right).order()
+    close = -np.diff(right[order]) <= 1e-12 * np.maximum(1.0, np.abs(right[order[1:]]))
+    inputs = np.stack([case.row, *case.beside.values()])[:, order]
+    return bool((close & (inputs[:, 1:] != inputs[:, :-1]).any(axis=0)).any())
+
+
 def as_typical(case: Case, i: int) -> bool:
     """Whether a token that typical_p removes, of another logit than the last one kept, is as far from the entropy."""
     row = case.reference_row()
@@ -287,9 +298,12 @@ MASS = 1e-7
 
 def near_a_bound(case: Case) -> bool:
     """Whether a rounding may decide a cut of this plan: a sum within `MASS` of p, a logit at the floor of a min_p, a
-    step by shape that keeps others when its parameter moves by `UNSURE`, or unlike logits made equal by a rough step.
+    step by shape that keeps others when its parameter moves by `UNSURE`, or unlike logits made equal, or all but equal,
+    by a rough step.
     """
-    if margin(case) < MASS or unsure(case) or any(made_equal(case, i) for i in range(len(case.plan))):
+    if margin(case) < MASS or unsure(case) or tied_by_rounding(case):
+        return True
+    if any(made_equal(case, i) for i in range(len(case.plan))):
         return True
     for i, step in enumerate(case.plan):
         if step.name == "min_p" and step.p > 0:
