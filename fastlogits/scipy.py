@@ -20,7 +20,7 @@ from fastlogits import _inputs, arrays
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
 Array = NDArray[Any]
-_FIRST_OR_LAST = (None, -1, 0)
+_NUMBERS = (bool, int, float, complex)  # Python's own, weak when types are promoted
 
 
 def softmax(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
@@ -61,7 +61,7 @@ def softmax(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
     array([[0.5, 0.5],
            [0.5, 0.5]])
     """
-    if _is_row(x) and axis in _FIRST_OR_LAST:
+    if _is_row(x) and _is_first_or_last(axis):
         return arrays.softmax(x)
     return _whole(arrays.softmax, "softmax", x, axis)
 
@@ -95,7 +95,7 @@ def log_softmax(x: Any, axis: int | tuple[int, ...] | None = None) -> Any:
     >>> log_softmax([1000.0, 1.0])
     array([   0., -999.])
     """
-    if _is_row(x) and axis in _FIRST_OR_LAST:
+    if _is_row(x) and _is_first_or_last(axis):
         return arrays.log_softmax(x)
     return _whole(arrays.log_softmax, "log_softmax", x, axis)
 
@@ -148,11 +148,10 @@ def logsumexp(
     >>> float(logsumexp([0.0, 0.0], b=[3.0, -1.0]).round(4))
     0.6931
     """
-    if b is None and not keepdims and not return_sign and _is_row(a) and axis in _FIRST_OR_LAST:
+    if b is None and not keepdims and not return_sign and _is_row(a) and _is_first_or_last(axis):
         return arrays.logsumexp(a)
     dtype = _promoted(a, b)
-    a = _inputs.plain_array("a", a)
-    b = None if b is None else _inputs.plain_array("b", b)
+    a, b = _operand("a", a), None if b is None else _operand("b", b)
     if dtype.kind == "c" or dtype.itemsize > 8:
         return _scipy("logsumexp", dtype).logsumexp(a, axis=axis, b=b, keepdims=keepdims, return_sign=return_sign)
     a = np.atleast_1d(a)
@@ -176,6 +175,11 @@ def _is_row(x: Any) -> bool:
     return type(x) is np.ndarray and x.ndim == 1 and x.size > 0 and x.dtype in (np.float32, np.float64)
 
 
+def _is_first_or_last(axis: Any) -> bool:
+    """Whether `axis` names the only axis of a row."""
+    return axis is None or (type(axis) is int and -1 <= axis <= 0)
+
+
 def _scipy(name: str, dtype: np.dtype[Any]) -> Any:
     """`scipy.special`, which is asked for `name` of a type that only it takes."""
     try:
@@ -186,7 +190,12 @@ def _scipy(name: str, dtype: np.dtype[Any]) -> Any:
 
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """The axes of a row, each in [0, ndim)."""
-    return tuple(range(ndim)) if axis is None else normalize_axis_tuple(axis, ndim, "axis")
+    if axis is None:
+        return tuple(range(ndim))
+    named = axis if isinstance(axis, tuple) else (axis,)
+    if any(isinstance(at, bool) or not hasattr(at, "__index__") for at in named):
+        raise TypeError(f"axis must be an integer, a tuple of integers or None, got {axis!r}")
+    return normalize_axis_tuple(named, ndim, "axis")
 
 
 def _rows(x: Array, axes: tuple[int, ...]) -> Array:
@@ -198,12 +207,20 @@ def _rows(x: Array, axes: tuple[int, ...]) -> Array:
 
 def _promoted(a: Any, b: Any) -> np.dtype[Any]:
     """The float type of a and b together: Python scalars are weak, integers count as float64."""
-    plain = [x if type(x) in (bool, int, float) else _inputs.plain_array("a", x) for x in (a, b) if x is not None]
+    plain = [_operand("a", a)] if b is None else [_operand("a", a), _operand("b", b)]
     try:
-        return np.result_type(*plain, 1.0)
-    except TypeError:
+        dtype = np.result_type(*plain, 1.0)
+    except TypeError:  # of a kind that goes with no float
+        dtype = np.dtype(object)
+    if dtype.kind not in "fcV":
         types = ", ".join(str(np.asarray(x).dtype) for x in plain)
-        raise TypeError(f"a and b must hold floats or integers, got dtype {types}") from None
+        raise TypeError(f"a and b must hold floats or integers, got dtype {types}")
+    return dtype
+
+
+def _operand(name: str, x: Any) -> Any:
+    """`x` as an array, a number of Python's own as it is."""
+    return x if type(x) in _NUMBERS else _inputs.plain_array(name, x)
 
 
 def _whole(function: Any, name: str, x: Any, axis: Any) -> Any:
@@ -216,7 +233,7 @@ def _whole(function: Any, name: str, x: Any, axis: Any) -> Any:
     # As numpy.exp types small integers: int8 gives float16, int16 float32.
     dtype = np.exp(np.zeros(1, array.dtype)).dtype if array.dtype.kind in "iu" else array.dtype
     shaped = array.reshape(1) if array.ndim == 0 else array
-    axes = _axes(axis, array.ndim) if array.ndim else (0,)
+    axes = _axes(axis, shaped.ndim)
     rows = _rows(_inputs.logits_array("x", shaped), axes)
     if rows.shape[-1] == 0:
         raise ValueError(f"x must have at least one value per row, got shape {array.shape}")

@@ -181,6 +181,77 @@ def test_bad_input(name: str) -> None:
         function(np.array([object()]))
 
 
+@pytest.mark.parametrize("axis", [True, False, [0], [0, 1], 1.0, "a", (0, True)])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_bad_axis(name: str, axis: Any) -> None:
+    for x in (np.zeros(3), np.zeros((2, 3), np.float32)):
+        with pytest.raises(TypeError, match="axis must be an integer, a tuple of integers or None, got"):
+            getattr(ours, name)(x, axis=axis)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_axis_of_a_scalar(name: str) -> None:
+    for axis in (None, 0, -1):
+        check(*both(name, 2.0, axis=axis))
+    for module in (ours, scipy.special):
+        for axis in (1, -2, 5):
+            with pytest.raises(np.exceptions.AxisError, match="out of bounds"):
+                getattr(module, name)(2.0, axis=axis)
+
+
+def test_no_values() -> None:
+    for b in (None, 1.0, [1.0]):
+        for module in (ours, scipy.special):
+            with pytest.raises(TypeError):
+                module.logsumexp(None, b=b)
+    with pytest.raises(TypeError, match=r"a and b must hold floats or integers, got dtype object, float64"):
+        ours.logsumexp(None, b=1.0)
+
+
+SHAPES = hnp.array_shapes(max_dims=3, max_side=4)
+
+
+@given(st.data())
+def test_any_call(data: st.DataObject) -> None:
+    """Type, shape and value of any call that SciPy takes; where it refuses, so does this one."""
+    dtype = data.draw(
+        st.sampled_from(["float16", "float32", "float64", "int8", "int32", "uint16", "complex64", "bool"])
+    )
+    shape = data.draw(SHAPES)
+    size = int(np.prod(shape))
+    values = data.draw(st.lists(st.integers(-40, 40), min_size=size, max_size=size))
+    x = (np.array(values).reshape(shape) / (4 if dtype[0] in "fc" else 1)).astype(dtype)
+    number = st.integers(-len(shape), len(shape) - 1)
+    axis = data.draw(st.one_of(st.none(), number, st.lists(number, max_size=3).map(tuple)))
+    name = data.draw(st.sampled_from(FUNCTIONS))
+    call: dict[str, Any] = {}
+    if name == "logsumexp":
+        call = {"keepdims": data.draw(st.booleans()), "return_sign": data.draw(st.booleans())}
+        kind = data.draw(st.sampled_from(["none", "number", "array", "small"]))
+        if kind == "number":
+            call["b"] = data.draw(st.sampled_from([2, 0.5, -1, True, 1j, np.float32(2), np.float64(3)]))
+        elif kind != "none":
+            sort = "float16" if kind == "small" else "float64"
+            call["b"] = np.array(data.draw(st.lists(st.integers(1, 9), min_size=shape[-1], max_size=shape[-1])), sort)
+    try:
+        wanted = both_of(scipy.special, name, x, axis, call)
+    except (TypeError, ValueError) as error:
+        with pytest.raises(type(error)):
+            both_of(ours, name, x, axis, call)
+        return
+    found = both_of(ours, name, x, axis, call)
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        check(one, other, 4 * TOLERANCE.get(str(other.dtype), 2e-5))
+
+
+def both_of(module: Any, name: str, x: Any, axis: Any, call: dict[str, Any]) -> tuple[Any, ...]:
+    """What a call returns, as a tuple."""
+    with np.errstate(all="ignore"):
+        found = getattr(module, name)(x, axis=axis, **call)
+    return found if isinstance(found, tuple) else (found,)
+
+
 def test_weights_of_the_wrong_shape() -> None:
     with pytest.raises(ValueError, match="broadcast"):
         ours.logsumexp([1.0, 2.0], b=[1.0, 2.0, 3.0])
