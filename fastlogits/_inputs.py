@@ -25,7 +25,10 @@ _CPU_DEVICES = (1, 3, 13)  # DLPack's kDLCPU, kDLCUDAHost and kDLCUDAManaged: me
 
 
 def _torch_array(name: str, tensor: Any, torch: Any) -> Array:
-    """A torch tensor's memory; bfloat16 as its bits."""
+    """A torch tensor's memory; bfloat16 as its bits. A view that negates is copied."""
+    array = _core.tensor_array(tensor)
+    if array is not None:
+        return array
     if tensor.device.type != "cpu":
         raise ValueError(f"{name} must be in CPU memory, got a tensor on {tensor.device}; pass {name}.cpu()")
     if tensor.requires_grad:
@@ -37,8 +40,9 @@ def _torch_array(name: str, tensor: Any, torch: Any) -> Array:
         if tensor.dtype == torch.bfloat16:
             return np.asarray(tensor.view(torch.int16).numpy().view(_core.BFLOAT16_BITS))
         return np.asarray(tensor.numpy())
-    except TypeError:
-        raise TypeError(f"{name}: dtype {tensor.dtype} is not supported") from None
+    except (RuntimeError, TypeError):
+        kind = "" if type(tensor) is torch.Tensor else f" as {type(tensor).__name__}"
+        raise TypeError(f"{name}: dtype {tensor.dtype}{kind} is not supported, or has no memory to read") from None
 
 
 def _dlpack_array(name: str, exporter: Any) -> Array:
@@ -107,6 +111,8 @@ def out_array(out: Any, shape: tuple[int, ...], code: int, x: Array | None) -> A
     """
     if not isinstance(out, np.ndarray) and not hasattr(out, "__dlpack__"):
         raise TypeError(f"out must be an ndarray or a torch CPU tensor, got {type(out).__name__}")
+    if not isinstance(out, np.ndarray) and getattr(out, "is_neg", bool)():
+        raise ValueError("out must not be a view that negates what is written; pass a tensor of its own")
     array = plain_array("out", out)
     found = _core.dtype_code(array)
     wanted = "int64" if code < 0 else _core.DTYPE_NAMES[code]
@@ -117,7 +123,11 @@ def out_array(out: Any, shape: tuple[int, ...], code: int, x: Array | None) -> A
         raise ValueError(f"out must have shape {shape}, got {array.shape}")
     if not array.flags.writeable:
         raise ValueError("out must be writeable, got a read-only array")
-    if 0 in array.strides and any(n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True)):
+    if (
+        array.size
+        and 0 in array.strides
+        and any(n > 1 and not s for n, s in zip(array.shape, array.strides, strict=True))
+    ):
         raise ValueError("out must not hold one element in several places, got a broadcast array")
     if x is not None:
         refuse_overlap(array, x)

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fastlogits import _inputs, arrays
-from fastlogits.scoring import token_logprobs
-from fastlogits.torch._tensors import into, memory, operator, plain
+from fastlogits import _core
+from fastlogits.torch import _kernels
+from fastlogits.torch._tensors import into
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_WHOLE = {"softmax": arrays.softmax, "log_softmax": arrays.log_softmax}
 
 
 def softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None, out: Tensor | None = None) -> Tensor:  # noqa: A002
@@ -39,9 +37,13 @@ def softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None, out: T
     Raises
     ------
     ValueError
-        A tensor on another device, an axis out of range, an empty axis.
+        A tensor on another device, an axis out of range, another shape of `out`.
     TypeError
-        No tensor, an unsupported dtype, a tensor that requires a gradient.
+        No tensor, an unsupported dtype or layout, a tensor that requires a gradient.
+
+    Notes
+    -----
+    Views that negate are read as a copy. Results are contiguous.
 
     Examples
     --------
@@ -49,9 +51,9 @@ def softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None, out: T
     >>> ft.softmax(torch.zeros(1, 2), dim=-1)
     tensor([[0.5000, 0.5000]])
     """
-    if torch.compiler.is_compiling() and out is None:
-        return _softmax_op(input, dim, dtype)
-    return _dense("softmax", input, dim, dtype, out)
+    if torch.compiler.is_compiling():
+        return _kernels.compiled(_kernels.softmax_op, input, dim, dtype, out)
+    return _kernels.dense(_core.SOFTMAX, input, dim, dtype, out)
 
 
 def log_softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None, out: Tensor | None = None) -> Tensor:  # noqa: A002
@@ -72,15 +74,19 @@ def log_softmax(input: Tensor, dim: int, *, dtype: torch.dtype | None = None, ou
     ValueError, TypeError
         As `softmax`.
 
+    Notes
+    -----
+    A row with one +inf has NaN there and -inf elsewhere, as `scipy.special.log_softmax`; torch has NaN throughout.
+
     Examples
     --------
     >>> import torch, fastlogits.torch as ft
     >>> ft.log_softmax(torch.zeros(1, 2), dim=-1)
     tensor([[-0.6931, -0.6931]])
     """
-    if torch.compiler.is_compiling() and out is None:
-        return _log_softmax_op(input, dim, dtype)
-    return _dense("log_softmax", input, dim, dtype, out)
+    if torch.compiler.is_compiling():
+        return _kernels.compiled(_kernels.log_softmax_op, input, dim, dtype, out)
+    return _kernels.dense(_core.LOG_SOFTMAX, input, dim, dtype, out)
 
 
 def logsumexp(
@@ -109,7 +115,7 @@ def logsumexp(
     Raises
     ------
     ValueError, TypeError
-        As `softmax`.
+        As `softmax`; an axis named twice.
 
     Examples
     --------
@@ -117,12 +123,8 @@ def logsumexp(
     >>> round(ft.logsumexp(torch.zeros(2, 4), dim=(0, 1)).item(), 4)
     2.0794
     """
-    dims = [dim] if isinstance(dim, int) else list(dim)
-    if torch.compiler.is_compiling() and out is None:
-        return _logsumexp_op(input, dims, keepdim)
-    if type(dim) is int and plain(input) and not keepdim and out is None:
-        return torch.as_tensor(arrays.logsumexp(input.numpy(), axis=dim))
-    found = _logsumexp(input, dims, keepdim)
+    dims = list(dim) if isinstance(dim, Sequence) else [dim]
+    found = (_kernels.logsumexp_op if torch.compiler.is_compiling() else _kernels.logsumexp)(input, dims, keepdim)
     return found if out is None else into("out", out, found)
 
 
@@ -145,7 +147,7 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     Raises
     ------
     ValueError, TypeError
-        As `softmax`.
+        As `softmax`; an empty axis.
 
     Examples
     --------
@@ -154,8 +156,8 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     tensor(1)
     """
     if torch.compiler.is_compiling():
-        return _argmax_op(input, dim, keepdim)
-    return _argmax(input, dim, keepdim)
+        return _kernels.argmax_op(input, dim, keepdim)
+    return _kernels.argmax(input, dim, keepdim)
 
 
 def topk(
@@ -199,10 +201,7 @@ def topk(
     tensor([1, 2])
     """
     del sorted
-    if torch.compiler.is_compiling() and out is None:
-        found = _topk_op(input, k, dim, largest)
-    else:
-        found = _topk(input, k, dim, largest)
+    found = (_kernels.topk_op if torch.compiler.is_compiling() else _kernels.topk)(input, k, dim, largest)
     if out is not None:
         found = tuple(into(name, *pair) for name, *pair in zip(("out[0]", "out[1]"), out, found, strict=True))
     return torch.return_types.topk(found)
@@ -237,96 +236,5 @@ def selective_log_softmax(logits: Tensor, index: Tensor) -> Tensor:
     tensor([-1.3863, -1.3863, -1.3863])
     """
     if torch.compiler.is_compiling():
-        return _selective_op(logits, index)
-    return _selective(logits, index)
-
-
-def _dense(name: str, x: Tensor, dim: int, dtype: torch.dtype | None, out: Tensor | None) -> Tensor:
-    """Softmax or log_softmax."""
-    if out is None and dtype is None and plain(x):
-        return torch.from_numpy(_WHOLE[name](x.numpy(), axis=dim))
-    array = memory("input", x)
-    if out is None:
-        out = torch.empty(x.shape, dtype=dtype or x.dtype)
-    scalar = x.ndim == 0
-    if dtype is not None and out.dtype is not dtype:
-        raise TypeError(f"out must have dtype {dtype}, got {out.dtype}")
-    _WHOLE[name](array.reshape(1) if scalar else array, axis=dim, out=out.view(1) if scalar else out, dtype=_named(out))
-    return out
-
-
-def _named(x: Tensor) -> str:
-    """The dtype's name: "float32"."""
-    return str(x.dtype).removeprefix("torch.")
-
-
-def _logsumexp(x: torch.Tensor, dims: list[int], keepdim: bool) -> torch.Tensor:
-    """The axes summed over lie last, as one."""
-    memory("input", x)
-    for dim in dims:
-        if not -max(x.ndim, 1) <= dim < max(x.ndim, 1):
-            raise IndexError(f"dim must be in [{-x.ndim}, {x.ndim}), got {dim}")
-    axes = sorted({dim % max(x.ndim, 1) for dim in dims}) if dims else list(range(x.ndim))
-    rest = [at for at in range(x.ndim) if at not in axes]
-    rows = x.permute(*rest, *axes).reshape([x.shape[at] for at in rest] + [-1]) if x.ndim else x.reshape(1)
-    found = _inputs.plain_array("input", rows)
-    values = torch.from_numpy(arrays.logsumexp(found, keepdims=True))[..., 0].to(x.dtype)
-    return values.reshape([1 if at in axes else n for at, n in enumerate(x.shape)]) if keepdim else values
-
-
-def _argmax(x: torch.Tensor, dim: int | None, keepdim: bool) -> torch.Tensor:
-    """Ids of the first maximum, of the whole tensor without `dim`."""
-    array = memory("input", x)
-    ids = torch.as_tensor(arrays.argmax(array.reshape(-1) if dim is None or x.ndim == 0 else array, axis=dim or 0))
-    if dim is None:
-        return ids.reshape([1] * x.ndim) if keepdim else ids
-    return ids.unsqueeze(dim) if keepdim and x.ndim else ids
-
-
-def _topk(x: torch.Tensor, k: int, dim: int, largest: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values and indices."""
-    array = memory("input", x)
-    if x.dtype is torch.bfloat16 or not largest:
-        if not largest and x.isnan().any():  # the kernel puts NaN first
-            return tuple(torch.topk(x, k, dim, largest))
-        keys = array if largest else memory("input", x.neg())
-        ids = torch.from_numpy(arrays.top_k(keys, k, axis=dim).indices)
-        return torch.gather(x, dim, ids), ids
-    values, indices = arrays.top_k(array, k, axis=dim)
-    return torch.from_numpy(values), torch.from_numpy(indices)
-
-
-def _selective(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Log-probs of some tokens of each row."""
-    array = memory("logits", logits)
-    if not isinstance(index, torch.Tensor) or index.dtype.is_floating_point or index.dtype is torch.bool:
-        raise TypeError(f"index must be an integer tensor, got {getattr(index, 'dtype', type(index).__name__)}")
-    ids = index.to(torch.int64).numpy()
-    if index.ndim == logits.ndim - 1:
-        found = token_logprobs(array, ids, ignore_index=None).logprobs
-    else:
-        found = token_logprobs(array, ids[..., 0], candidates=ids, ignore_index=None).candidate_logprobs
-    return torch.as_tensor(found).to(logits.dtype)
-
-
-@operator
-def _softmax_op(x: torch.Tensor, dim: int, dtype: torch.dtype | None) -> torch.Tensor:
-    """A new tensor."""
-    return _dense("softmax", x, dim, dtype, None)
-
-
-@operator
-def _log_softmax_op(x: torch.Tensor, dim: int, dtype: torch.dtype | None) -> torch.Tensor:
-    """A new tensor."""
-    return _dense("log_softmax", x, dim, dtype, None)
-
-
-_logsumexp_op, _argmax_op, _topk_op = operator(_logsumexp), operator(_argmax), operator(_topk)
-_selective_op = operator(_selective)
-# Shapes and types of the results, for the compiler: what torch's own functions give.
-_softmax_op.register_fake(lambda x, dim, dtype: torch.empty(x.shape, dtype=dtype or x.dtype))
-_log_softmax_op.register_fake(lambda x, dim, dtype: torch.empty(x.shape, dtype=dtype or x.dtype))
-_logsumexp_op.register_fake(torch.logsumexp)
-_argmax_op.register_fake(torch.argmax)
-_topk_op.register_fake(lambda x, k, dim, largest: tuple(torch.topk(x, k, dim, largest)))
-_selective_op.register_fake(lambda logits, index: torch.empty(index.shape, dtype=logits.dtype))
+        return _kernels.selective_op(logits, index)
+    return _kernels.selective(logits, index)

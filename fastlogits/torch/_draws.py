@@ -10,7 +10,7 @@ import torch
 from fastlogits import pipeline
 from fastlogits._steering import Steering, spelled_out
 from fastlogits.sampler import Sampler
-from fastlogits.torch._tensors import into, memory, operator
+from fastlogits.torch._tensors import fresh, integer, into, memory, operator
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -127,7 +127,11 @@ def sample(
     memory("logits", logits)
     inputs = {"context": context, "prompt_length": prompt_length, "keys": keys, "n": num_samples, "out": out}
     found = pipeline.sample(logits, replacement=replacement, rng=_seed(generator), **inputs, **steering)
-    return found if out is not None else torch.as_tensor(found)
+    if out is not None:
+        return found
+    drawn, ids = fresh(np.shape(found), torch.int64)
+    ids[...] = found
+    return drawn
 
 
 @spelled_out
@@ -169,7 +173,7 @@ def filter_logits(
         _refuse_compiled(None, context=context, prompt_length=prompt_length or None)
         return _filter_logits_op(logits, *_compiled(steering))
     memory("logits", logits)
-    out = torch.empty(logits.shape, dtype=logits.dtype) if out is None else out
+    out = fresh(logits.shape, logits.dtype)[0] if out is None else out
     pipeline.filter_logits(logits, context=context, prompt_length=prompt_length, out=out, **steering)
     return out
 
@@ -189,6 +193,9 @@ def _multinomial(x: torch.Tensor, num_samples: int, replacement: bool, generator
     memory("input", x)
     if x.ndim not in (1, 2):
         raise ValueError(f"input must have 1 or 2 axes, got shape {list(x.shape)}")
+    integer("num_samples", num_samples)
+    if not isinstance(replacement, bool):
+        raise TypeError(f"replacement must be True or False, got {replacement!r}")
     most = None if replacement else x.shape[-1]
     if num_samples < 1 or (most is not None and num_samples > most):
         allowed = ">= 1" if most is None else f"in [1, {most}] without replacement"
@@ -255,14 +262,19 @@ def _filter_logits(
     return filter_logits(x, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
 
 
+def _multinomial_fake(x: torch.Tensor, num_samples: int, replacement: bool) -> torch.Tensor:
+    return x.new_empty((*x.shape[:-1], num_samples), dtype=torch.int64)
+
+
+def _sample_fake(x: torch.Tensor, n: int | None, *others: Any) -> torch.Tensor:
+    return x.new_empty(x.shape[:-1] if n is None else (*x.shape[:-1], n), dtype=torch.int64)
+
+
+def _filter_logits_fake(x: torch.Tensor, *others: Any) -> torch.Tensor:
+    return x.new_empty(x.shape)
+
+
 _DRAWS = torch.Tag.nondeterministic_seeded
-_multinomial_op = operator(_multinomial_default, _DRAWS)
-_sample_op, _filter_logits_op = operator(_sample, _DRAWS), operator(_filter_logits)
-# Shapes and types of the results, for the compiler.
-_multinomial_op.register_fake(
-    lambda x, num_samples, replacement: torch.empty((*x.shape[:-1], num_samples), dtype=torch.int64)
-)
-_sample_op.register_fake(
-    lambda x, n, *steering: torch.empty(x.shape[:-1] if n is None else (*x.shape[:-1], n), dtype=torch.int64)
-)
-_filter_logits_op.register_fake(lambda x, *steering: torch.empty(x.shape, dtype=x.dtype))
+_multinomial_op = operator(_multinomial_default, _multinomial_fake, _DRAWS)
+_sample_op = operator(_sample, _sample_fake, _DRAWS)
+_filter_logits_op = operator(_filter_logits, _filter_logits_fake)

@@ -4,25 +4,50 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
-from fastlogits import _inputs
+from fastlogits import _core, _inputs
 
-FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+#: The kernels' names for the float types, and -1 for token ids.
+CODES = {torch.float32: _core.F32, torch.float16: _core.F16, torch.bfloat16: _core.BF16, torch.float64: _core.F64}
+_ALL_CODES = {**CODES, torch.int64: -1}
+_FLOATS = "float32, float16, bfloat16 or float64"
 
 
 def memory(name: str, x: Any) -> Any:
     """The tensor's memory as an array."""
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"{name} must be a torch tensor, got {type(x).__name__}")
-    if x.dtype not in FLOATS:
-        raise TypeError(f"{name} must hold float32, float16, bfloat16 or float64, got {x.dtype}")
-    return _inputs.plain_array(name, x)
+    if x.dtype not in CODES:
+        raise TypeError(f"{name} must hold {_FLOATS}, got {x.dtype}")
+    found = _core.tensor_array(x)
+    return _inputs.plain_array(name, x) if found is None else found
 
 
-def plain(x: Any) -> bool:
-    """Whether the kernels read `x` as it is."""
-    return type(x) is torch.Tensor and x.dtype is torch.float32 and x.is_cpu and x.ndim > 0 and not x.requires_grad
+def fresh(shape: tuple[int, ...], dtype: torch.dtype) -> Any:
+    """A new contiguous tensor and the array over its memory."""
+    found = _core.new_tensor(torch.Tensor, shape, _ALL_CODES[dtype])
+    if found is None:
+        tensor = torch.empty(shape, dtype=dtype, device="cpu")
+        return tensor, _inputs.plain_array("out", tensor)
+    return found
+
+
+def axis_of(dim: Any, ndim: int) -> int:
+    """A checked axis in [0, ndim); a tensor without axes counts as one of a single axis."""
+    if type(dim) is not int:
+        integer("dim", dim)
+    most = ndim or 1
+    if not -most <= dim < most:
+        raise np.exceptions.AxisError(f"dim must be in [{-most}, {most}), got {dim}")
+    return int(dim % most)
+
+
+def integer(name: str, value: Any) -> None:
+    """Refuses what is no integer, a bool included."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer | torch.SymInt):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
 
 
 def into(name: str, out: Any, found: Any) -> Any:
@@ -33,7 +58,12 @@ def into(name: str, out: Any, found: Any) -> Any:
     return out.copy_(found)
 
 
-def operator(function: Any, tags: Any = None) -> Any:
-    """The function as operator ``torch.ops.fastlogits``, which `torch.compile` keeps whole."""
+def operator(function: Any, fake: Any, tags: Any = None) -> Any:
+    """The function as operator ``torch.ops.fastlogits``, which `torch.compile` keeps whole.
+
+    `fake` makes a contiguous tensor of the shape and type of the result, as the function itself does.
+    """
     name = f"fastlogits::{function.__name__.strip('_')}"
-    return torch.library.custom_op(name, function, mutates_args=(), tags=tags)
+    made = torch.library.custom_op(name, function, mutates_args=(), tags=tags)
+    made.register_fake(fake)
+    return made
