@@ -11,6 +11,7 @@ import json
 import os
 import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -356,6 +357,31 @@ def test_a_broken_installation_is_named(capsys: Any, monkeypatch: pytest.MonkeyP
         "fastlogits: error: --against llama_cpp: llama_cpp cannot be imported (no shared library): "
         "pip install llama-cpp-python\n"
     )
+
+
+@pytest.mark.parametrize("option", ["--json", "--markdown", "--plot"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str
+) -> None:
+    monkeypatch.setattr(comparison, "compare", lambda *args, **kwargs: pytest.fail("timed first"))
+    (tmp_path / "folder.svg").mkdir()
+    (tmp_path / "file").write_text("")
+    faults = {
+        "absent/out.svg": "No such file or directory",
+        "folder.svg": "Is a directory",
+        "file/x.svg": "Not a directory",
+    }
+    for place, fault in faults.items():
+        assert main([*FEW, option, str(tmp_path / place)]) == 2
+        assert capsys.readouterr().err == f"fastlogits: error: {tmp_path / place}: {fault}\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.svg"]
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "601"])
+def test_seconds_out_of_range(capsys: Any, seconds: str) -> None:
+    for more in ([], ["--quick"]):
+        assert main(["bench", "--seconds", seconds, *more]) == 2
+        assert capsys.readouterr().err == f"fastlogits: error: --seconds must be in (0, 600], got {seconds}\n"
 
 
 def test_plot_without_matplotlib(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,9 +28,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """What the options ask for, checked."""
     if not FEWEST <= options.vocab <= MOST:
         raise UserError(f"--vocab must be in [{FEWEST}, {MOST}], got {options.vocab}")
+    if not 0 < options.seconds <= 600:
+        raise UserError(f"--seconds must be in (0, 600], got {options.seconds:g}")
     seconds = QUICK if options.quick else options.seconds
-    if not 0 < seconds <= 600:
-        raise UserError(f"--seconds must be in (0, 600], got {seconds:g}")
     if rows.dtype_of(options.dtype) is None:
         raise UserError("--dtype bfloat16 needs ml_dtypes: pip install ml_dtypes")
     try:
@@ -71,8 +71,8 @@ def command_of(settings: Settings, found: Sequence[Peer]) -> str:
     return shlex.join(words)
 
 
-def check_places(options: argparse.Namespace) -> None:
-    """Refuse before anything is timed what could not be written afterwards."""
+def check_plot(options: argparse.Namespace) -> None:
+    """Refuse before anything is timed what could not be drawn afterwards."""
     if options.plot is None:
         return
     if Path(options.plot).suffix.lower() not in (".svg", ".png"):
@@ -88,7 +88,7 @@ def check_places(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> None:
     """Measure, and print or write what was asked for."""
     settings = settings_of(options)
-    check_places(options)
+    check_plot(options)
     shows = options.json != "-" and options.markdown != "-"
     if shows:
         from fastlogits.cli import screen

@@ -244,6 +244,7 @@ def attempt(argv: Sequence[str]) -> int:
     """Parse and run; what is the user's to mend, one line."""
     try:
         options = parser().parse_args(argv)
+        check_places(options)
         importlib.import_module(f"fastlogits.cli.{options.command}").run(options)
     except UserError as error:
         return complain(error)
@@ -256,6 +257,20 @@ def attempt(argv: Sequence[str]) -> int:
     except SystemExit as finish:  # --help, --version and the parser's errors
         return finish.code if isinstance(finish.code, int) else 0
     return 0
+
+
+#: The options that name a file written when the work is done.
+PLACES = ("json", "markdown", "plot", "report")
+
+
+def check_places(options: argparse.Namespace) -> None:
+    """Refuse before the work what could not be written after it."""
+    places = [place for name in PLACES if isinstance(place := getattr(options, name, None), str) and place != "-"]
+    if places:
+        from fastlogits.cli import state
+
+        for place in places:
+            state.check_place(place)
 
 
 def complain(message: object) -> int:

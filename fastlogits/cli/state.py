@@ -8,10 +8,12 @@ bits wherever the run was interrupted and whatever the chunks.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import sys
+import tempfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
@@ -219,6 +221,19 @@ def _checksum(file: IO[bytes], length: int) -> int:
 def is_special(path: str) -> bool:
     """Whether a path leads to a device, pipe or socket."""
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def check_place(path: str) -> None:
+    """Refuse, before the work, a path that `replace` could not write after it."""
+    if is_special(path):
+        return
+    if os.path.isdir(path):
+        raise UserError(f"{path}: {os.strerror(errno.EISDIR)}")
+    try:
+        with tempfile.TemporaryFile(dir=os.path.dirname(os.path.realpath(path))):
+            pass
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
 
 
 def replace(path: str, content: bytes) -> None:
