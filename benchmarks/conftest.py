@@ -94,8 +94,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     write = terminalreporter.write_line
     terminalreporter.section("multiples of one read of the same rows, and errors")
-    write(f"{'job':<22}{'case':<34}{'x':>9}{'NumPy':>10}{'SciPy':>10}{'ulp':>8}{'ids differ':>12}")
+    wide = 2 + max(len(line["job"]) for line in lines)
+    write(f"{'job':<{wide}}{'case':<34}{'x':>9}{'NumPy':>10}{'SciPy':>10}{'ulp':>8}{'ids differ':>12}")
     for line in sorted(lines, key=lambda line: str(line["job"])):
         peers = "".join(f"{line['peers'].get(name, np.nan):>10.1f}" for name in PEER_NAMES).replace("nan", "   ")
         error = f"{line['ulp']:>8.2f}{line['ids_differ']:>12}"
-        write(f"{line['job']:<22}{line['case']:<34}{line['ratio']:>9.2f}{peers}{error}")
+        write(f"{line['job']:<{wide}}{line['case']:<34}{line['ratio']:>9.2f}{peers}{error}")
