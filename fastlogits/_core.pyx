@@ -253,8 +253,8 @@ cdef _c.fl_per_row_i integers_per_row(object array, int64_t rows) except *:
 
 
 include "_core_dlpack.pxi"
-include "_core_tensors.pxi"
 include "_core_arrays.pxi"
+include "_core_tensors.pxi"
 include "_core_scores.pxi"
 include "_core_temperatures.pxi"
 include "_core_exact.pxi"

@@ -6,6 +6,7 @@ cdef class Plan:
 
     cdef _c.fl_plan plan
     cdef _c.fl_step *storage
+    cdef bint random  # a step asks for randomness
     cdef int64_t needs  # the least row length that biases and masks fit
     cdef readonly tuple steps
     cdef readonly tuple prepared
@@ -28,6 +29,7 @@ cdef class Plan:
         for i, step in enumerate(prepared):
             fill_step(&self.storage[i], step)
             self.needs = max(self.needs, <int64_t>step.needs)
+            self.random = self.random or steps[i].random
         self.plan.steps = self.storage
         # `draw` or `gumbel` stands last if at all, and says what the end of `sample` does.
         last = prepared[len(prepared) - 1].name if prepared else ""
@@ -52,6 +54,68 @@ cdef class Plan:
     def fits(self, int64_t n):
         """Whether biases and masks fit a row of ``n`` values."""
         return self.needs <= n
+
+    def run_tensor(self, tensor not None, context, prompt_length, seed, generator=None, bint column=False):
+        """One row, [V] or [1, ..., V], of a plain tensor: the token drawn from it, [] or [1, ...], as a new tensor.
+
+        With ``column`` in an axis of its own, [1] or [1, ..., 1]. ``seed`` is an integer, or a function that is called
+        with the generator once nothing but the row's contents can be wrong; without one the processed logits, [V] or
+        [1, ..., V]. Where that takes more than these arguments, or an error, None, or a seed that was asked for.
+        """
+        cdef DLTensor t
+        cdef const Exchange *table
+        cdef Owned *block
+        cdef Rows rows
+        cdef Rows target
+        cdef _c.fl_inputs given
+        cdef _c.fl_results results
+        cdef _c.fl_where where
+        cdef _c.fl_scratch *scratch
+        cdef int64_t start = 0
+        cdef int last, i
+        cdef int64_t dims[MAX_AXES]
+        found = None
+        if (self.shape is not NO_AXES or self.beside is not NO_AXES or (seed is None and self.random)
+                or not plain_ids(context) or not int64_of(prompt_length, &start) or start < 0):
+            return None
+        table = viewed(tensor, &t)
+        if table is NULL or t.ndim == 0 or t.data is NULL or element_of(t.dtype) == INT64:
+            return None
+        last = t.ndim - 1
+        fill_tensor_rows(&rows, &t, last)
+        if rows.rows.rows != 1 or rows.rows.n < (self.needs if self.needs > 1 else 1):
+            return None
+        memset(&given, 0, sizeof(given))
+        memset(&results, 0, sizeof(results))
+        for i in range(last):
+            dims[i] = 1
+        if seed is None:
+            dims[last] = rows.rows.n
+            block = owned(dims, t.ndim, rows.rows.dtype)
+            fill_tensor_rows(&target, &block.managed.tensor, last)
+            results.logits = &target.rows
+        else:
+            if not PyLong_CheckExact(seed):
+                seed = found = seed(generator)
+            given.seed = seed
+            dims[last] = 1
+            block = owned(dims, t.ndim if column else last, INT64)
+            results.ids = <int64_t *>block.managed.tensor.data
+        if context is not None:
+            given.context = <const int64_t *>cnp.PyArray_DATA(context)
+            given.context_n = cnp.PyArray_DIM(context, 0)
+        given.prompt_length.at = &start
+        scratch = scratch_beside(block)
+        if rows.rows.n >= NOGIL_MIN:
+            with nogil:
+                where = _c.fl_plan_run(kernels, scratch, &self.plan, &rows.rows, &given, &results, 0, 1)
+        else:
+            where = _c.fl_plan_run(kernels, scratch, &self.plan, &rows.rows, &given, &results, 0, 1)
+        give_scratch(scratch)
+        if where.status != _c.FL_OK:
+            free(block)
+            return found
+        return given_away(table, block)
 
     def sample(self, logits, *, n=None, replacement=True, context=None, prompt_length=0, state=None, rng=None,
                position=None, keys=None, logprobs=None, out=None, threads=None, on_error="raise", uncond=None,

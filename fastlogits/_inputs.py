@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -274,8 +275,17 @@ def per_row(name: str, array: Array, outer: tuple[int, ...]) -> Array:
         raise ValueError(f"{name} holds values of shape {shape}, the rows of logits have shape {outer}") from None
 
 
+class Seed:
+    """Among the values of ``rng``: a seed of an adapter's making, made when a call asks for it."""
+
+    def __init__(self, made: Callable[[], int]) -> None:
+        self.made = made
+
+
 def seed_word(rng: Any) -> int:
     """The seed in [0, 2^64) that ``rng`` stands for; spends one word of a Generator or BitGenerator."""
+    if isinstance(rng, Seed):
+        return rng.made()
     if isinstance(rng, _GENERATOR):
         return int(rng.bit_generator.random_raw())
     if isinstance(rng, _BIT_GENERATOR):

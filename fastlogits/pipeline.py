@@ -14,15 +14,17 @@ from fastlogits.sampler import Sampler
 
 __all__ = ["beam_step", "candidates", "filter_logits", "gumbel_max", "probs", "sample", "verify"]
 
-_PLAIN = (float, int, str, bool, type(None))
+_PLAIN = frozenset((float, int, str, bool, type(None)))
 # Keywords that are all plain scalars make the same Sampler again and again; typed, since True is no 1 here.
 _kept = functools.lru_cache(maxsize=64, typed=True)(Sampler)
 
 
-def _sampler(keywords: Steering) -> Sampler:
+def sampler_of(keywords: Any) -> Sampler:
     """A Sampler of these keywords, made earlier where that is safe."""
-    plain = all(type(value) in _PLAIN for value in keywords.values())
-    return _kept(**keywords) if plain else Sampler(**keywords)
+    for value in keywords.values():
+        if type(value) not in _PLAIN:
+            return Sampler(**keywords)
+    return _kept(**keywords)
 
 
 @spelled_out
@@ -75,7 +77,7 @@ def sample(
     >>> all(i in (1, 3) for i in ids)
     True
     """
-    return _sampler(steering).sample(
+    return sampler_of(steering).sample(
         logits, n=n, replacement=replacement, context=context, prompt_length=prompt_length, state=state, rng=rng,
         position=position, keys=keys, logprobs=logprobs, out=out, threads=threads, on_error=on_error,
         uncond=uncond, amateur=amateur, expert=expert, anti=anti,
@@ -112,7 +114,7 @@ def probs(
     >>> fl.probs([1.0, 3.0, 3.0], top_k=2)
     array([0. , 0.5, 0.5])
     """
-    return _sampler(steering).probs(
+    return sampler_of(steering).probs(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         out=out, threads=threads, on_error=on_error,
         uncond=uncond, amateur=amateur, expert=expert, anti=anti,
@@ -149,7 +151,7 @@ def filter_logits(
     >>> fl.filter_logits([1.0, 3.0, 2.0], temperature=0.5, top_k=2)
     array([-inf,   6.,   4.])
     """
-    return _sampler(steering).filter_logits(
+    return sampler_of(steering).filter_logits(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         out=out, threads=threads, on_error=on_error,
         uncond=uncond, amateur=amateur, expert=expert, anti=anti,
@@ -187,7 +189,7 @@ def candidates(
     >>> fl.candidates([1.0, 3.0, 2.0], min_p=0.3).ids
     array([1, 2])
     """
-    return _sampler(steering).candidates(
+    return sampler_of(steering).candidates(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         threads=threads, on_error=on_error,
         uncond=uncond, amateur=amateur, expert=expert, anti=anti,
@@ -236,7 +238,7 @@ def gumbel_max(
     >>> (left if left.values > right.values else right).ids == fl.sample(row, rng=7, draw="gumbel")
     True
     """
-    return _sampler(steering).gumbel_max(
+    return sampler_of(steering).gumbel_max(
         logits, n=n, offset=offset, context=context, prompt_length=prompt_length, state=state, rng=rng,
         position=position, keys=keys, threads=threads, on_error=on_error,
     )  # fmt: skip
@@ -288,7 +290,7 @@ def verify(
     >>> found.ids, found.accepted, found.tokens
     (array([ 1,  2, -1]), 1, 2)
     """
-    return _sampler(steering).verify(
+    return sampler_of(steering).verify(
         target_logits, draft_ids, draft_logits=draft_logits, draft_probs=draft_probs, parents=parents,
         replacement=replacement, draft_sampler=draft_sampler, context=context, prompt_length=prompt_length,
         state=state, rng=rng, position=position, keys=keys, threads=threads, on_error=on_error, uncond=uncond,
@@ -349,7 +351,7 @@ def beam_step(
     >>> fl.beam_step([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], [-1.0, -2.5], n=1, length=[2, 5]).beams  # means, not sums
     array([1])
     """
-    return _sampler(steering).beam_step(
+    return sampler_of(steering).beam_step(
         logits, scores, n=n, num_beam_groups=num_beam_groups, diversity_penalty=diversity_penalty, eos=eos,
         length=length, length_penalty=length_penalty, context=context, prompt_length=prompt_length, state=state,
         rng=rng, position=position, keys=keys, threads=threads, on_error=on_error, uncond=uncond, amateur=amateur,

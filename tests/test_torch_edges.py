@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -201,16 +204,88 @@ def test_infinity_is_as_in_scipy() -> None:
     assert found[1] == -torch.inf
 
 
+def without_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under a torch whose tensors have no exchange table."""
+    assert _core.tensor_array(X) is not None
+    monkeypatch.setattr(torch.Tensor, "__dlpack_c_exchange_api__", None)
+    assert _core.tensor_array(X) is None
+    assert _core.new_tensor(torch.Tensor, (3,), 0) is None
+
+
+def rows_of(dtype: Any) -> list[Any]:
+    """Tensors [2, V], [1, V] and [V], contiguous or not; a single row has ways of its own."""
+    x = X.repeat(1, 20).exp().to(dtype)
+    return [x, x[1:], x[1], x[:1, ::2], x.t().contiguous().t()]
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_without_the_exchange_table(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As under a torch that has none; every call gives what it gave with it."""
-    x = X.exp().to(dtype)
-    with_it = {name: call(x) for name, call in CALLS.items()}
-    assert _core.tensor_array(x) is not None
-    monkeypatch.setattr(_core, "tensor_array", lambda tensor: None)
-    monkeypatch.setattr(_core, "new_tensor", lambda kind, shape, code: None)
-    for name, call in CALLS.items():
-        assert same(call(x), with_it[name])
+    """Every call gives what it gave with it."""
+    calls: dict[str, Callable[[Any], Any]] = {
+        "last": lambda x: (
+            ft.softmax(x, -1),
+            ft.log_softmax(x, -1),
+            ft.logsumexp(x, -1),
+            ft.argmax(x, -1),
+            ft.topk(x, 3)[0],
+        ),
+        "first": lambda x: (ft.softmax(x, 0), ft.logsumexp(x, 0), ft.argmax(x, 0), ft.topk(x, 1, 0)[1], ft.argmax(x)),
+        "selective": lambda x: (
+            ft.selective_log_softmax(x, torch.arange(x.numel() // x.shape[-1]).reshape(x.shape[:-1])),
+        ),
+        "sample": lambda x: (ft.sample(x, temperature=0.5, top_k=9, generator=torch.Generator().manual_seed(2)),),
+        "filter": lambda x: (ft.filter_logits(x, temperature=0.5, top_k=9),),
+        "multinomial": lambda x: (ft.multinomial(x, 1, generator=torch.Generator().manual_seed(2)),),
+    }
+    with_it = [[call(x) for call in calls.values()] for x in rows_of(dtype)]
+    without_the_table(monkeypatch)
+    for x, wanted in zip(rows_of(dtype), with_it, strict=True):
+        for call, each in zip(calls.values(), wanted, strict=True):
+            assert same(call(x), each)
+            assert [part.stride() for part in call(x)] == [part.stride() for part in each]
+
+
+def test_words_of_a_generator() -> None:
+    """One for each call; none for a call that is refused before it starts."""
+    for x in (X, X[0], X[:1]):
+        for call in (lambda g, x=x: ft.sample(x, generator=g), lambda g, x=x: ft.multinomial(x.exp(), 1, generator=g)):
+            g, twin = torch.Generator().manual_seed(4), torch.Generator().manual_seed(4)
+            call(g)
+            assert not torch.equal(g.get_state(), twin.get_state())
+            torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=twin)
+            assert torch.equal(g.get_state(), twin.get_state())
+    g = torch.Generator().manual_seed(4)
+    before = g.get_state()
+    grad = torch.zeros(3, requires_grad=True)
+    for wrong in (X.to_sparse(), X.to("meta"), X.long(), grad, torch.empty(2, 0), X.numpy()):
+        with pytest.raises((TypeError, ValueError)):
+            ft.sample(wrong, generator=g)
+    for steering in ({"top_p": 95}, {"context": [[1]]}, {"keys": [1, 2, 3]}, {"num_samples": 0}):
+        with pytest.raises(ValueError, match="|".join(steering).replace("num_samples", "n must")):
+            ft.sample(X, generator=g, **steering)
+    assert torch.equal(g.get_state(), before)
+    with pytest.raises(ValueError, match=r"logits\[0\] contains NaN"):
+        ft.sample(torch.tensor([[torch.nan, 0.0]]), generator=g)
+    torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=(twin := torch.Generator().manual_seed(4)))
+    assert torch.equal(g.get_state(), twin.get_state())
+
+
+def test_threads() -> None:
+    """FASTLOGITS_THREADS shares the rows of tensors, too."""
+    code = """
+import torch, fastlogits.torch as ft
+x = torch.randn(4, 5000, generator=torch.Generator().manual_seed(1))
+ids = torch.tensor([1, 2, 3, 4])
+print([float(each.double().sum()) for each in (ft.softmax(x, -1).square(), ft.logsumexp(x, -1), ft.argmax(x, -1),
+      *ft.topk(x, 3), ft.selective_log_softmax(x, ids))])
+"""
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "FASTLOGITS_THREADS": n}, capture_output=True, check=True
+        ).stdout
+        for n in ("1", "2")
+    ]
+    assert found[0] == found[1] != b""
 
 
 def test_new_tensors() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
 
-from fastlogits import pipeline
+from fastlogits import _inputs, pipeline
 from fastlogits._steering import Steering, spelled_out
 from fastlogits.sampler import Sampler
 from fastlogits.torch._tensors import fresh, integer, into, memory, operator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 _PLAIN = Sampler()
+_LEAST = -(2**63)
 #: Keywords that the operators have; what else steers is for eager calls.
 _COMPILED = ("temperature", "top_k", "top_p", "min_p")
 
@@ -124,14 +126,23 @@ def sample(
     if torch.compiler.is_compiling() and out is None:
         _refuse_compiled(generator, context=context, keys=keys, prompt_length=prompt_length or None)
         return _sample_op(logits, num_samples, replacement, *_compiled(steering))
-    memory("logits", logits)
+    seed = None
+    if num_samples is None and out is None and context is None and keys is None and isinstance(logits, torch.Tensor):
+        seed = pipeline.sampler_of(steering).run_tensor(logits, None, prompt_length, _seed, generator)
+        if isinstance(seed, torch.Tensor):
+            return seed
+    array = memory("logits", logits)
+    rng = _inputs.Seed(lambda: _seed(generator)) if seed is None else seed
     inputs = {"context": context, "prompt_length": prompt_length, "keys": keys, "n": num_samples, "out": out}
-    found = pipeline.sample(logits, replacement=replacement, rng=_seed(generator), **inputs, **steering)
-    if out is not None:
-        return found
-    drawn, ids = fresh(np.shape(found), torch.int64)
+    found = pipeline.sample(array, replacement=replacement, rng=rng, **inputs, **steering)
+    return found if out is not None else _full(np.shape(found), found)
+
+
+def _full(shape: tuple[int, ...], found: Any) -> Tensor:
+    """Token ids as a tensor."""
+    tensor, ids = fresh(shape, torch.int64)
     ids[...] = found
-    return drawn
+    return tensor
 
 
 @spelled_out
@@ -172,20 +183,39 @@ def filter_logits(
     if torch.compiler.is_compiling() and out is None:
         _refuse_compiled(None, context=context, prompt_length=prompt_length or None)
         return _filter_logits_op(logits, *_compiled(steering))
-    memory("logits", logits)
-    out = fresh(logits.shape, logits.dtype)[0] if out is None else out
-    pipeline.filter_logits(logits, context=context, prompt_length=prompt_length, out=out, **steering)
+    if out is None and context is None and isinstance(logits, torch.Tensor):
+        kept = pipeline.sampler_of(steering).run_tensor(logits, None, prompt_length, None)
+        if kept is not None:
+            return kept
+    array = memory("logits", logits)
+    out = fresh(array.shape, logits.dtype)[0] if out is None else out
+    pipeline.filter_logits(array, context=context, prompt_length=prompt_length, out=out, **steering)
     return out
+
+
+class _Word(threading.local):
+    """Room for one word of 64 bits in each thread."""
+
+    def __init__(self) -> None:
+        tensor = torch.empty((), dtype=torch.int64, device="cpu")
+        self.fill, self.value = tensor.random_, tensor.numpy().view(np.uint64)
+
+
+_word = _Word()
 
 
 def _seed(generator: Any) -> int:
     """One word of 64 bits of a CPU generator."""
-    if generator is not None and not isinstance(generator, torch.Generator):
+    word = _word
+    if generator is None:
+        word.fill(_LEAST, None)
+        return int(word.value)
+    if not isinstance(generator, torch.Generator):
         raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
-    if generator is not None and generator.device.type != "cpu":
+    if generator.device.type != "cpu":
         raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
-    word = torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    return int(word) % 2**64
+    word.fill(_LEAST, None, generator=generator)
+    return int(word.value)
 
 
 def _multinomial(x: torch.Tensor, num_samples: int, replacement: bool, generator: Any = None) -> torch.Tensor:
@@ -200,7 +230,11 @@ def _multinomial(x: torch.Tensor, num_samples: int, replacement: bool, generator
     if num_samples < 1 or (most is not None and num_samples > most):
         allowed = ">= 1" if most is None else f"in [1, {most}] without replacement"
         raise ValueError(f"num_samples must be {allowed}, got {num_samples}")
-    seed, logs = _seed(generator), (x if x.dtype is torch.float64 else x.float()).log()
+    logs = (x if x.dtype is torch.float64 else x.float()).log()
+    seed = _PLAIN.run_tensor(logs, None, 0, _seed, generator, True) if num_samples == 1 else None
+    if isinstance(seed, torch.Tensor):
+        return seed
+    seed = _seed(generator) if seed is None else seed
     try:
         if num_samples == 1:
             return torch.as_tensor(_PLAIN.sample(logs.numpy(), rng=seed)).unsqueeze(-1)

@@ -27,6 +27,10 @@ def _run(which: int, array: Any, at: int, rows: int, out: Any, values: Any = Non
 
 def dense(which: int, x: Any, dim: int, dtype: torch.dtype | None, out: Any) -> torch.Tensor:
     """Softmax or log_softmax."""
+    if out is None and dtype is None and isinstance(x, torch.Tensor):
+        found = _core.tensor_call(which, x, dim)
+        if found is not None:
+            return found
     array = memory("input", x)
     at = axis_of(dim, array.ndim)
     if out is None:
@@ -80,6 +84,10 @@ def _axes(dims: Sequence[int], ndim: int) -> list[int]:
 
 def logsumexp(x: torch.Tensor, dims: list[int], keepdim: bool) -> torch.Tensor:
     """One axis is read in place; several lie last, as one."""
+    if len(dims) == 1 and not keepdim and isinstance(x, torch.Tensor):
+        found = _core.tensor_call(_core.LOGSUMEXP, x, dims[0])
+        if found is not None:
+            return found
     array = memory("input", x)
     axes = _axes(dims, array.ndim)
     found, target = fresh(_reduced(array.shape, axes, keepdim), x.dtype)
@@ -99,6 +107,10 @@ def logsumexp(x: torch.Tensor, dims: list[int], keepdim: bool) -> torch.Tensor:
 
 def argmax(x: torch.Tensor, dim: int | None, keepdim: bool) -> torch.Tensor:
     """Ids of the first maximum, of the whole tensor without `dim`."""
+    if not keepdim and isinstance(x, torch.Tensor) and (dim is not None or x.ndim == 1):
+        found = _core.tensor_call(_core.ARGMAX, x, 0 if dim is None else dim)
+        if found is not None:
+            return found
     array = memory("input", x)
     axes = list(range(array.ndim)) if dim is None else [axis_of(dim, array.ndim)]
     if any(array.shape[at] == 0 for at in axes if array.ndim):
@@ -113,6 +125,11 @@ def argmax(x: torch.Tensor, dim: int | None, keepdim: bool) -> torch.Tensor:
 
 def topk(x: torch.Tensor, k: int, dim: int, largest: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Values and indices."""
+    if largest and type(k) is int and isinstance(x, torch.Tensor):
+        found = _core.tensor_call(_core.TOP_K, x, dim, k) if 0 < k < 2**63 else None
+        if found is not None:
+            values, indices = found
+            return values, indices
     array = memory("input", x)
     at = _check_k(array.shape, k, dim)
     if not array.ndim:
@@ -149,6 +166,10 @@ def _check_k(shape: Sequence[int], k: Any, dim: Any) -> int:
 
 def selective(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Log-probs of some tokens of each row."""
+    if isinstance(logits, torch.Tensor) and isinstance(index, torch.Tensor):
+        found = _core.tensor_logprobs(logits, index)
+        if found is not None:
+            return found if found.dtype is logits.dtype else found.to(logits.dtype)
     array = memory("logits", logits)
     _check_index(index, array.shape)
     ids = _ids(index, array.shape[-1])

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from fastlogits import _inputs
+from fastlogits import _core, _inputs
 from fastlogits import steps as s
 from fastlogits.sampler import Sampler
 
@@ -115,18 +115,36 @@ class Run(NamedTuple):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The scores behind its steps."""
-        return self._done(self._filtered, input_ids, scores)[:, : scores.shape[1]]
+        found = self._at_once(input_ids, scores, None)
+        return self._done(self._filtered, input_ids, scores)[:, : scores.shape[1]] if found is None else found
 
     def draw(self, input_ids: Tensor, scores: Tensor, seed: int) -> Tensor:
         """Tokens drawn from the scores behind its steps."""
-        return torch.from_numpy(self._done(functools.partial(self._drawn, seed), input_ids, scores))
+        found = self._at_once(input_ids, scores, seed)
+        if found is None:
+            found = torch.from_numpy(self._done(functools.partial(self._drawn, seed), input_ids, scores))
+        return found
+
+    def _at_once(self, input_ids: Tensor, scores: Tensor, seed: int | None) -> Any:
+        """Either for one row in one call; None where that does not do, as where something is wrong."""
+        context = None
+        if input_ids is not None:
+            ids = _core.tensor_array(input_ids) if isinstance(input_ids, torch.Tensor) else None
+            if ids is None or ids.ndim != 2 or len(ids) != 1:
+                return None
+            context = ids[0]
+        elif not self.blind:
+            return None
+        if not isinstance(scores, torch.Tensor) or scores.ndim != 2:
+            return None
+        return self.sampler.run_tensor(scores, context, self.start, seed)
 
     def _context(self, input_ids: Tensor) -> Any:
         """The tokens so far, by whose number a draw is placed; None where there are none and no step looks at them."""
         return None if input_ids is None and self.blind else given_ids(input_ids).numpy()
 
     def _drawn(self, seed: int, input_ids: Tensor, scores: Tensor) -> Any:
-        """Of scores that have every token, [B]; one row by the Sampler's shortest way."""
+        """Of scores that have every token, [B]."""
         x, context = checked(scores), self._context(input_ids)
         if len(x) == 1:
             context = None if context is None else context[0]
@@ -309,8 +327,10 @@ def given_ids(input_ids: Tensor) -> Tensor:
 def checked(scores: Tensor) -> Any:
     """The memory of scores [B, V]."""
     plain = type(scores) is torch.Tensor and scores.dtype is torch.float32 and scores.is_cpu
-    if plain and scores.ndim == 2 and not scores.requires_grad:
-        return scores.numpy()
+    if plain and scores.ndim == 2:
+        found = _core.tensor_array(scores)
+        if found is not None:
+            return found
     if not isinstance(scores, torch.Tensor):
         raise TypeError(f"scores must be a torch tensor, got {type(scores).__name__}")
     if not scores.is_floating_point():
