@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict, TypeVar
@@ -248,10 +249,12 @@ def _is_off(step: s.Step, off: Any) -> bool:
 
 
 def refuse_unknown(name: str, keywords: dict[str, Any]) -> None:
-    """TypeError as Python words it."""
+    """TypeError as Python words it, with the keyword that was meant."""
     for keyword in keywords:
         if keyword not in KEYWORDS:
-            raise TypeError(f"{name}() got an unexpected keyword argument {keyword!r}")
+            near = difflib.get_close_matches(keyword, KEYWORDS, n=1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{name}() got an unexpected keyword argument {keyword!r}{meant}")
 
 
 def spelled_out(function: F) -> F:

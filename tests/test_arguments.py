@@ -247,8 +247,10 @@ def test_sampler_refuses() -> None:
         fl.Sampler(steps.Draw(), steps.TopK(3))
     with pytest.raises(TypeError, match=r"takes steps of fastlogits\.steps, got 3"):
         fl.Sampler(3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="unexpected keyword"):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'topk'; did you mean 'top_k'\?"):
         fl.Sampler(topk=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'colour'$"):
+        fl.sample([1.0], colour=3)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="min_keep must be an integer >= 1"):
         fl.Sampler(min_keep=0)
     sampler = fl.Sampler(top_k=3)
