@@ -17,14 +17,25 @@ __all__ = ["beam_step", "candidates", "filter_logits", "gumbel_max", "probs", "s
 _PLAIN = frozenset((float, int, str, bool, type(None)))
 # Keywords that are all plain scalars make the same Sampler again and again; typed, since True is no 1 here.
 _kept = functools.lru_cache(maxsize=64, typed=True)(Sampler)
+_last: tuple[dict[str, Any], Sampler] = ({}, Sampler())  # a loop's call has the very same objects again
 
 
 def sampler_of(keywords: Any) -> Sampler:
     """A Sampler of these keywords, made earlier where that is safe."""
+    global _last
+    before, sampler = _last
+    if len(keywords) == len(before):
+        for name, value in keywords.items():
+            if before.get(name, _last) is not value:
+                break
+        else:
+            return sampler
     for value in keywords.values():
         if type(value) not in _PLAIN:
             return Sampler(**keywords)
-    return _kept(**keywords)
+    sampler = _kept(**keywords)
+    _last = keywords, sampler
+    return sampler
 
 
 @spelled_out

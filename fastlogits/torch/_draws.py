@@ -11,7 +11,7 @@ import torch
 from fastlogits import _inputs, pipeline
 from fastlogits._steering import Steering, spelled_out
 from fastlogits.sampler import Sampler
-from fastlogits.torch._tensors import fresh, integer, into, memory, operator
+from fastlogits.torch._tensors import CODES, fresh, integer, into, memory, operator
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -198,7 +198,7 @@ class _Word(threading.local):
 
     def __init__(self) -> None:
         tensor = torch.empty((), dtype=torch.int64, device="cpu")
-        self.fill, self.value = tensor.random_, tensor.numpy().view(np.uint64)
+        self.fill_and_read = tensor.random_, tensor.numpy().view(np.uint64).item
 
 
 _word = _Word()
@@ -206,20 +206,25 @@ _word = _Word()
 
 def _seed(generator: Any) -> int:
     """One word of 64 bits of a CPU generator."""
-    word = _word
+    fill, read = _word.fill_and_read
     if generator is None:
-        word.fill(_LEAST, None)
-        return int(word.value)
+        fill(_LEAST, None)
+        return int(read())
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
     if generator.device.type != "cpu":
         raise ValueError(f"generator must be on the CPU, got one on {generator.device}")
-    word.fill(_LEAST, None, generator=generator)
-    return int(word.value)
+    fill(_LEAST, None, generator=generator)
+    return int(read())
 
 
 def _multinomial(x: torch.Tensor, num_samples: int, replacement: bool, generator: Any = None) -> torch.Tensor:
     """The drawn indices."""
+    seed = None
+    if _one_of_weights(x, num_samples, replacement):
+        seed = _PLAIN.run_tensor(_logs(x), None, 0, _seed, generator, True)
+        if isinstance(seed, torch.Tensor):
+            return seed
     memory("input", x)
     if x.ndim not in (1, 2):
         raise ValueError(f"input must have 1 or 2 axes, got shape {list(x.shape)}")
@@ -230,11 +235,7 @@ def _multinomial(x: torch.Tensor, num_samples: int, replacement: bool, generator
     if num_samples < 1 or (most is not None and num_samples > most):
         allowed = ">= 1" if most is None else f"in [1, {most}] without replacement"
         raise ValueError(f"num_samples must be {allowed}, got {num_samples}")
-    logs = (x if x.dtype is torch.float64 else x.float()).log()
-    seed = _PLAIN.run_tensor(logs, None, 0, _seed, generator, True) if num_samples == 1 else None
-    if isinstance(seed, torch.Tensor):
-        return seed
-    seed = _seed(generator) if seed is None else seed
+    logs, seed = _logs(x), _seed(generator) if seed is None else seed
     try:
         if num_samples == 1:
             return torch.as_tensor(_PLAIN.sample(logs.numpy(), rng=seed)).unsqueeze(-1)
@@ -246,6 +247,17 @@ def _multinomial(x: torch.Tensor, num_samples: int, replacement: bool, generator
         row = np.argwhere(ids[..., -1].numpy() < 0)[0].tolist()
         raise ValueError(f"input{row or ''} has fewer weights above 0 than num_samples={num_samples}, none is replaced")
     return ids
+
+
+def _one_of_weights(x: Any, num_samples: Any, replacement: Any) -> bool:
+    """Whether one index is asked for, of what may hold weights by its type and shape."""
+    plain = type(num_samples) is int and num_samples == 1 and type(replacement) is bool
+    return plain and isinstance(x, torch.Tensor) and x.dtype in CODES and x.ndim in (1, 2) and x.layout is torch.strided
+
+
+def _logs(x: Any) -> Any:
+    """Logarithms, in float32 but for doubles."""
+    return (x if x.dtype is torch.float64 or x.dtype is torch.float32 else x.float()).log()
 
 
 def _refuse_weights(x: torch.Tensor) -> None:
