@@ -259,8 +259,8 @@ def attempt(argv: Sequence[str]) -> int:
     return 0
 
 
-#: The options that name a file written when the work is done.
-PLACES = ("json", "markdown", "plot", "report")
+#: The options that name a file written when the work is done; what a report must be called its own command says.
+PLACES = ("json", "markdown", "plot")
 
 
 def check_places(options: argparse.Namespace) -> None:
