@@ -126,7 +126,7 @@ def test_functions_and_explain() -> None:
         function = getattr(fl, end)
         assert bits(function(row, state=state, rng=1, **keywords)) == bits(function(row, rng=1, **given, **keywords))
     sampler = fl.Sampler(**keywords)
-    assert repr(sampler.explain(row, state=state)) == repr(sampler.explain(row, context=[1, 2]))  # thresholds may be NaN
+    assert repr(sampler.explain(row, state=state)) == repr(sampler.explain(row, context=[1, 2]))  # may hold NaN
 
 
 def test_position_and_key() -> None:
