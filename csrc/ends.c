@@ -218,13 +218,29 @@ static int write_listing(fl_job *j) {
     return FL_OK;
 }
 
+/* Whether a step can make a logit larger: no cut and no ban does. */
+static int raises(const fl_step_values *v) {
+    switch (v->op) {
+    case FL_OP_repetition_penalty:
+    case FL_OP_frequency_penalty:
+    case FL_OP_presence_penalty:
+    case FL_OP_logit_bias:
+    case FL_OP_sequence_bias:
+    case FL_OP_encoder_repetition_penalty:
+    case FL_OP_exponential_decay_length_penalty:
+    case FL_OP_temperature:
+    case FL_OP_dynamic_temperature: return 1;
+    default: return 0;
+    }
+}
+
 /* +inf in the type of the result is the work of the last step that scaled or added. */
 int fl_fits(fl_job *j, const fl_rows *out, double top) {
     /* What rounds to the largest value of each type lies below this. */
     static const double limit[] = {0x1.ffffffp127, 65520.0, 0x1.ffp127, (double)INFINITY};
     int32_t step = j->parts_n ? 0 : -1;
     for (int32_t i = 0; i < j->program.count; i++)
-        if (j->program.at[i].kind == FL_EDIT || j->program.at[i].kind == FL_MAP) step = j->program.at[i].index;
+        if (raises(&j->program.at[i])) step = j->program.at[i].index;
     return top < limit[out->dtype] ? FL_OK : fl_fail(j, FL_STEP_INF, step, top);
 }
 

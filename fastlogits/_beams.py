@@ -112,6 +112,8 @@ def beam_step(call: _run.Call, scores: Any, n: Any, rng: Any, ranking: Ranking) 
     groups = _group_count(ranking.num_beam_groups, {"the beams": beams, "n": many})
     penalty = _diversity(ranking.diversity_penalty)
     powers, ends = _powers(ranking.length, ranking.length_penalty, call.outer), _ends(ranking.eos)
+    if ends.size and ends.max() >= call.n:
+        raise ValueError(f"eos: token id {ends.max()} must be in [0, {call.n})")
     each = many // groups
     # Behind the tokens that diversity puts back stand as many more.
     columns = min(each + (penalty > 0) * (groups - 1) * _half(each), call.n)

@@ -134,6 +134,12 @@ def token_rows(name: str, ids: Any, row: int | None = None, *, text: bool = Fals
     return found if text else tuple(dict.fromkeys(found))
 
 
+def check_given(step: str, on: bool, name: str, ids: Any) -> None:
+    """Refuses a step that is on without the tokens it is about; no tokens at all may be given, as ()."""
+    if on and ids is None:
+        raise ValueError(f"{step} needs {name}")
+
+
 def _has_rows(ids: Any) -> bool:
     """Whether ``ids`` holds sequences, or None, in the place of ids."""
     if isinstance(ids, list | tuple):

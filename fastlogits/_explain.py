@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastlogits import _core
-from fastlogits._errors import refuse_row
+from fastlogits._errors import Status, refuse_row
 from fastlogits._step_tokens import RemoveInvalidValues
 from fastlogits._thresholds import Seen, threshold
 
@@ -146,6 +147,9 @@ def explain(call: Call, row: int, seed: int) -> Explanation:
 
 def checked_row(call: Call, row: int) -> int:
     """The row counted from the first."""
+    if isinstance(row, bool) or not hasattr(row, "__index__"):
+        raise TypeError(f"row must be an integer, got {row!r}")
+    row = operator.index(row)
     if not -call.rows <= row < call.rows:
         raise ValueError(f"row must be in [{-call.rows}, {call.rows}), got {row}")
     return row % call.rows
@@ -160,7 +164,10 @@ class Alive(NamedTuple):
 
 
 def stages(call: Call, row: int, seed: int) -> Iterator[tuple[Alive, StepReport | None]]:
-    """What is alive in the row as it came, then behind each step, and what that step did."""
+    """What is alive in the row as it came, then behind each step, and what that step did.
+
+    That may be nothing where a later step forces tokens, but not at the end.
+    """
     before = _alive(call, 0, row, seed)
     yield before, None
     for at in range(len(call.plan.steps)):
@@ -189,7 +196,8 @@ def _reported(call: Call, row: int, at: int, before: Alive, after: Alive) -> Ste
         min_keep=int(number(step.min_keep, 1)),
         memory=_remembered(state, at),
     )
-    asked = threshold(step.name, seen, strict=bool(int(number(step.flags, 0)) & _core.STRICT))
+    strict = bool(int(number(step.flags, 0)) & _core.STRICT)
+    asked = threshold(step.name, seen, strict=strict) if before.ids.size else ("", float("nan"))
     smallest = float(after.logits[-1]) if after.logits.size else float("nan")
     return StepReport(step.name, before.ids.size, after.ids.size, kept, *asked, smallest)
 
@@ -203,11 +211,15 @@ def _remembered(state: Any, at: int) -> tuple[float, float]:
     return float(last[0]), float(last[1])
 
 
-def _run_row(call: Call, plan: _core.Plan, row: int, seed: int, **results: Any) -> _core.PlanTask:
-    """Runs ``plan`` on one row of the call."""
+def _run_row(
+    call: Call, plan: _core.Plan, row: int, seed: int, allowed: tuple[int, ...] = (), **results: Any
+) -> _core.PlanTask:
+    """Runs ``plan`` on one row of the call, which may fail in the ways allowed."""
     task = _core.PlanTask(plan, call.x, seed=seed, **call.inputs, **results)
     task.run(row, row + 1)
     for at, status, step, value in task.failures:
+        if status in allowed:
+            continue
         names = [step.name for step in plan.steps]
         refuse_row(call.outer, at, status, step, value, call.n, names, beside=plan.beside)
     return task
@@ -219,5 +231,7 @@ def _alive(call: Call, count: int, row: int, seed: int) -> Alive:
         count = max(count, 1)  # the row as it came cannot be read
     plan = _core.Plan()
     plan._fill(call.plan.steps[:count], call.plan.prepared[:count], call.plan.shape)
-    task = _run_row(call, plan, row, seed, counts=np.zeros(call.rows, np.int64))
-    return Alive(*task.listings[row])
+    allowed = (Status.NO_FINITE, Status.ALL_BANNED) if count < len(call.plan.steps) else ()
+    task = _run_row(call, plan, row, seed, allowed, counts=np.zeros(call.rows, np.int64))
+    none = (np.empty(0, np.int64), np.empty(0), np.empty(0))
+    return Alive(*task.listings.get(row, none))

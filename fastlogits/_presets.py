@@ -97,6 +97,7 @@ PRESETS = {
         {**_PROMPT, "typical_p": _STRICT},
         {"temperature": _least(0.0), "dynatemp_range": _least(0.0), "top_k": _least(0),
          "top_p": _most(1.0), "typical_p": _most(1.0), "min_p": lambda p: min(max(p, 0.0), 1.0),
+         "penalty_window": lambda n: None if n < 0 else n,
          "top_n_sigma": _least(0.0), "xtc_probability": _least(0.0), "xtc_threshold": _most(1.0),
          "adaptive_target": lambda p: None if p < 0 else p},
         {"mirostat": ("logit_bias", "mask", "temperature", "mirostat")},

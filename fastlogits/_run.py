@@ -116,8 +116,11 @@ class MixedCall(Call):
             raise ValueError(
                 f"logits must hold one row per sequence of the batch, [{len(states)}, V], got shape {self.x.shape}"
             )
-        for state in states:
-            self._fit(state.plan)
+        for row, state in enumerate(states):
+            try:
+                self._fit(state.plan)
+            except ValueError as error:
+                raise ValueError(f"{error}, in row {row} of the batch") from None
         _state.check_fits(states, self.n, self.plan, mixed=True)
         around = tuple(self._around(name, rows) for name, rows in zip(_core.BESIDE, beside, strict=True))
         self.inputs = {"states": states, "mixed": True, "beside": around}

@@ -96,7 +96,6 @@ class Steering(TypedDict, total=False):
 _DEFAULTS: dict[str, Any] = {
     "guidance_space": "logprobs",
     "penalty_decay": 0, "penalty_slope": 1.0, "dry_base": 1.75, "dry_allowed_length": 2, "dry_sequence_breakers": (),
-    "encoder_ids": (),
     "temperature": 1.0, "dynatemp_exponent": 1.0, "smoothing_curve": 1.0, "xtc_threshold": 0.1,
     "xtc_special_tokens": (), "mirostat_tau": 5.0, "mirostat_eta": 0.1, "adaptive_decay": 0.9, "min_keep": 1,
     "ties": "id", "joint": False, "strict": False, "bad_words_output_only": False, "remove_invalid_values": False,
@@ -218,6 +217,7 @@ def _made(keywords: dict[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> t
     for line in _LINES:
         if len(line.keywords) > 1:
             line.made(line.off, *(given[name] for name in line.keywords[1:]))
+    s.DynamicTemperature(1.0, 1.0, given["dynatemp_exponent"])
     made = []
     for line in _LINES:
         own = {**KEYWORDS, **rules.get(line.made.name, {}), **keywords}

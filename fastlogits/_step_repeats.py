@@ -28,8 +28,8 @@ class Dry(Step):
         Repeats of fewer tokens are free. Default 2.
     window : int >= -1 or None
         Only the last ``window`` tokens are searched. None and -1: all of them.
-    sequence_breakers : sequence of token ids and of sequences of these, or a list of such sequences per row
-        No repeat reaches back over one of them, and a single token among them is never lowered. Default none.
+    sequence_breakers : sequence of sequences of token ids, or a list of such sequences (or None) per row
+        No repeat reaches back over one of them, and a breaker of a single token is never lowered. Default none.
 
     Notes
     -----
@@ -105,7 +105,7 @@ class EncoderNoRepeatNgram(Step):
     size : int >= 0
         n; 0 is off. Default 0.
     ids : sequence of token ids, or one per row
-        The encoder's input, or a prompt not to be copied.
+        The encoder's input, or a prompt not to be copied. Needed unless the step is off.
 
     Notes
     -----
@@ -121,13 +121,12 @@ class EncoderNoRepeatNgram(Step):
 
     name: ClassVar[str] = "encoder_no_repeat_ngram"
     size: Any = 0
-    ids: Any = ()
+    ids: Any = None
 
     def __post_init__(self) -> None:
-        self._set(
-            size=params.integer("encoder_no_repeat_ngram_size", self.size, 0, off=0),
-            ids=_edits.token_rows("encoder_ids", self.ids, text=True),
-        )
+        self._set(size=params.integer("encoder_no_repeat_ngram_size", self.size, 0, off=0))
+        _edits.check_given("encoder_no_repeat_ngram_size", self.size != 0, "encoder_ids", self.ids)
+        self._set(ids=_edits.token_rows("encoder_ids", self.ids, text=True))
 
     def _lists(self) -> Lists:
         return _edits.id_lists("encoder_ids", self.ids)

@@ -102,7 +102,7 @@ class EncoderRepetitionPenalty(Step):
     theta : float > 0
         1 is off; above 1 favours what the input holds. Default 1.
     ids : sequence of token ids, or one per row
-        The encoder's input, or a prompt to stay close to.
+        The encoder's input, or a prompt to stay close to. Needed unless the step is off.
 
     Notes
     -----
@@ -117,13 +117,12 @@ class EncoderRepetitionPenalty(Step):
 
     name: ClassVar[str] = "encoder_repetition_penalty"
     theta: Any = 1.0
-    ids: Any = ()
+    ids: Any = None
 
     def __post_init__(self) -> None:
-        self._set(
-            theta=params.number(self.name, self.theta, 0.0, off=1.0, open_low=True),
-            ids=_edits.token_rows("encoder_ids", self.ids),
-        )
+        self._set(theta=params.number(self.name, self.theta, 0.0, off=1.0, open_low=True))
+        _edits.check_given(self.name, self.theta != 1, "encoder_ids", self.ids)
+        self._set(ids=_edits.token_rows("encoder_ids", self.ids))
 
     def _lists(self) -> Lists:
         return _edits.id_lists("encoder_ids", self.ids)

@@ -112,7 +112,10 @@ def _biases(field: str, given: Any, low: float, high: float, *, clamp: bool = Fa
     found: dict[int, float] = {}
     for key, bias in given.items():
         value = _number(f"{field}[{key!r}]", bias, -np.inf, np.inf)
-        found[_id(field, key)] = min(max(value, low), high) if clamp else _number(f"{field}[{key!r}]", bias, low, high)
+        token = _id(field, key)
+        if token in found:
+            raise ValueError(f"{field}: token id {token} is given more than once")
+        found[token] = min(max(value, low), high) if clamp else _number(f"{field}[{key!r}]", bias, low, high)
     return found
 
 

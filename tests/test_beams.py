@@ -263,6 +263,7 @@ def test_search() -> None:
         ),
         (ValueError, "eos must hold token ids >= 0, got -1", FOUR, {"eos": [3, -1]}),
         (TypeError, "eos must be an integer", FOUR, {"eos": 1.5}),
+        (ValueError, r"eos: token id 5 must be in \[0, 2\)", ([[0.0, 1.0]] * 2, [0, 0]), {"eos": [1, 5]}),
         (ValueError, r"logits\[1\] contains NaN", ([[0.0, 1.0], [np.nan, 1.0]], [0, 0]), {}),
     ],
 )

@@ -196,6 +196,8 @@ BAD: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("from_llama_cpp", {"ignore_eos": True}, {}, "ignore_eos needs eos_token_id="),
     ("from_llama_cpp", {"logit_bias": {"hello": 1.0}}, {}, "logit_bias: 'hello' is no token id"),
     ("from_llama_cpp", {"tfs_z": 0.9}, {}, "does not support tfs_z=0.9"),
+    ("from_openai", {"logit_bias": {5: 1.0, "5": 2.0}}, {}, "logit_bias: token id 5 is given more than once"),
+    ("from_vllm", {"logit_bias": {"7": 1.0, " 7": 2.0}}, {}, "logit_bias: token id 7 is given more than once"),
 ]  # fmt: skip
 
 
@@ -327,6 +329,8 @@ def test_presets_agree(builder: str, fields: Any, preset: str, keywords: dict[st
         ({"dry_multiplier": 0.8, "dry_base": 1.0}, (s.Dry(0.8, base=1.0),)),
         ({"dry_multiplier": 0.8, "dry_base": [0.5, 1.5]}, (s.Dry([0.0, 0.8], base=[1.0, 1.5]),)),
         ({"dry_multiplier": 0.8, "dry_penalty_last_n": -1}, (s.Dry(0.8, window=-1),)),
+        ({"frequency_penalty": 0.5, "penalty_window": -1}, (s.FrequencyPenalty(0.5, prompt=True),)),
+        ({"frequency_penalty": 0.5, "penalty_window": [-1, 9]}, (s.FrequencyPenalty(0.5, [None, 9], prompt=True),)),
     ],
 )  # fmt: skip
 def test_llama_cpp_preset(keywords: dict[str, Any], steps: tuple[Any, ...]) -> None:

@@ -100,6 +100,16 @@ def test_a_step_that_makes_inf_is_named(isa: str, end: str) -> None:
         assert states.tolist() == [0, fl.Status.STEP_INF]
 
 
+def test_a_step_that_cannot_raise_is_not_named(isa: str) -> None:
+    """What exceeds float32 at the end is the work of a step that scaled or added, not of a ban or cut behind it."""
+    row = np.array([1.0, 3e38, 0.0, -1.0], np.float32)
+    doubling = fl.steps.RepetitionPenalty(0.5)
+    for last in (fl.steps.SuppressTokens([0]), fl.steps.NoRepeatNgram(2), fl.steps.Mask([True] * 4),
+                 fl.steps.Smoothing(0.5), fl.steps.TopK(2), fl.steps.Dry(1.0)):  # fmt: skip
+        with refused(ValueError, "logits exceeds the finite range in repetition_penalty (step 0)"):
+            fl.Sampler(doubling, last).filter_logits(row, context=[1])
+
+
 @pytest.mark.parametrize("end", ENDS)
 def test_everything_banned(isa: str, end: str) -> None:
     batch = np.ones((2, 3), np.float32)

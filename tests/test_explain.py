@@ -184,6 +184,24 @@ def test_rows_and_errors() -> None:
         sampler.explain(bad, row=2)
     with pytest.raises(TypeError, match="rng must be"):
         sampler.explain(X, rng="seed")
+    with pytest.raises(TypeError, match="row must be an integer, got 1.5"):
+        sampler.explain(X, row=1.5)  # type: ignore[arg-type]
+
+
+def test_forced_behind_a_ban_of_all() -> None:
+    """What `sample` accepts is told: nothing is alive in between, the forced token is at the end."""
+    forced = steps.ForcedEosToken([1], max_length=1)
+    for row, plan, counts in (
+        ([0.0, 1.0, 2.0], (steps.SuppressTokens([0, 1, 2]), forced), [(3, 0), (0, 1)]),
+        ([-np.inf] * 3, (steps.TopK(2), forced), [(0, 0), (0, 1)]),
+    ):
+        sampler = fl.Sampler(*plan)
+        assert sampler.sample(row) == 1
+        found = sampler.explain(row)
+        assert [(step.given, step.survived) for step in found.steps] == counts
+        assert len(str(found).splitlines()) == 6
+    with pytest.raises(ValueError, match=r"no token left after suppress_tokens \(step 1\)"):
+        fl.Sampler(forced, steps.SuppressTokens([1])).explain([0.0, 1.0, 2.0])
 
 
 def test_example_on_a_real_row(capsys: pytest.CaptureFixture[str]) -> None:

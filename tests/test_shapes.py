@@ -298,6 +298,7 @@ REFUSED = [
     ({"smoothing_curve": 4}, "smoothing_curve must be in [1, 3], got 4"),
     ({"dynatemp_range": -1}, "dynatemp_range must be finite and >= 0, got -1"),
     ({"dynatemp_range": 0.5, "dynatemp_exponent": 0}, "exponent must be finite and > 0, got 0"),
+    ({"dynatemp_exponent": -1}, "exponent must be finite and > 0, got -1"),
     ({"xtc_probability": 2}, "xtc_probability must be in [0, 1], got 2"),
     ({"xtc_threshold": -1}, "xtc_threshold must be in [0, 1], got -1"),
     ({"xtc_probability": 0.5, "xtc_special_tokens": [-1]}, "xtc_special_tokens: token id -1 must be in [0, V)"),

@@ -494,6 +494,11 @@ def test_batch_refusals() -> None:
     for each in vars(fl._core).values():
         with pytest.raises(TypeError):
             fl.State.__new__(fl.State, each)
+    other = fl.Batch()
+    for sampler in (fl.Sampler(), fl.Sampler(logit_bias={99: 1.0})):
+        other.add(sampler)
+    with refused(ValueError, "logit_bias: token id 99 must be in [0, 30), in row 1 of the batch"):
+        other.sample(logits(30, rows=2), rng=1)
     with refused(ValueError, "handles must be those of the batch, each once: [0, 1], got [0, 0]"):
         batch.reorder([0, 0])
     with refused(ValueError, "handles must be those of the batch, each once: [0, 1], got ['a', 1]"):

@@ -231,6 +231,8 @@ def test_everything_banned() -> None:
     ({"bad_words_ids": [[1], [2, 7]]}, r"bad_words_ids: token id 7 must be in \[0, 4\)"),
     ({"bad_words_ids": [None, [[2, 7]]]}, r"bad_words_ids: token id 7 must be in \[0, 4\) \(row 1\)"),
     ({"encoder_repetition_penalty": 0.0}, "encoder_repetition_penalty must be finite and > 0, got 0"),
+    ({"encoder_repetition_penalty": 2.0}, "encoder_repetition_penalty needs encoder_ids"),
+    ({"encoder_no_repeat_ngram_size": [0, 2]}, "encoder_no_repeat_ngram_size needs encoder_ids"),
     ({"encoder_repetition_penalty": 2.0, "encoder_ids": [8]}, r"encoder_ids: token id 8 must be in \[0, 4\)"),
     ({"allowed_token_ids": []}, "allowed_token_ids must hold at least one token id, got none$"),
     ({"allowed_token_ids": [[1], []]}, r"allowed_token_ids must hold at least one token id, got none \(row 1\)"),
