@@ -1,5 +1,5 @@
 /* The kernels in plain C: what runs where nothing better does, and the twin that the vector code must match. */
 #include "../kernels.h"
-#include "../vec/vec_scalar.h"
+#include "../vec/vec_portable.h"
 #define FL_ISA scalar
 #include "../kernels/table_tpl.h"

@@ -28,6 +28,12 @@ FL_EXP_INLINE vf vexp_raw(const vexp *k, vf x, int quick) {
     vf top = vf_raise_by_bits(vf_lookup(k->table, t), t);
     return vf_fma(top, q, top);
 }
+/* The same as a product, the power of 2 and p, the polynomial with 1 as its last coefficient; garbage below least. */
+FL_EXP_INLINE vf vexp_factors(const vexp *k, vf x, vf *p) {
+    vf t = vf_fma(x, k->scale, k->magic), n = vf_sub(t, k->magic), r = vf_fma(n, k->lo, vf_fma(n, k->hi, x));
+    *p = vf_fma(vf_fma(vf_fma(k->c3, r, k->c2), r, k->c1), r, vf_set1(1));
+    return vf_raise_by_bits(vf_lookup(k->table, t), t);
+}
 /* Anything below least must lie outside `stay`, which makes +0 of it. */
 FL_INLINE vf vexp_run(const vexp *k, vm stay, vf x, int quick) { return vf_keep(stay, vexp_raw(k, x, quick)); }
 FL_INLINE vf vf_exp(const vexp *k, vf x) { return vexp_run(k, vf_ge(x, k->least), x, 0); }

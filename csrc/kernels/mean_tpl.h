@@ -80,7 +80,7 @@ static uint32_t FL_X(row_mean)(const void *x, int64_t n, const uint16_t *live, c
  * d = x - map[0], k = map[1] and s = map[2]. */
 FL_INLINE vf FL_X(block_again)(const void *x, int64_t n, int64_t b, const uint16_t *live, const vexp *k, const vf *map,
                                int whole) {
-    vf sum[4], one = vf_set1(1);
+    vf sum[4];
     for (int j = 0; j < 4; j++) sum[j] = vf_set1(0);
     for (int c = 0; c < 16; c += 4)
         for (int j = 0; j < 4; j++) {
@@ -92,10 +92,8 @@ FL_INLINE vf FL_X(block_again)(const void *x, int64_t n, int64_t b, const uint16
             }
             vm stay = vf_ge(v, k->least);
             if (live) stay = vf_ge_where(whole || i * FL_LANES < n ? vm_load(live + i) : vm_zero(), v, k->least);
-            vf t = vf_fma(v, k->scale, k->magic), m = vf_sub(t, k->magic), r = vf_fma(m, k->lo, vf_fma(m, k->hi, v));
-            vf p = vf_fma(vf_fma(vf_fma(k->c3, r, k->c2), r, k->c1), r, one);
-            vf top = vf_keep(stay, vf_raise_by_bits(vf_lookup(k->table, t), t));
-            sum[j] = vf_fma(top, vf_keep(stay, p), sum[j]);
+            vf p, top = vexp_factors(k, v, &p);
+            sum[j] = vf_fma(vf_keep(stay, top), vf_keep(stay, p), sum[j]);
         }
     return vf_sum4(sum);
 }

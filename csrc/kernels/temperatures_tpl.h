@@ -14,7 +14,7 @@ FL_INLINE void FL_X(tempered_add)(vd *total, const vf *sums, int count) {
 }
 
 /* Four vectors' part of the lane sums. Values below unit->least have no mass; NaN and +inf make every sum NaN. */
-FL_INLINE void FL_X(quad_tempered)(const vf *v, vf centre, const vexp *unit, vf *sums, int count, int fourth) {
+FL_EXP_INLINE void FL_X(quad_tempered)(const vf *v, const vf *centre, const vexp *unit, vf *sums, int count, int fourth) {
     vf e[4], step[4];
     for (int j = 0; j < 4; j++) {
         e[j] = step[j] = vexp_run(unit, vf_nlt(v[j], unit->least), v[j], 0);
@@ -27,7 +27,7 @@ FL_INLINE void FL_X(quad_tempered)(const vf *v, vf centre, const vexp *unit, vf 
         for (int j = 0; j < 4; j++) {
             if (k) e[j] = vf_mul(e[j], step[j]);
             if (k == FL_MIDDLE) {
-                vf far = vf_sub(vf_max(v[j], unit->least), centre);
+                vf far = vf_sub(vf_max(v[j], unit->least), *centre);
                 sums[FL_TEMPERATURES] = vf_fma(e[j], far, sums[FL_TEMPERATURES]);
             }
         }
@@ -49,7 +49,7 @@ FL_INLINE vf FL_X(block_tempered)(const void *x, int64_t n, int64_t b, vf centre
             if (j * FL_LANES * FL_SIZE % 64 == 0) __builtin_prefetch(p + FL_X(AHEAD));
             top = vf_max(v[j], top);
         }
-        FL_X(quad_tempered)(v, centre, unit, sums, count, fourth);
+        FL_X(quad_tempered)(v, &centre, unit, sums, count, fourth);
     }
     *bad = vm_or(*bad, vf_nlt(sums[0], vf_set1(INFINITY)));
     return top;

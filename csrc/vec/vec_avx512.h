@@ -1,6 +1,6 @@
 /* vec_avx512.h: the vector vocabulary on AVX-512: vf is one register of 16 float lanes, vm a 16-bit mask.
  *
- * The same names with the same meaning stand in vec_avx2.h, vec_neon.h and vec_scalar.h. A name holds one to five
+ * The same names with the same meaning stand in vec_avx2.h, vec_neon.h and vec_portable.h. A name holds one to five
  * lines and only what some kernel uses. vf_max(a, b) is a > b ? a : b: it returns b when either is NaN.
  * vf_min(a, b) is a < b ? a : b. */
 #include <immintrin.h>
