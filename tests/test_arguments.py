@@ -34,7 +34,9 @@ ARRAYS = ["softmax", "log_softmax", "logsumexp", "argmax"]
         (None, TypeError),
         ("text", TypeError),
     ],
-    ids=str,
+    ids=[
+        "complex", "text array", "objects", "dates", "records", "masked", "NumPy scalar", "number", "ragged", "None", "text",
+    ],
 )
 def test_what_is_no_array_of_floats(name: str, bad: Any, error: type[Exception]) -> None:
     argument = "x" if name in ARRAYS else "logits"
