@@ -57,7 +57,7 @@ def main(rows: int = 4000) -> None:
         score = fd.score_text(found.logprobs, greedy=found.greedy)
         error = fd.calibration_error(logits, targets, from_logits=True)
         with (
-            LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+            LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
             Client(cluster) as client,
         ):
             text, ece = client.gather(client.compute([score, error]))

@@ -11,6 +11,7 @@ the one in test_digest.py.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import shutil
@@ -77,16 +78,12 @@ def main() -> None:
     missing = [tool for tool in (*options.compilers, "readelf") if shutil.which(tool) is None]
     if missing:
         sys.exit(f"digests: not installed: {' '.join(missing)}")
-    wrong = []
     with tempfile.TemporaryDirectory(prefix="fastlogits-digests.") as folder:
         place = Path(folder, "source")
         shutil.copytree(ROOT, place, ignore=LEFT_OUT)
-        for compiler in options.compilers:
-            for flags in options.flags:
-                if not check(compiler, flags, place):
-                    wrong.append(f"{compiler} {flags}")
-    builds = len(options.compilers) * len(options.flags)
-    print(f"{builds - len(wrong)} of {builds} builds have the right digests" + "".join(f"; not {w}" for w in wrong))
+        builds = list(itertools.product(options.compilers, options.flags))
+        wrong = [f"{compiler} {flags}" for compiler, flags in builds if not check(compiler, flags, place)]
+    print(f"{len(builds) - len(wrong)} of {len(builds)} builds have the right digests", *wrong, sep="; not ")
     sys.exit(bool(wrong))
 
 

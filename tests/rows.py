@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastlogits.bench.rows import bundled_logits
 
 Floats = NDArray[np.float64]
 
@@ -101,10 +104,12 @@ def exact_rows(n: int, seed: int) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def data_folder() -> Path | None:
-    """The folder of the real logits: $FASTLOGITS_DATA, else ../shared/data beside the project."""
+    """The folder that $FASTLOGITS_DATA names, of real logits beyond the bundled ones; None if it is unset."""
     named = os.environ.get("FASTLOGITS_DATA")
-    folder = Path(named) if named else ROOT.parent / "shared" / "data"
-    return folder if (folder / "smollm2_generation.npz").exists() else None
+    if not named:
+        return None
+    assert (Path(named) / "smollm2_generation.npz").exists(), f"FASTLOGITS_DATA={named} holds no smollm2_generation.npz"
+    return Path(named)
 
 
 def real_arrays() -> Iterator[tuple[str, NDArray[np.float16]]]:
@@ -116,17 +121,19 @@ def real_arrays() -> Iterator[tuple[str, NDArray[np.float16]]]:
                 yield path.stem, arrays["logits"]
 
 
-def real_rows() -> NDArray[np.float16] | None:
-    """Eight rows of the generation file, else those bundled with the package, else None."""
+@cache
+def real_rows() -> NDArray[np.float16]:
+    """Eight rows of a real model, [8, V], spread over the larger file where it is, else over the bundled rows."""
     folder = data_folder()
-    bundled = sorted((ROOT / "fastlogits" / "data").glob("*.npz"))
-    files = [folder / "smollm2_generation.npz"] if folder else bundled
-    for path in files:
-        with np.load(path) as arrays:
-            if "logits" in arrays:
-                logits: NDArray[np.float16] = arrays["logits"]
-                return logits[:8] if len(logits) <= 8 else logits[::8]
-    return None
+    if folder is None:
+        logits = bundled_logits()
+    else:
+        with np.load(folder / "smollm2_generation.npz") as arrays:
+            logits = arrays["logits"]
+    assert len(logits) >= 8
+    chosen: NDArray[np.float16] = logits[np.arange(8) * len(logits) // 8]
+    chosen.flags.writeable = False
+    return chosen
 
 
 # ---- comparing -----------------------------------------------------------------------------------------------------

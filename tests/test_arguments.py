@@ -34,9 +34,7 @@ ARRAYS = ["softmax", "log_softmax", "logsumexp", "argmax"]
         (None, TypeError),
         ("text", TypeError),
     ],
-    ids=[
-        "complex", "text array", "objects", "dates", "records", "masked", "NumPy scalar", "number", "ragged", "None", "text",
-    ],
+    ids="complex text-array objects dates records masked NumPy-scalar number ragged None text".split(),
 )
 def test_what_is_no_array_of_floats(name: str, bad: Any, error: type[Exception]) -> None:
     argument = "x" if name in ARRAYS else "logits"

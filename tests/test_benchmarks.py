@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -86,8 +87,10 @@ def test_ulp() -> None:
 
 
 def run(*arguments: str) -> str:
+    # pytest-benchmark measures nothing in what it takes for a worker of pytest-xdist.
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=rows.ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *arguments], cwd=rows.ROOT, env=alone, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

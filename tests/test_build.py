@@ -149,9 +149,108 @@ def test_kernels_allocate_nothing() -> None:
 
 
 def test_one_flag_list_without_fast_math() -> None:
-    flags, _ = load_setup().unix_flags()
+    setup = load_setup()
+    flags, _ = setup.unix_flags()
     assert "-ffp-contract=off" in flags
-    assert not [flag for flag in flags if flag.startswith(("-m", "-Ofast", "-ffast", "-funsafe", "-fassociative"))]
+    assert not [flag for flag in flags if flag.startswith("-m") or flag in setup.INEXACT]
+
+
+@pytest.mark.parametrize(
+    ("cflags", "level"),
+    [(None, "-O3"), ("", "-O3"), ("-g", "-O3"), ("-O1", "-O1"), ("-O0 -g -O2 -march=native", "-O2"), ("-Os", "-Os")],
+)
+def test_the_level_of_cflags_is_the_one_used(monkeypatch: pytest.MonkeyPatch, cflags: str | None, level: str) -> None:
+    for name in ("CFLAGS", "FASTLOGITS_DEBUG", "FASTLOGITS_SANITIZE", "FASTLOGITS_WERROR"):
+        monkeypatch.delenv(name, raising=False)
+    if cflags is not None:
+        monkeypatch.setenv("CFLAGS", cflags)
+    setup = load_setup()
+    levels = [flag for flag in setup.unix_flags()[0] if flag.startswith("-O")]
+    assert levels == [level]
+    own = cflags is not None and "-O" in cflags
+    assert setup.flags_of_source("build/cython/fastlogits/_core.c") == ([] if own else ["-O1"])
+    assert setup.flags_of_source("csrc/plan.c") == []
+
+
+def test_the_longest_objects_are_compiled_first() -> None:
+    setup = load_setup()
+    names = [Path(source).name for source in sorted(setup.extension().sources, key=setup.by_compile_time)]
+    present = [name for name in setup.LONGEST if name in names]
+    assert names[: len(present)] == present
+    assert {"scalar.c", "avx2.c", "avx512.c", "neon.c"} == set(present)
+
+
+@pytest.mark.parametrize("flag", ["-ffast-math", "-Ofast", "-fassociative-math", "-mfpmath=387"])
+@pytest.mark.parametrize("variable", ["CFLAGS", "LDFLAGS", "CC"])
+def test_inexact_flags_are_refused(variable: str, flag: str) -> None:
+    setup = load_setup()
+    with pytest.raises(SystemExit, match=f"fastlogits: {variable} must not hold {flag}"):
+        setup.refuse_inexact_flags({variable: f"gcc -g {flag} -O2"})
+    setup.refuse_inexact_flags({variable: "gcc -g -O2 -march=native -fno-fast-math"})
+
+
+def c_compiler() -> str:
+    """The command of the compiler that Python was built with, or cc; skips where there is none."""
+    for name in ("cc", "gcc", "clang"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no C compiler is installed")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), ""), (("-O3", "-march=native"), ""), (("-ffast-math",), "must not be compiled with -ffast-math"),
+        (("-Ofast",), "must not be compiled with -ffast-math"), (("-ffinite-math-only",), "must not be compiled with"),
+        (("-D__FLT_EVAL_METHOD__=2",), "without excess precision"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_sources_refuse_inexact_arithmetic(flags: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """Also where setup.py is not the one who calls the compiler."""
+    if "-march=native" in flags and platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("-march=native is known by every compiler on x86-64 only")
+    done = subprocess.run(
+        [c_compiler(), "-std=c11", *flags, "-fsyntax-only", f"-I{CSRC}", str(CSRC / "steps" / "cuts.c")],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode == 0) == (not message), done.stderr
+    assert message in done.stderr
+
+
+def test_a_missing_compiler_or_header_is_one_line(tmp_path: Path) -> None:
+    setup = load_setup()
+    with pytest.raises(SystemExit, match=r"^fastlogits needs a C compiler; no-such-cc does not run .*: install gcc"):
+        setup.check_compiler(["no-such-cc"], [])
+    compiler = c_compiler()
+    fails_on = {
+        "the C compiler does not work; install gcc": "int main",
+        "the C library's headers are missing; install them (apt install libc6-dev": "stdio.h",
+        "Python.h is missing; install Python's headers (apt install python": "Python.h",
+    }
+    for message, text in fails_on.items():
+        wrapper = tmp_path / "cc"
+        wrapper.write_text(
+            f"#!/bin/sh\nfor each; do case $each in *.c) grep -q '{text}' $each && exit 1;; esac; done\n"
+        )
+        wrapper.chmod(0o755)
+        with pytest.raises(SystemExit) as caught:
+            setup.check_compiler([str(wrapper)], [])
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+    setup.PROBES = setup.PROBES[:2]
+    setup.check_compiler([compiler], [])
+
+
+@pytest.mark.parametrize("level", ["-O0", "-O3"])
+def test_portable_fma_is_rounded_once(level: str, tmp_path: Path) -> None:
+    """fma from products and sums in double: against the C library's, on sums that lie halfway between floats too."""
+    source, program = ROOT / "tests" / "portable_fma.c", tmp_path / "portable_fma"
+    flags = ["-std=gnu11", "-ffp-contract=off", level, f"-I{CSRC}"]
+    subprocess.run([c_compiler(), *flags, str(source), "-o", str(program), "-lm"], check=True, timeout=120)
+    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
 
 
 def test_sdist_holds_what_a_build_and_a_test_run_need(tmp_path: Path) -> None:

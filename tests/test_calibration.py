@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rows
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fastlogits as fl
@@ -178,7 +178,6 @@ def test_binary_figures() -> None:
     assert fl.negative_log_likelihood([0.0], [1]) == np.inf
 
 
-@settings(max_examples=60)
 @given(st.data())
 def test_properties(data: st.DataObject) -> None:
     """ECE <= root mean square <= maximum, all in [0, 1], for any order of the rows."""
@@ -224,7 +223,6 @@ def test_temperature_equals_the_reference(isa: str, sharp: float) -> None:
     assert fl.calibration_error(single, y, from_logits=True) == pytest.approx(fit.ece_before, abs=1e-6)
 
 
-@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 40), classes=st.integers(2, 9), sharp=st.floats(0.01, 50))
 def test_no_temperature_is_better(seed: int, n: int, classes: int, sharp: float) -> None:
     x, y = made(seed, n, classes, sharp)

@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_demo_in_numbers(capsys):
     assert kept[:5] == [49_152] * 4 + [50]
     assert kept[4] > kept[5] > kept[6] == found["timing"]["survivors"]
     assert found["stages"][-1]["removed"] > 0
-    for left, right in zip(found["stages"], found["stages"][1:], strict=False):
+    for left, right in pairwise(found["stages"]):
         after = {share["id"]: share["after"] for share in left["shares"]}
         before = {share["id"]: share["before"] for share in right["shares"]}
         assert all(after[token] == before[token] for token in after.keys() & before.keys())

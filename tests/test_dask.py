@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rows
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fastlogits as fl
@@ -95,7 +95,6 @@ def schedulers(draw: Any) -> dict[str, Any]:
     return draw(st.sampled_from([{"scheduler": "synchronous"}, {"scheduler": "threads", "num_workers": 3}]))
 
 
-@settings(max_examples=40)
 @given(arrays(), schedulers(), st.sampled_from([1.0, 0.6, "rows"]), st.sampled_from([1, 2]))
 def test_token_logprobs(pair: tuple[Array, Any], how: dict[str, Any], t: Any, threads: int) -> None:
     x, lazy = pair
@@ -109,7 +108,6 @@ def test_token_logprobs(pair: tuple[Array, Any], how: dict[str, Any], t: Any, th
         same(fd.token_logprobs(lazy, da.from_array(ids(outer), chunks=3)), fl.token_logprobs(x, ids(outer)))
 
 
-@settings(max_examples=40)
 @given(arrays(), st.data(), schedulers(), st.integers(2, 5))
 def test_totals(pair: tuple[Array, Any], data: Any, how: dict[str, Any], every: int) -> None:
     """Sums over rows: exact, so == and not almost."""
@@ -141,7 +139,6 @@ def test_totals(pair: tuple[Array, Any], data: Any, how: dict[str, Any], every: 
         assert dask.compute(found)[0].totals() == right.totals()
 
 
-@settings(max_examples=25)
 @given(arrays(), schedulers(), st.sampled_from(["netcal", "torchmetrics", "sklearn"]), st.integers(2, 5))
 def test_calibration(pair: tuple[Array, Any], how: dict[str, Any], rule: str, every: int) -> None:
     x, lazy = pair
@@ -167,7 +164,6 @@ def test_calibration(pair: tuple[Array, Any], how: dict[str, Any], rule: str, ev
         all_same(pairs)
 
 
-@settings(max_examples=25)
 @given(arrays(), st.integers(-2, 1), schedulers(), st.sampled_from([1.0, 0.7]))
 def test_array_functions(pair: tuple[Array, Any], axis: int, how: dict[str, Any], t: float) -> None:
     x, lazy = pair
@@ -454,7 +450,7 @@ def client() -> Iterator[Any]:
     quiet = {"distributed.worker.memory.terminate": False, "distributed.comm.timeouts.connect": "120s"}
     with dask.config.set(quiet):
         cluster = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
+            n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
             worker_dashboard_address=None, silence_logs="CRITICAL", memory_limit=0,
         )  # fmt: skip
         with cluster, distributed.Client(cluster, timeout="120s", set_as_default=False) as client:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rows
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fastlogits as fl
@@ -236,7 +236,6 @@ def test_refusals(wanted: dict[str, Any], error: type[Exception], words: str) ->
         fl.token_logprobs(call.pop("logits"), call.pop("targets"), **call)
 
 
-@settings(max_examples=60)
 @given(st.integers(1, 700), st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([1, 4, 1000]))
 def test_ties(n: int, seed: int, top_n: int, levels: int) -> None:
     """Few distinct values: ids, ranks and their order are exact."""
@@ -337,7 +336,6 @@ def test_real_text() -> None:
     agree(fl.token_logprobs(x[some], targets[some], **ALL, candidates=[1]), agree_twin, "float32")
 
 
-@settings(max_examples=50)
 @given(st.integers(1, 600), st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.5, 1.0, 3.0]), st.floats(0, 30))
 def test_figures_of_any_row(n: int, seed: int, temperature: float, scale: float) -> None:
     rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rows
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fastlogits as fl
@@ -115,7 +115,6 @@ def test_isas_and_threads_agree() -> None:
         assert rows.same_bits(each, found[0 if rounds == 1 else 2][1])
 
 
-@settings(max_examples=60)
 @given(
     st.integers(1, 3000) | st.sampled_from([40_000, 300_000]),
     st.lists(st.floats(0, 1), max_size=6),

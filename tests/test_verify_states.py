@@ -201,8 +201,9 @@ def test_what_was_emitted_is_heard_as_if_it_was_sampled() -> None:
         state = sampler.state([1])
         other = state.copy()
         found = sampler.verify(rows, rng.integers(0, 9, 3), state=state, rng=seed)
-        state.accept(found.ids[: found.accepted + 1])
-        for row, token in zip(rows, found.ids[: found.accepted + 1].tolist(), strict=False):
+        emitted = found.ids[: found.accepted + 1].tolist()
+        state.accept(emitted)
+        for row, token in zip(rows[: len(emitted)], emitted, strict=True):
             assert any(sampler.sample(row, state=other, rng=trial) == token for trial in range(500))
             other.accept(token)
         assert shares(sampler, state, rows[0]) == shares(sampler, other, rows[0])

@@ -14,7 +14,8 @@ FL_INLINE void FL_X(tempered_add)(vd *total, const vf *sums, int count) {
 }
 
 /* Four vectors' part of the lane sums. Values below unit->least have no mass; NaN and +inf make every sum NaN. */
-FL_EXP_INLINE void FL_X(quad_tempered)(const vf *v, const vf *centre, const vexp *unit, vf *sums, int count, int fourth) {
+FL_EXP_INLINE void FL_X(quad_tempered)(const vf *v, const vf *centre, const vexp *unit, vf *sums, int count,
+                                       int fourth) {
     vf e[4], step[4];
     for (int j = 0; j < 4; j++) {
         e[j] = step[j] = vexp_run(unit, vf_nlt(v[j], unit->least), v[j], 0);

@@ -234,7 +234,8 @@ FL_INLINE vt vt_load(const void *table) {
 }
 FL_INLINE vf vf_lookup(vt table, vf t) {
     vf r;
-    FL_QUADS(v4u j = (v4u)t.q[i] & 15; r.q[i] = ((v4f){table.at[j[0]], table.at[j[1]], table.at[j[2]], table.at[j[3]]}));
+    FL_QUADS(v4u j = (v4u)t.q[i] & 15;
+             r.q[i] = ((v4f){table.at[j[0]], table.at[j[1]], table.at[j[2]], table.at[j[3]]}));
     return r;
 }
 FL_INLINE vf vf_raise_by_bits(vf y, vf t) {

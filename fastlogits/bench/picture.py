@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from fastlogits._colours import SERIES
@@ -45,14 +46,11 @@ def height(line: Line) -> float:
 
 def columns(lines: list[Line]) -> list[list[Line]]:
     """The lines in one column if there are few, else in two about equally tall."""
-    total, so_far = sum(map(height, lines)), 0.0
-    if total < 30:
+    ends = list(itertools.accumulate(map(height, lines), initial=0.0))
+    if ends[-1] < 30 or len(lines) < 2:
         return [lines]
-    for count, line in enumerate(lines, 1):
-        so_far += height(line)
-        if so_far >= total / 2:
-            return [lines[:count], lines[count:]]
-    return [lines]
+    count = min(range(1, len(lines)), key=lambda i: abs(2 * ends[i] - ends[-1]))
+    return [lines[:count], lines[count:]]
 
 
 def _bars(ax: Any, lines: list[Line], shade: dict[str, str]) -> None:
