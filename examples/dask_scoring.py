@@ -2,7 +2,7 @@
 
 The file stands for whatever holds more logits than memory does (files of many machines, zarr, HDF5): dask.array opens
 it, the workers read it part by part, and only figures travel. Run it with ``python examples/dask_scoring.py [rows]``;
-it needs ``pip install "fastlogits[dask]" distributed``.
+it needs ``pip install "dask[array]" distributed``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def main(rows: int = 4000) -> None:
         score = fd.score_text(found.logprobs, greedy=found.greedy)
         error = fd.calibration_error(logits, targets, from_logits=True)
         with (
-            LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+            LocalCluster(
+                n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+            ) as cluster,
             Client(cluster) as client,
         ):
             text, ece = client.gather(client.compute([score, error]))

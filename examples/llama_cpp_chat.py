@@ -1,6 +1,6 @@
 """A chat through llama-cpp-python, its sampling and log-probs by fastlogits: tokens per second before and after.
 
-pip install llama-cpp-python fastlogits
+pip install llama-cpp-python
 python examples/llama_cpp_chat.py MODEL.gguf ["What to ask"]
 """
 

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 import fastlogits as fl
 
-dask = pytest.importorskip("dask", reason="dask is not installed: pip install 'fastlogits[dask]'")
-da = pytest.importorskip("dask.array", reason="dask.array is not installed: pip install 'fastlogits[dask]'")
-fd = pytest.importorskip("fastlogits.dask", reason="dask is not installed: pip install 'fastlogits[dask]'")
+dask = pytest.importorskip("dask", reason="dask is not installed: pip install 'dask[array]'")
+da = pytest.importorskip("dask.array", reason="dask.array is not installed: pip install 'dask[array]'")
+fd = pytest.importorskip("fastlogits.dask", reason="dask is not installed: pip install 'dask[array]'")
 
 Array = np.ndarray[Any, Any]
 V = 37
@@ -550,7 +550,7 @@ except ImportError as error: print(error)"""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True, cwd=rows.ROOT
     )
-    assert done.stdout.strip() == 'fastlogits.dask needs dask: pip install "fastlogits[dask]"'
+    assert done.stdout.strip() == 'fastlogits.dask needs dask: pip install "dask[array]"'
 
 
 def test_example() -> None:

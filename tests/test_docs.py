@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import tomllib
 from typing import Any
 
 import pytest
 import rows
+
+import fastlogits
 
 DOCS = rows.ROOT / "docs"
 PAGES = sorted(
@@ -32,6 +35,33 @@ def test_pages_are_listed() -> None:
     for page in PAGES:
         assert page == "index.md" or re.search(rf"^{page.removesuffix('.md')}$", index, re.MULTILINE), page
     assert any(blocks(page) for page in PAGES)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "../README.md"])
+def test_names_in_running_text_exist(page: str) -> None:
+    """What stands in backticks as `fl.name` or `fastlogits.name` can be looked up."""
+    adapters = ("torch", "transformers", "llama_cpp", "dask")  # need a client that may be missing
+    for dotted in re.findall(r"`(?:fl|fastlogits)\.([A-Za-z_][\w.]*)", (DOCS / page).read_text()):
+        if dotted.split(".")[0] in adapters or dotted.endswith((".py", ".md")):
+            continue
+        found: Any = fastlogits
+        for part in dotted.rstrip(".").split("."):
+            if not hasattr(found, part):
+                found = importlib.import_module(f"{found.__name__}.{part}")
+            else:
+                found = getattr(found, part)
+
+
+def test_no_index_is_named_that_does_not_have_us() -> None:
+    """The package is installed from a checkout: no `pip install fastlogits`, with or without extras."""
+    texts = [
+        path
+        for pattern in ("*.md", "docs/**/*.md", "fastlogits/**/*.py", "examples/*")
+        for path in rows.ROOT.glob(pattern)
+    ]
+    assert len(texts) > 50
+    for path in texts:
+        assert not re.search(r"pip install [^\n`&]*\bfastlogits\b", path.read_text()), path
 
 
 def test_extras_of_the_adapters_are_named() -> None:

@@ -26,9 +26,9 @@ CLIENTS = {"fastlogits.torch": "torch", "fastlogits.transformers": "transformers
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_examples(name: str) -> None:
     if name.endswith(".dask"):
-        pytest.importorskip("dask.array", reason="dask is not installed: pip install 'fastlogits[dask]'")
+        pytest.importorskip("dask.array", reason="dask is not installed: pip install 'dask[array]'")
     if name.startswith("fastlogits.plots."):
-        pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install 'fastlogits[plot]'")
+        pytest.importorskip("matplotlib", reason="pictures need matplotlib: pip install matplotlib")
     client = CLIENTS.get(name)
     if client is not None:
         pytest.importorskip(client, reason=f"{client} is not installed")

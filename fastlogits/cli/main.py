@@ -14,7 +14,7 @@ from fastlogits.cli import UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RICH_MISSING = 'the tables and bars need rich: pip install "fastlogits[cli]" (info, explain and --json work without it)'
+RICH_MISSING = "the tables and bars need rich: pip install rich (info, explain and --json work without it)"
 
 
 class Parser(argparse.ArgumentParser):

@@ -3,7 +3,7 @@
 Names, keywords and figures are those of ``fastlogits``; results are lazy dask arrays, named tuples of them, or a
 `dask.delayed.Delayed` that computes to an object; `fit_temperature` alone computes at once. ``dask.compute(found)``
 computes everything that ``found`` holds from one read of the logits. Compute arrays and Delayed objects in calls of
-their own: dask 2026.8 mixes up what one call returns for both. Needs the extra: ``pip install "fastlogits[dask]"``.
+their own: dask 2026.8 mixes up what one call returns for both. Needs dask: ``pip install "dask[array]"``.
 
 - Logits are dask arrays. A vocabulary axis in several chunks is rechunked to one, and then the rows are cut anew to the
   chunk size that dask is set to (``array.chunk-size``); where it is one chunk already, all chunks stay as they are.
@@ -16,7 +16,7 @@ their own: dask 2026.8 mixes up what one call returns for both. Needs the extra:
 try:
     from dask import array as _array  # noqa: F401
 except ImportError as error:
-    raise ImportError('fastlogits.dask needs dask: pip install "fastlogits[dask]"') from error
+    raise ImportError('fastlogits.dask needs dask: pip install "dask[array]"') from error
 
 from fastlogits.dask._arrays import argmax, log_softmax, logsumexp, softmax, top_k
 from fastlogits.dask._calibration import brier_score, calibration_error, negative_log_likelihood, reliability_curve

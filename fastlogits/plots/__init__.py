@@ -1,7 +1,7 @@
 """Pictures: reliability diagrams, token-by-token heat strips, what the steps of a Sampler do to a distribution.
 
 Each function draws on Axes that it is given or on a new figure of pyplot, and returns the Axes; `save` writes PNG and
-SVG. Needs matplotlib, ``pip install "fastlogits[plot]"``, which is imported by the first picture.
+SVG. Needs matplotlib, ``pip install matplotlib``, which is imported by the first picture.
 """
 
 from fastlogits._scored import ScoredText

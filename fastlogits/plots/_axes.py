@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MISSING = 'pictures need matplotlib: pip install "fastlogits[plot]"'
+MISSING = "pictures need matplotlib: pip install matplotlib"
 
 
 def matplotlib() -> Any:
