@@ -1,4 +1,4 @@
-/* The kernels in plain C: what runs where nothing better does, and the twin that the vector code must match. */
+/* The kernels for any machine, and the reference that the other instruction sets must match bit for bit. */
 #include "../kernels.h"
 #include "../vec/vec_portable.h"
 #define FL_ISA scalar
