@@ -158,7 +158,7 @@ class BuildExt(build_ext):
 
         for ext in self.extensions:  # changed in place: setuptools has written into them
             (translated,) = cythonize([ext], build_dir="build/cython", language_level=3)
-            ext.sources = sorted(translated.sources, key=by_compile_time)
+            ext.sources = translated.sources
         super().run()
 
     def build_extension(self, ext: Extension) -> None:
@@ -200,7 +200,7 @@ class BuildExt(build_ext):
                 compiler._compile(obj, source, suffix, base, [*postargs, *flags_of_source(source)], preprocessor)
 
             with ThreadPoolExecutor(max(jobs, 1)) as pool:
-                list(pool.map(compile_one, (obj for obj in objects if obj in build)))
+                list(pool.map(compile_one, sorted(build, key=lambda obj: by_compile_time(build[obj][0]))))
             return objects
 
         compiler.compile = compile_all

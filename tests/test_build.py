@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import platform
 import re
@@ -172,12 +173,26 @@ def test_the_level_of_cflags_is_the_one_used(monkeypatch: pytest.MonkeyPatch, cf
     assert setup.flags_of_source("csrc/plan.c") == []
 
 
-def test_the_longest_objects_are_compiled_first() -> None:
+def test_the_longest_objects_are_compiled_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the order in which the compiler is called, one process at a time; setuptools sorts the sources by name."""
+    from setuptools import Distribution
+
+    monkeypatch.setenv("FASTLOGITS_JOBS", "1")
+    monkeypatch.chdir(ROOT)
     setup = load_setup()
-    names = [Path(source).name for source in sorted(setup.extension().sources, key=setup.by_compile_time)]
-    present = [name for name in setup.LONGEST if name in names]
-    assert names[: len(present)] == present
-    assert {"scalar.c", "avx2.c", "avx512.c", "neon.c"} == set(present)
+    extension = setup.extension()
+    extension.sources = [s.replace("fastlogits/_core.pyx", "csrc/_core.c") for s in extension.sources]
+    command = setup.BuildExt(Distribution({"name": "fastlogits", "ext_modules": [extension]}))
+    command.build_temp = command.build_lib = str(tmp_path)
+    command.ensure_finalized()
+    command.force = True
+    command.compiler = importlib.import_module("setuptools._distutils.ccompiler").new_compiler()
+    compiled: list[str] = []
+    monkeypatch.setattr(command.compiler, "_compile", lambda obj, source, *rest: compiled.append(Path(source).name))
+    command._compile_in_parallel()
+    command.compiler.compile(sorted(extension.sources), output_dir=str(tmp_path))
+    assert len(compiled) == len(extension.sources)
+    assert compiled[:5] == ["scalar.c", "avx2.c", "avx512.c", "neon.c", "_core.c"]
 
 
 @pytest.mark.parametrize("flag", ["-ffast-math", "-Ofast", "-fassociative-math", "-mfpmath=387"])
