@@ -187,10 +187,13 @@ def fit_temperature(
     logits: ArrayLike, targets: ArrayLike, *, bounds: tuple[float, float] = (0.01, 100.0),
     ignore_index: int | None = None,
 ) -> TemperatureFit:  # fmt: skip
-    """Bisect 1/T on the sign of the derivative of the mean negative log-likelihood."""
+    """Bisect 1/T on the sign of the derivative of the mean negative log-likelihood; T = 1 where none depends on T."""
     x, ids = _kept(logits, targets, ignore_index)
     low, high = 1 / bounds[1], 1 / bounds[0]
-    for _ in range(100):
+    beta = min(max(1.0, low), high)
+    off = x[np.arange(len(ids)), ids][:, None] - x
+    flat = ((off == 0) | (np.exp(-low * np.abs(off)) == 0)).all() and (off >= 0).all()
+    for _ in range(0 if flat else 100):
         beta = math.sqrt(low * high)
         low, high = (beta, high) if _mean_loss(x, ids, beta)[1] < 0 else (low, beta)
     return TemperatureFit(1 / beta, _mean_loss(x, ids, 1.0)[0], _mean_loss(x, ids, beta)[0])

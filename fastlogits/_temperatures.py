@@ -78,6 +78,11 @@ class Reading:
         """Mean of `losses`, exactly summed: the same for any order of the rows."""
         return math.fsum(self.losses(k).tolist()) / len(self.rows)
 
+    @property
+    def flat(self) -> bool:
+        """Whether no loss changes around b_k, k = `_core.MIDDLE`: what differs from the target has probability 0 there."""
+        return not (self.means.any() or self.gaps.any())
+
     def slope(self) -> float:
         """Derivative of `loss` by the inverse temperature at k = `_core.MIDDLE`."""
         return math.fsum((self.means + self.gaps).tolist()) / len(self.rows)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import fastlogits as fl
 from fastlogits import reference
+from fastlogits.calibration import _temperature
 
 NAN = float("nan")
 Array = np.ndarray[Any, Any]
@@ -246,8 +247,52 @@ def test_temperature_at_a_bound() -> None:
         easy = fl.fit_temperature(x * margin / 3, np.arange(5))
         assert (easy.temperature, easy.at_bound) == (pytest.approx(0.01), True)
         assert easy.reads <= 8
-    flat = fl.fit_temperature(np.zeros((3, 4)), [0, 1, 2])
-    assert flat.nll_after == pytest.approx(np.log(4))
+
+FLAT = [0.0, 1.0, -1.0, 0.1, 0.3, -0.7, 3.3, 17.77, 123.4, -999.9, 6e4]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("classes", [1, 2, 300, 5000])
+def test_temperature_of_flat_rows_is_one(isa: str, dtype: Any, classes: int) -> None:
+    """The likelihood of rows of one value, on all tokens or on those that are not banned, does not depend on T."""
+    for value in FLAT:
+        x, y = np.full((3, classes), value, dtype), [0, classes - 1, classes // 2]
+        banned = np.full_like(x, -np.inf)
+        banned[np.arange(3), y] = value
+        banned[:, -1] = value
+        for logits in (x, banned, np.concatenate([x[:2] / 2, banned[2:]])):
+            fit = fl.fit_temperature(logits, y)
+            assert (fit.temperature, fit.at_bound) == (1.0, False), (value, fit)
+            assert fit.nll_after == pytest.approx(fit.nll_before, rel=1e-12)
+            assert reference.fit_temperature(logits, y).temperature == 1.0
+        assert fl.fit_temperature(x, y, bounds=(2, 3)).temperature == 2.0
+        assert reference.fit_temperature(x, y, bounds=(0.1, 0.5)).temperature == 0.5
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_temperature_search_is_bounded(seed: int) -> None:
+    """Readings that contradict each other, at random or by turns: the search ends all the same."""
+    rng = np.random.default_rng(seed)
+
+    class Readings:
+        count, flat = 1, False
+
+        def __init__(self, step: float, power: int) -> None:
+            self.betas = (power + np.arange(8)) * step
+            self.values = np.sort(rng.normal(0, 1, 8))[:: rng.choice([-1, 1])] if seed % 2 else rng.normal(0, 1, 8)
+
+        def loss(self, k: int) -> float:
+            return float(self.values[k])
+
+        def slope(self) -> float:
+            return float(rng.choice([-1e-30, 1e-30, -1.0, 1.0]))
+
+        def error(self, k: int) -> float:
+            return 0.0
+
+    fit = _temperature.fit(Readings, (1e-4, 1e4))
+    assert 1e-4 <= fit.temperature <= 10001
+    assert fit.reads <= _temperature.MOST_READS
 
 
 def test_temperature_same_bits_everywhere(tmp_path: Path) -> None:

@@ -201,6 +201,20 @@ def test_fit_temperature(shape: tuple[int, ...], dtype: str) -> None:
             assert found == right
 
 
+def test_temperature_of_flat_rows_is_one() -> None:
+    for x in (np.zeros((4, V)), np.ones((4, 1)), np.full((4, V), 0.3, np.float32)):
+        lazy = da.from_array(x, chunks=(3, x.shape[1]))
+        with dask.config.set(scheduler="synchronous"):
+            found = fd.fit_temperature(lazy, [0] * 4)
+        assert found == fl.fit_temperature(x, [0] * 4)
+        assert (found.temperature, found.at_bound) == (1.0, False)
+    mixed = np.concatenate([x, matrix((2,), dtype="float32")])
+    with dask.config.set(scheduler="synchronous"):
+        found = fd.fit_temperature(da.from_array(mixed, chunks=(3, V)), [0] * 6)
+    assert found == fl.fit_temperature(mixed, [0] * 6)
+    assert found.temperature != 1.0
+
+
 def test_label_logprobs() -> None:
     x = matrix((4, 6))
     for keywords in ({}, {"normalize": True}, {"temperature": 0.7}):

@@ -22,6 +22,8 @@ class Seen(Protocol):
     def betas(self) -> Any: ...
     @property
     def count(self) -> int: ...
+    @property
+    def flat(self) -> bool: ...
     def loss(self, k: int) -> float: ...
     def slope(self) -> float: ...
     def error(self, k: int) -> float: ...
@@ -57,7 +59,8 @@ class TemperatureFit:
     reads : int
         How often the matrix was read.
     at_bound : bool
-        Whether T is an end of ``bounds``, the likelihood still growing beyond it.
+        Whether T is an end of ``bounds``, the likelihood still growing beyond it. False where the likelihood does not
+        depend on T.
 
     Examples
     --------
@@ -91,7 +94,12 @@ class _Search:
         return seen, np.array([seen.loss(k) for k in range(_core.TEMPERATURES)])
 
     def coarse(self, seen: Seen, losses: Any) -> float:
-        """An inverse temperature near the minimum, from grids of 1 : 8 moved until one holds it; of equals the last."""
+        """An inverse temperature near the minimum, from grids of 1 : 8 moved until one holds it; of equals the last.
+
+        Grids move one way only, so the bounds end the search: where the next one would be the one before, the losses
+        between them differ by rounding alone.
+        """
+        before = 1.0
         while True:
             best, step = len(NODES) - 1 - int(losses[::-1].argmin()), float(seen.betas[0])
             if best == len(NODES) - 1:
@@ -106,7 +114,15 @@ class _Search:
                 below, at, above = losses[best - 1 : best + 2]
                 bend = below - 2 * at + above
                 return step * float(1 + best + (0.5 * (below - above) / bend if bend > 0 else 0.0))
+            if factor * before == 1.0:
+                return step * (1 + best)
+            before = factor
             seen, losses = self.read(step * factor, 1)
+
+    def at(self, beta: float) -> Seen:
+        """One read around ``beta``, or the end of the range nearest to it."""
+        beta = min(max(beta, self.low), self.high)
+        return self.read(beta / (4 + _core.MIDDLE), 4)[0]
 
     def settle(self, beta: float) -> tuple[float, Seen, bool]:
         """Newton's steps from ``beta``: slope from the mean logit there, bend from the losses around it."""
@@ -144,7 +160,8 @@ def fit_temperature(
         The true token of each row, in [0, V).
     bounds : (float, float), default (0.01, 100)
         Range of T, 1e-4 <= low < high <= 1e4. Where no minimum lies inside, its nearer end is the result, and
-        ``at_bound`` is True: so it is when every target is the top token already.
+        ``at_bound`` is True: so it is when every target is the top token already. Where the likelihood does not depend
+        on T in this range (all logits of a row are equal, or -inf), T is 1, or the end of the range nearest to 1.
     ignore_index : int, optional
         Rows with this target do not take part and are not read.
     threads : int >= 0, optional
@@ -192,7 +209,11 @@ def fit(reader: Reader, bounds: tuple[float, float]) -> TemperatureFit:
     """`fit_temperature` on whatever ``reader`` reads."""
     search = _Search(reader, 1.0 / bounds[1], 1.0 / bounds[0])
     first, losses = search.read(FIRST_STEP, 1)
-    beta, last, at_bound = search.settle(search.coarse(first, losses))
+    if first.flat and search.at(0.0).flat:
+        beta, at_bound = min(max(1.0, search.low), search.high), False
+        last = search.at(beta)
+    else:
+        beta, last, at_bound = search.settle(search.coarse(first, losses))
     return TemperatureFit(
         float(1.0 / beta),
         float(losses[AT_ONE]),

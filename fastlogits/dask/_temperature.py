@@ -29,11 +29,12 @@ class Totals:
     slopes: ExactSum
     bins: Sums
     count: int
+    flat: bool
 
     def __add__(self, other: Totals) -> Totals:
         losses = tuple(a + b for a, b in zip(self.losses, other.losses, strict=True))
         sums = self.slopes + other.slopes, self.bins + other.bins
-        return Totals(self.betas, losses, *sums, self.count + other.count)
+        return Totals(self.betas, losses, *sums, self.count + other.count, self.flat and other.flat)
 
     def loss(self, k: int) -> float:
         """Mean loss at b_k."""
@@ -110,4 +111,4 @@ def _part(logits: Any, targets: Any, step: float, power: int, ignore: int | None
     seen = _temperature.read(*_temperature.checked(logits, targets, ignore), step, power, threads)
     losses = tuple(ExactSum.of(seen.losses(k)) for k in range(_core.TEMPERATURES))
     bins = Sums.of([seen.column(k) for k in COLUMNS], HOW)
-    return Part(Totals(seen.betas, losses, ExactSum.of(seen.means + seen.gaps), bins, seen.count))
+    return Part(Totals(seen.betas, losses, ExactSum.of(seen.means + seen.gaps), bins, seen.count, seen.flat))
