@@ -137,10 +137,12 @@ class LabelClassifier:
             biases = -np.log(np.exp(scores).mean(0))
             biases -= biases.mean()
         elif method == "temperature":
-            fit = fit_temperature(scores, self._targets(y, names))
+            fit = fit_temperature(scores, self._targets(y, names), from_logits=True)
             weights /= fit.temperature
         elif method != "none":
-            fit = fit_scaling(scores, self._targets(y, names), method=method, ridge=self.ridge)
+            fit = fit_scaling(
+                scores, self._targets(y, names), method=method, ridge=self.ridge, from_logits=True
+            )
             weights, biases = fit.weights, fit.biases
         self.classes_, self.weights_, self.biases_, self.fit_ = names, weights, biases, fit
         self.n_features_in_ = x.shape[-1]

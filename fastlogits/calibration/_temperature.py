@@ -53,7 +53,7 @@ class TemperatureFit:
     nll_before, nll_after : float
         Mean negative log-likelihood of the targets, in nats.
     ece_before, ece_after : float
-        Expected calibration error of the top token: l1, 15 bins of equal width, rule "netcal".
+        Expected calibration error of the top token, or of the event: l1, 15 bins of equal width, rule "netcal".
     rows : int
         Rows that took part.
     reads : int
@@ -146,6 +146,7 @@ def fit_temperature(
     logits: Any,
     targets: Any,
     *,
+    from_logits: bool | None = None,
     bounds: tuple[float, float] = BOUNDS,
     ignore_index: int | None = None,
     threads: int | None = None,
@@ -154,10 +155,15 @@ def fit_temperature(
 
     Parameters
     ----------
-    logits : array_like [..., V]
-        float32, float16, bfloat16 or float64; a memmap is read in place and may exceed the memory.
-    targets : array_like of int [...]
-        The true token of each row, in [0, V).
+    logits : array_like [..., V] or [...]
+        float32, float16, bfloat16 or float64; a memmap is read in place and may exceed the memory. One logit per
+        target is that of a single event, with the probability 1 / (1 + exp(-logit / T)).
+    targets : array_like of int or bool [...]
+        The true token of each row, in [0, V); of an event, 1 or True where it came true, else 0.
+    from_logits : bool, optional
+        False: ``logits`` are probabilities, and T divides their logarithms (of an event, those of 1 - p and p). These
+        are held in memory. True: they are logits. By default they are logits, but an error if every row could be
+        probabilities: not negative, with a sum within 1e-3 of 1.
     bounds : (float, float), default (0.01, 100)
         Range of T, 1e-4 <= low < high <= 1e4. Where no minimum lies inside, its nearer end is the result, and
         ``at_bound`` is True: so it is when every target is the top token already. Where the likelihood does not depend
@@ -176,7 +182,7 @@ def fit_temperature(
     ------
     ValueError
         A target out of range or of logit -inf, shapes that do not match, bounds out of range, a row with NaN or +inf,
-        no row that takes part.
+        no row that takes part, probabilities without ``from_logits=False``.
     TypeError
         A type that is not supported.
 
@@ -201,8 +207,9 @@ def fit_temperature(
     >>> fit.ece_after < 0.03 < fit.ece_before
     True
     """
-    x, ids = checked(logits, targets, ignore_index)
-    return fit(lambda step, power: read(x, ids, step, power, threads), limits(bounds))
+    x, ids = _intake.fitted(logits, targets, from_logits, ignore_index)
+    classes = _intake.are_classes("logits", logits, targets)
+    return fit(lambda step, power: read(x, ids, classes, step, power, threads), limits(bounds))
 
 
 def fit(reader: Reader, bounds: tuple[float, float]) -> TemperatureFit:
@@ -226,9 +233,10 @@ def fit(reader: Reader, bounds: tuple[float, float]) -> TemperatureFit:
     )
 
 
-def read(x: Any, ids: Any, step: float, power: int, threads: int | None) -> Rows:
+def read(x: Any, ids: Any, classes: bool, step: float, power: int, threads: int | None) -> Rows:
     """One read of checked rows at eight inverse temperatures."""
-    return Rows.of(_temperatures.read("logits", x, ids, step, power, _core.TEMPERATURES, threads), x.shape[:-1])
+    seen = _temperatures.read("logits", x, ids, step, power, _core.TEMPERATURES, threads)
+    return (Rows if classes else Events).of(seen, x.shape[:-1])
 
 
 class Rows(_temperatures.Reading):
@@ -248,20 +256,17 @@ class Rows(_temperatures.Reading):
         """How many rows take part."""
         return len(self.rows)
 
-    def column(self, k: int) -> tuple[Any, Any]:
-        """Confidence of the top token at b_k, and whether it is the target."""
-        return np.exp(-self.tails[:, k]), self.correct
-
     def error(self, k: int) -> float:
         """The expected calibration error at b_k."""
         return _bins.expected_error(*self.column(k))
 
 
-def checked(logits: Any, targets: Any, ignore_index: int | None) -> tuple[Any, Any]:
-    """Logits [..., V] and targets [rows]."""
-    x = _temperatures.logits_of(logits)
-    ids = _temperatures.target_array("targets", targets, x.shape[:-1], x.shape[-1], ignore_index)
-    return x, _intake.some(ids)
+class Events(Rows):
+    """Rows of two logits, whose second one is that of an event."""
+
+    def column(self, k: int, classes: bool = False) -> tuple[Any, Any]:
+        """Confidence and truth of each event at b_k."""
+        return super().column(k, classes)
 
 
 def limits(bounds: Any) -> tuple[float, float]:
