@@ -210,6 +210,7 @@ int64_t fl_xtc_removed(fl_cands *c, const fl_step_values *v, int64_t alive, int3
 /* Tokens drawn from a row. */
 typedef struct {
     int64_t room, n;
+    double base; /* what Gumbel-max subtracts from logits before it adds noise */
     int64_t *id, *rank;
     double *logit, *perturbed;
 } fl_drawn;
