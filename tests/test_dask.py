@@ -221,6 +221,17 @@ def test_probabilities_and_events(chunk: int) -> None:
             assert found == getattr(fl, name)(z.compute(), truth, from_logits=True)
 
 
+def test_scores_of_ignored_rows() -> None:
+    x, targets = matrix((12,)), ids((12,))
+    targets[[2, 7]] = -100
+    right = fl.token_logprobs(x, targets, argmax=True)
+    found = fd.token_logprobs(da.from_array(x, chunks=(5, V)), targets, argmax=True)
+    assert fd.score_text(found).compute() == fl.score_text(right)
+    mask = np.arange(12) % 2 == 0
+    assert fd.score_text(found, mask=mask).compute() == fl.score_text(right, mask=mask)
+    assert float(fd.perplexity(found)) == fl.perplexity(right)
+
+
 def test_temperature_of_flat_rows_is_one() -> None:
     for x in (np.zeros((4, V)), np.ones((4, 1)), np.full((4, V), 0.3, np.float32)):
         lazy = da.from_array(x, chunks=(3, x.shape[1]))
