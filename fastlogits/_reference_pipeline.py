@@ -294,7 +294,7 @@ def gumbel_max(
     logits: ArrayLike, *, plan: Sequence[Any] | None = None, n: int | None = None, offset: int = 0, rng: Any = None,
     position: Any = None, keys: Any = None, **inputs: Any,
 ) -> GumbelMax:  # fmt: skip
-    """Ids and values [...] or [..., n] of the largest logits - base + noise, tokens counted from `offset`; the bases."""
+    """Ids and values [...] or [..., n] of the largest logits - base + noise, tokens counted from `offset`; bases."""
     shape, many = np.shape(logits)[:-1] + (() if n is None else (n,)), n or 1
     plan = keyword_plan(**_steering(inputs)) if plan is None else plan
     _, rows = _processed(logits, plan, _call(inputs) | {"rng": _seed(rng), "position": position, "keys": keys})
