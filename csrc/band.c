@@ -82,8 +82,8 @@ static int collect_shell(fl_job *j, const band *b, double low, double high) {
     const fl_row *row = &j->row;
     c->raw_id += whole.raw;
     c->raw_logit += whole.raw;
-    c->raw = j->k->row_collect[row->dtype](row->x, row->n, j->live, j->gmax, fl_exact_value(j, low),
-                                           fl_exact_value(j, high), INT64_MAX, ROOM / 2, c->raw_id, values);
+    c->raw = j->k->row_collect[row->dtype](row->x, row->n, j->live, j->gmax, fl_exact_value(j, low, 0),
+                                           fl_exact_value(j, high, 0), INT64_MAX, ROOM / 2, c->raw_id, values);
     int64_t found = c->raw, kept = 0;
     for (int64_t i = 0; i < found; i++) {
         float e = b->m->e[c->raw_id[i]];

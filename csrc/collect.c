@@ -91,9 +91,27 @@ int fl_collect(fl_job *j, float floor, int64_t equals) {
     return fl_cands_sort(c) ? fl_fail(j, FL_NO_MEMORY, -1, 0) : FL_OK;
 }
 
-/* It lies a few steps above fl_value_below. */
-float fl_exact_value(const fl_job *j, double logit) {
-    float v = fl_value_below(j, logit);
-    while (v < FLT_MAX && fl_head_value(&j->program, (double)v) < logit) v = fl_float_after(v);
-    return v;
+static int reaches(const fl_job *j, int64_t at, double logit, int above) {
+    double value = fl_head_value(&j->program, (double)fl_unordered(at));
+    return above ? value > logit : value >= logit;
+}
+
+/* It mostly lies a few steps above fl_value_below. Where the head rounds many floats to one value it may lie anywhere:
+ * growing steps and bisection, some 60 values at most. */
+float fl_exact_value(const fl_job *j, double logit, int above) {
+    int64_t low = fl_ordered(fl_value_below(j, logit)), high = fl_ordered(FLT_MAX);
+    if (reaches(j, low, logit, above)) {
+        high = low;
+        low = fl_ordered(-FLT_MAX) - 1;
+    }
+    for (int64_t step = 8; high - low > step; low += step, step *= 2) {
+        if (!reaches(j, low + step, logit, above)) continue;
+        high = low + step;
+        break;
+    }
+    while (high - low > 1) {
+        int64_t at = low + (high - low) / 2;
+        *(reaches(j, at, logit, above) ? &high : &low) = at;
+    }
+    return fl_unordered(high);
 }

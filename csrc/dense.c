@@ -148,9 +148,7 @@ static int64_t rank_of(const fl_job *j, double logit) {
                      fl_head_value(&j->program, j->row.wide[id]) > logit;
         return above + 1;
     }
-    /* The first float above in value: from a value surely not above, upwards. */
-    float v = fl_value_below(j, logit);
-    while (v < FLT_MAX && fl_head_value(&j->program, (double)v) <= logit) v = fl_float_after(v);
+    float v = fl_exact_value(j, logit, 1);
     return 1 + above + j->k->row_count[j->row.dtype](j->row.x, j->row.n, j->live, v);
 }
 

@@ -326,7 +326,8 @@ typedef struct {
     int64_t draws;        /* tokens drawn from each row, 0 for 1: columns of the next five */
     int32_t distinct;     /* without replacement, by Gumbel-max; padded with id -1, rank -1 and -inf */
     int64_t *ids;         /* drawn token (a plan with step `greedy`, or temperature 0, draws the maximum) */
-    double *perturbed;    /* its logit + Gumbel noise; asks for Gumbel-max */
+    double *perturbed;    /* its logit, less the base of the row, + Gumbel noise; asks for Gumbel-max */
+    double *bases;        /* [rows], 0 unless the largest logit is huge; beside perturbed */
     double *logprobs;     /* processed log-prob of the drawn token */
     double *observed;     /* [rows, steps]: what the drawn token is to each step that remembers, else NaN */
     double *raw_logprobs; /* its log-softmax in the logits as they came */

@@ -1,19 +1,6 @@
 /* floor.c: thresholds for collecting: never above what is looked for, so nothing is missed. */
 #include "internal.h"
 
-/* Floats as integers of the same order. */
-static int64_t ordered(float a) {
-    int32_t i;
-    memcpy(&i, &a, 4);
-    return i < 0 ? -(int64_t)(i & 0x7fffffff) : i;
-}
-static float unordered(int64_t o) {
-    int32_t i = (int32_t)(o < 0 ? -o : o);
-    float a;
-    memcpy(&a, &i, 4);
-    return o < 0 ? -a : a;
-}
-
 /* Bisection over the ordered integers: count(lo) >= rank holds throughout, count(hi) < rank too. It ends when few
  * more than rank are left, or the interval is a single float. */
 float fl_floor_of(const fl_kernels *k, const float *v, int64_t n, int64_t rank) {
@@ -21,12 +8,12 @@ float fl_floor_of(const fl_kernels *k, const float *v, int64_t n, int64_t rank) 
     if (rank > n) return -FLT_MAX;
     top = k->row_max[FL_F32](v, n);
     if (top == -INFINITY) return -FLT_MAX;
-    int64_t lo = ordered(-FLT_MAX), hi = ordered(top), reached = k->count_ge(v, n, -FLT_MAX);
+    int64_t lo = fl_ordered(-FLT_MAX), hi = fl_ordered(top), reached = k->count_ge(v, n, -FLT_MAX);
     if (reached < rank) return -FLT_MAX;
     if (k->count_ge(v, n, top) >= rank) return top;
     /* First down from the top in growing steps, since ranks are small and tails are long. */
     for (int64_t step = (int64_t)1 << 20; hi - step > lo; step *= 2) {
-        int64_t c = k->count_ge(v, n, unordered(hi - step));
+        int64_t c = k->count_ge(v, n, fl_unordered(hi - step));
         if (c >= rank) {
             lo = hi - step;
             reached = c;
@@ -35,7 +22,7 @@ float fl_floor_of(const fl_kernels *k, const float *v, int64_t n, int64_t rank) 
         hi -= step;
     }
     while (hi - lo > 1 && reached > rank + rank / 8) {
-        int64_t mid = lo + (hi - lo) / 2, c = k->count_ge(v, n, unordered(mid));
+        int64_t mid = lo + (hi - lo) / 2, c = k->count_ge(v, n, fl_unordered(mid));
         if (c >= rank) {
             lo = mid;
             reached = c;
@@ -43,17 +30,17 @@ float fl_floor_of(const fl_kernels *k, const float *v, int64_t n, int64_t rank) 
             hi = mid;
         }
     }
-    return unordered(lo);
+    return fl_unordered(lo);
 }
 
 /* The same bisection over the live values of a row, whose counting passes read the whole row. */
 static float floor_by_counting(const fl_kernels *k, const fl_row *row, const uint16_t *live, float top, int64_t rank) {
-    int64_t lo = ordered(-FLT_MAX), hi = ordered(top) + 1;
+    int64_t lo = fl_ordered(-FLT_MAX), hi = fl_ordered(top) + 1;
     int64_t reached = k->row_count[row->dtype](row->x, row->n, live, -FLT_MAX);
     if (reached <= rank) return -FLT_MAX;
     while (hi - lo > 1 && reached > rank + rank / 8) {
         int64_t mid = lo + (hi - lo) / 2;
-        int64_t c = k->row_count[row->dtype](row->x, row->n, live, unordered(mid));
+        int64_t c = k->row_count[row->dtype](row->x, row->n, live, fl_unordered(mid));
         if (c >= rank) {
             lo = mid;
             reached = c;
@@ -61,7 +48,7 @@ static float floor_by_counting(const fl_kernels *k, const fl_row *row, const uin
             hi = mid;
         }
     }
-    return unordered(lo);
+    return fl_unordered(lo);
 }
 
 int64_t fl_groups_reach(const fl_kernels *k, const float *gmax, int64_t groups, float floor, fl_reached *known) {

@@ -5,7 +5,10 @@
  * least of a block of 256 tokens is Exp(1) / 256, in any of its 16 lanes; the least of another lane comes Exp(1) / 16
  * later, at any of its 16 places; every other token comes Exp(1) later still. The exponential law forgets what has passed,
  * so these are the waits of independent tokens. One Philox block has the words of four blocks, lanes or tokens. Words: the
- * upper 52 bits b are u = (b + 1/2) / 2^52, the lower 4 the lane or place. */
+ * upper 52 bits b are u = (b + 1/2) / 2^52, the lower 4 the lane or place.
+ *
+ * Beyond 2^20 the sum of a logit and its noise would lose the noise to rounding: there logits count from the largest one,
+ * the base of the row. Below it the base is 0, so that sums of different shards are compared as they are. */
 #include "pipeline.h"
 
 enum { BLOCKS, LANES, TOKENS, LEVELS };
@@ -73,6 +76,10 @@ static double least_lane_wait(noise *z, int64_t lane) {
 
 static int64_t lane_of(int64_t token) { return token / FL_BLOCK * FL_LANES + token % FL_LANES; }
 
+enum { LARGEST_WITHOUT_BASE = 1 << 20 };
+
+static double base_of(double top) { return fabs(top) < LARGEST_WITHOUT_BASE ? 0 : top; }
+
 /* What a token must reach to be among the drawn ones. */
 static double threshold(const fl_drawn *d) { return d->n < d->room ? -(double)INFINITY : d->perturbed[d->n - 1]; }
 
@@ -98,17 +105,18 @@ static void consider(const fl_job *j, fl_drawn *d, noise *z, int64_t id, double 
     int64_t token = j->in->offset + id, lane = lane_of(token), place = token / FL_LANES % FL_LANES;
     double least = threshold(d);
     if (!(logit >= -DBL_MAX)) return;
+    double above = logit - d->base;
     if (z->lane != lane) {
-        if (logit + bound_of(least_wait_of(word(z, BLOCKS, token / FL_BLOCK)) / FL_BLOCK) < least) return;
-        if (logit + bound_of(least_lane_wait(z, lane)) < least) return;
+        if (above + bound_of(least_wait_of(word(z, BLOCKS, token / FL_BLOCK)) / FL_BLOCK) < least) return;
+        if (above + bound_of(least_lane_wait(z, lane)) < least) return;
     }
     double wait = lane_wait(z, lane);
     if (place != (int64_t)(word(z, LANES, lane) % FL_LANES)) {
         uint64_t w = word(z, TOKENS, lane * FL_LANES + place);
-        if (logit + bound_of(wait + least_wait_of(w)) < least) return;
+        if (above + bound_of(wait + least_wait_of(w)) < least) return;
         wait += wait_of(w);
     }
-    offer(d, id, logit, logit - fl_log(wait));
+    offer(d, id, logit, above - fl_log(wait));
 }
 
 /* The most noise there is: the least wait is 2^-53 / 256. */
@@ -117,12 +125,13 @@ static const double most_noise = 61 * FL_LN2 + 1e-9;
 static void search_list(fl_job *j, fl_drawn *d, int64_t number) {
     const fl_cands *c = &j->list;
     noise z = noise_of(j, number);
-    for (int64_t i = 0; i < c->n && c->logit[i] + most_noise >= threshold(d); i++)
+    for (int64_t i = 0; i < c->n && (c->logit[i] - d->base) + most_noise >= threshold(d); i++)
         consider(j, d, &z, c->id[i], c->logit[i]);
 }
 
-/* What no logit behind the head exceeds where these are the largest values. */
-static void tops_of(const fl_job *j, const fl_dense *dense, const float *largest, int64_t n, double *tops) {
+/* What no logit behind the head, counted from the base, exceeds where these are the largest values. */
+static void tops_of(const fl_job *j, const fl_dense *dense, const float *largest, int64_t n, double base,
+                    double *tops) {
     for (int64_t i = 0; i < n; i++) tops[i] = (double)largest[i];
     fl_head_values(j->k, &j->program, tops, n);
     /* Smoothing raises what lies near the top; it keeps the order. */
@@ -131,14 +140,15 @@ static void tops_of(const fl_job *j, const fl_dense *dense, const float *largest
         if (largest[i] >= -FLT_MAX) tops[i] += fabs(tops[i]) * 0x1p-22 + 0x1p-140;
         if (largest[i] == FLT_MAX) tops[i] = (double)INFINITY;
     }
+    for (int64_t i = 0; i < n; i++) tops[i] -= base;
 }
 
 /* What no token of a block exceeds. Blocks of the row may lie across two blocks of the vocabulary. */
-static int bound_blocks(fl_job *j, const fl_dense *dense, noise *z, int64_t blocks, double *bounds) {
+static int bound_blocks(fl_job *j, const fl_dense *dense, double base, noise *z, int64_t blocks, double *bounds) {
     float *tops = fl_buffer(j->s, FL_BUF_GROUPS, (size_t)blocks * sizeof(float));
     if (!tops) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     j->k->block_tops(j->gmax, blocks * FL_LANES, tops);
-    tops_of(j, dense, tops, blocks, bounds);
+    tops_of(j, dense, tops, blocks, base, bounds);
     for (int64_t b = 0; b < blocks; b++) {
         int64_t first = j->in->offset + b * FL_BLOCK;
         double wait = least_wait_of(word(z, BLOCKS, first / FL_BLOCK));
@@ -155,7 +165,7 @@ static int is_live(const fl_job *j, int64_t id) { return !j->live || (j->live[id
 
 static void search_block(fl_job *j, const fl_dense *dense, fl_drawn *d, noise *z, int64_t b) {
     double tops[FL_LANES];
-    tops_of(j, dense, j->gmax + b * FL_LANES, FL_LANES, tops);
+    tops_of(j, dense, j->gmax + b * FL_LANES, FL_LANES, d->base, tops);
     int64_t whole = (j->in->offset + b * FL_BLOCK) / FL_BLOCK,
             next = (j->in->offset + b * FL_BLOCK + FL_BLOCK - 1) / FL_BLOCK;
     double wait = block_wait(z, next);
@@ -181,7 +191,7 @@ static int search_dense(fl_job *j, const fl_dense *dense, fl_drawn *d, int64_t n
     double *bounds = fl_buffer(j->s, FL_BUF_NOISE, (size_t)blocks * (sizeof(double) + sizeof(int32_t)));
     if (!bounds) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     int32_t *order = (int32_t *)(void *)(bounds + blocks);
-    int status = bound_blocks(j, dense, &z, blocks, bounds);
+    int status = bound_blocks(j, dense, d->base, &z, blocks, bounds);
     if (status) return status;
     for (int64_t i = 0; i < j->edits.n; i++) {
         int64_t id = j->edits.id[i];
@@ -201,8 +211,14 @@ static int search_dense(fl_job *j, const fl_dense *dense, fl_drawn *d, int64_t n
 static int search_all(fl_job *j, const fl_dense *dense) {
     fl_drawn *all = &j->drawn;
     int64_t times = j->out->distinct ? 1 : all->room, room = j->out->distinct ? all->room : 1;
+    all->base = base_of(dense ? j->top : j->list.logit[0]);
+    if (j->out->bases) j->out->bases[j->r] = all->base;
     for (int64_t i = 0; i < times; i++) {
-        fl_drawn d = {.room = room, .id = all->id + i, .logit = all->logit + i, .perturbed = all->perturbed + i};
+        fl_drawn d = {.room = room,
+                      .base = all->base,
+                      .id = all->id + i,
+                      .logit = all->logit + i,
+                      .perturbed = all->perturbed + i};
         int status = FL_OK;
         if (dense)
             status = search_dense(j, dense, &d, i);

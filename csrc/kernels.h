@@ -98,6 +98,19 @@ static inline float fl_float_after(float a) {
     return a;
 }
 
+/* Floats as integers of the same order, and back. */
+static inline int64_t fl_ordered(float a) {
+    int32_t i;
+    memcpy(&i, &a, 4);
+    return i < 0 ? -(int64_t)(i & 0x7fffffff) : i;
+}
+static inline float fl_unordered(int64_t o) {
+    int32_t i = (int32_t)(o < 0 ? -o : o);
+    float a;
+    memcpy(&a, &i, 4);
+    return o < 0 ? -a : a;
+}
+
 static inline int64_t fl_groups(int64_t n) { return (n + FL_BLOCK - 1) / FL_BLOCK * FL_LANES; }
 static inline int64_t fl_supers(int64_t n) { return (n + 16 * FL_BLOCK - 1) / (16 * FL_BLOCK) * FL_LANES; }
 

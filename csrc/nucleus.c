@@ -273,7 +273,7 @@ static void drop_counted(fl_cands *c, const float *e, float hi, float *values) {
 /* The smallest float whose head value reaches the cut, and the next one, as ends of the survivors before and from the
  * block of the cut on. */
 static void set_ends(const fl_job *j, fl_dense *d) {
-    d->low = fl_exact_value(j, d->cut_logit);
+    d->low = fl_exact_value(j, d->cut_logit, 0);
     d->high = d->low < FLT_MAX ? fl_float_after(d->low) : d->low;
     d->split = d->cut_id / FL_BLOCK * FL_BLOCK;
     if (fl_head_value(&j->program, (double)d->low) > d->cut_logit) d->high = d->low;

@@ -210,6 +210,7 @@ int64_t fl_xtc_removed(fl_cands *c, const fl_step_values *v, int64_t alive, int3
 /* Tokens drawn from a row. */
 typedef struct {
     int64_t room, n;
+    double base; /* what Gumbel-max subtracts from logits before it adds noise */
     int64_t *id, *rank;
     double *logit, *perturbed;
 } fl_drawn;
@@ -311,8 +312,8 @@ int fl_join_edited(fl_job *j, double low, double high);
 float fl_job_floor(fl_job *j, int64_t rank);
 /* The row value whose head value is logit, rounded down far enough to lose nothing. */
 float fl_value_below(const fl_job *j, double logit);
-/* The smallest float whose head value reaches logit. */
-float fl_exact_value(const fl_job *j, double logit);
+/* The smallest float whose head value reaches logit, or lies above it; FLT_MAX if there is none. */
+float fl_exact_value(const fl_job *j, double logit, int above);
 
 /* ---- blend.c: the first step of a plan, if it combines rows ------------------------------------------ */
 

@@ -186,7 +186,7 @@ static int run_ratio_dense(fl_job *j) {
         double floor = v->resolved ? v->floor : j->top + fl_log(v->value);
         d.cut_logit = floor > d.cut_logit ? floor : d.cut_logit;
     }
-    d.low = d.high = fl_exact_value(j, d.cut_logit);
+    d.low = d.high = fl_exact_value(j, d.cut_logit, 0);
     j->trace.mode = 3;
     if (gumbel_alone(j)) return fl_end_dense(j, &d);
     if (fl_dense_uniform(j, &d)) return fl_end_dense(j, &d);

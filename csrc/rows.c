@@ -119,6 +119,7 @@ static void mark_failed(const fl_job *j) {
         if (o->raw_logprobs) o->raw_logprobs[at] = nan;
         if (o->ranks) o->ranks[at] = -1;
     }
+    if (o->bases) o->bases[j->r] = nan;
     for (int64_t i = 0; i < o->top_n; i++) {
         o->top_ids[j->r * o->top_n + i] = -1;
         o->top_logprobs[j->r * o->top_n + i] = nan;

@@ -74,6 +74,12 @@ static void add_floats(const fl_tempered *t, int64_t unit, double centre, const 
     }
 }
 
+/* Whether the moment is mostly the rounding of one around a centre far from the values that count: where these equal the
+ * maximum it must be 0. A pass around the maximum has it exactly. */
+static int cancelled(const fl_tempered *t, double centre, const fl_rest *rest) {
+    return t->count > FL_MIDDLE && fabs(rest->moment) < 0x1p-12 * fabs(centre - rest->top) * rest->mass[FL_MIDDLE];
+}
+
 /* The powers of exp(d x) that a pass makes, surplus ones included. */
 static int64_t last_power(const fl_tempered *t) {
     return t->power + (t->count > 2 || t->power == 4 ? FL_TEMPERATURES : t->count) - 1;
@@ -97,7 +103,7 @@ static int floats(const fl_kernels *k, fl_scratch *s, fl_row *row, const fl_temp
         int64_t over = fl_exponent_of(rest->top, 1.0 / t->step) - unit;
         if (over >= UNIT_EXPONENT - 2 && last_power(t) * (over + 1) <= 112) {
             add_floats(t, unit, (double)a.centre, mass, moment, rest);
-            return FL_OK;
+            if (!cancelled(t, (double)a.centre, rest)) return FL_OK;
         }
         guess = rest->top;
     }

@@ -230,6 +230,7 @@ cdef extern from "fastlogits.h" nogil:
         int32_t distinct
         int64_t *ids
         double *perturbed
+        double *bases
         double *logprobs
         double *observed
         double *raw_logprobs

@@ -255,6 +255,7 @@ class PlanTask:
         distinct: bool = False,
         ids: NDArray[np.int64] | None = None,
         perturbed: NDArray[np.float64] | None = None,
+        bases: NDArray[np.float64] | None = None,
         logprobs: NDArray[np.float64] | None = None,
         observed: NDArray[np.float64] | None = None,
         raw_logprobs: NDArray[np.float64] | None = None,

@@ -360,7 +360,7 @@ cdef class PlanTask:
 
     def __init__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
                  states=None, bint mixed=False, seed=0, position=None, keys=None, memory=None, offset=0, draws=1,
-                 distinct=False, ids=None, perturbed=None, logprobs=None, observed=None, raw_logprobs=None, ranks=None,
+                 distinct=False, ids=None, perturbed=None, bases=None, logprobs=None, observed=None, raw_logprobs=None, ranks=None,
                  top_ids=None, top_logprobs=None, probs=None, logits=None, counts=None, status=None, trace=None,
                  tuple beside=()):
         cdef int i, last = cnp.PyArray_NDIM(x) - 1
@@ -368,7 +368,7 @@ cdef class PlanTask:
         fill_rows(&self.x, x, last, code_of(x))
         rows = self.x.rows.rows
         self.plan, self.failures, self.listings = plan, [], {}
-        self.owners = (x, context, offsets, prompt_length, position, keys, memory, ids, perturbed, logprobs, observed,
+        self.owners = (x, context, offsets, prompt_length, position, keys, memory, ids, perturbed, bases, logprobs, observed,
                        raw_logprobs, ranks, top_ids, top_logprobs, probs, logits, counts, status, trace, beside)
         for i in range(len(beside)):
             if beside[i] is not None:
@@ -393,6 +393,7 @@ cdef class PlanTask:
         self.results.draws, self.results.distinct = draws, distinct
         self.results.ids = <int64_t *>elements(ids, cnp.NPY_INT64, rows * draws)
         self.results.perturbed = <double *>elements(perturbed, cnp.NPY_DOUBLE, rows * draws)
+        self.results.bases = <double *>elements(bases, cnp.NPY_DOUBLE, rows)
         self.results.logprobs = <double *>elements(logprobs, cnp.NPY_DOUBLE, rows * draws)
         self.results.raw_logprobs = <double *>elements(raw_logprobs, cnp.NPY_DOUBLE, rows * draws)
         self.results.ranks = <int64_t *>elements(ranks, cnp.NPY_INT64, rows * draws)

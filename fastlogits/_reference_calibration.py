@@ -79,7 +79,9 @@ def _columns(predictions: ArrayLike, targets: ArrayLike, from_logits: bool, t: f
     """Confidence and truth of each event."""
     if np.ndim(predictions) == np.ndim(targets):
         kept = np.asarray(targets) != (np.inf if ignore is None else ignore)
-        return np.asarray(predictions, np.float64)[kept], np.asarray(targets)[kept] != 0
+        given = np.asarray(predictions, np.float64)[kept]
+        with np.errstate(over="ignore"):
+            return 1 / (1 + np.exp(-given / t)) if from_logits else given, np.asarray(targets)[kept] != 0
     p, ids = _rows(predictions, targets, from_logits, t, ignore)
     return p.max(-1), p.argmax(-1) == ids
 
@@ -156,7 +158,7 @@ def brier_score(
 ) -> float:  # fmt: skip
     """Mean of (p - y)^2, or of its sum over classes."""
     if np.ndim(predictions) == np.ndim(targets):
-        p, y = _columns(predictions, targets, False, 1.0, ignore_index)
+        p, y = _columns(predictions, targets, from_logits, temperature, ignore_index)
         return float(((p - y) ** 2).mean())
     p, ids = _rows(predictions, targets, from_logits, temperature, ignore_index)
     return float(((p - np.eye(p.shape[1])[ids]) ** 2).sum(-1).mean())
@@ -168,11 +170,21 @@ def negative_log_likelihood(
 ) -> float:  # fmt: skip
     """Mean of -ln p of what came true."""
     if np.ndim(predictions) == np.ndim(targets):
-        p, y = _columns(predictions, targets, False, 1.0, ignore_index)
+        p, y = _columns(predictions, targets, from_logits, temperature, ignore_index)
         return float(-np.log(np.where(y, p, 1 - p)).mean())
     x, ids = _kept(predictions, targets, ignore_index)
     scores = _log_probs(x, temperature) if from_logits else np.log(x)
     return float(-scores[np.arange(len(ids)), ids].mean())
+
+
+def _fitted(logits: ArrayLike, targets: ArrayLike, from_logits: bool, ignore: int | None) -> tuple[Floats, Ids]:
+    """Logits of classes and classes, of the rows that take part; an event becomes a row of two logits."""
+    x = np.asarray(logits, np.float64)
+    if x.ndim == np.ndim(targets):
+        x = np.stack([np.zeros_like(x) if from_logits else 1 - x, x], -1)
+    x, ids = _kept(x, targets, ignore)
+    with np.errstate(divide="ignore"):
+        return x if from_logits else np.log(x), ids.astype(np.int64)
 
 
 def _mean_loss(x: Floats, ids: Ids, beta: float) -> tuple[float, float]:
@@ -184,13 +196,16 @@ def _mean_loss(x: Floats, ids: Ids, beta: float) -> tuple[float, float]:
 
 
 def fit_temperature(
-    logits: ArrayLike, targets: ArrayLike, *, bounds: tuple[float, float] = (0.01, 100.0),
+    logits: ArrayLike, targets: ArrayLike, *, from_logits: bool = True, bounds: tuple[float, float] = (0.01, 100.0),
     ignore_index: int | None = None,
 ) -> TemperatureFit:  # fmt: skip
-    """Bisect 1/T on the sign of the derivative of the mean negative log-likelihood."""
-    x, ids = _kept(logits, targets, ignore_index)
+    """Bisect 1/T on the sign of the derivative of the mean negative log-likelihood; T = 1 where none depends on T."""
+    x, ids = _fitted(logits, targets, from_logits, ignore_index)
     low, high = 1 / bounds[1], 1 / bounds[0]
-    for _ in range(100):
+    beta = min(max(1.0, low), high)
+    off = x[np.arange(len(ids)), ids][:, None] - x
+    flat = ((off == 0) | (np.exp(-low * np.abs(off)) == 0)).all() and (off >= 0).all()
+    for _ in range(0 if flat else 100):
         beta = math.sqrt(low * high)
         low, high = (beta, high) if _mean_loss(x, ids, beta)[1] < 0 else (low, beta)
     return TemperatureFit(1 / beta, _mean_loss(x, ids, 1.0)[0], _mean_loss(x, ids, beta)[0])
@@ -212,10 +227,10 @@ def _newton_step(f: Floats, ids: Ids, theta: Floats, away: Floats, ridge: float)
 
 def fit_scaling(
     logits: ArrayLike, targets: ArrayLike, *, method: str = "bias-corrected", ridge: float = 1e-4,
-    ignore_index: int | None = None,
+    from_logits: bool = True, ignore_index: int | None = None,
 ) -> Scaling:  # fmt: skip
     """Newton's method on the mean negative log-likelihood + ridge / 2 |parameters - start|^2, best of halved steps."""
-    x, ids = _kept(logits, targets, ignore_index)
+    x, ids = _fitted(logits, targets, from_logits, ignore_index)
     f, c = _features(x, method), x.shape[1]
     start = theta = np.concatenate([np.ones(f.shape[-1] - c), np.zeros(c)])
     for _ in range(30):

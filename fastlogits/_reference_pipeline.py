@@ -294,14 +294,17 @@ def gumbel_max(
     logits: ArrayLike, *, plan: Sequence[Any] | None = None, n: int | None = None, offset: int = 0, rng: Any = None,
     position: Any = None, keys: Any = None, **inputs: Any,
 ) -> GumbelMax:  # fmt: skip
-    """Ids and values [...] or [..., n] of the largest logits + noise of the survivors, tokens counted from `offset`."""
+    """Ids and values [...] or [..., n] of the largest logits - base + noise, tokens counted from `offset`; bases."""
     shape, many = np.shape(logits)[:-1] + (() if n is None else (n,)), n or 1
     plan = keyword_plan(**_steering(inputs)) if plan is None else plan
     _, rows = _processed(logits, plan, _call(inputs) | {"rng": _seed(rng), "position": position, "keys": keys})
     found = [row.perturbed(0, offset) for row in rows]
     ids = [[*(order + offset).tolist(), *[-1] * many][:many] for _, order in found]
     tops = [[*values[order], *[-np.inf] * many][:many] for values, order in found]
-    return GumbelMax(np.array(ids, np.int64).reshape(shape)[()], np.array(tops, np.float64).reshape(shape)[()])
+    return GumbelMax(
+        np.array(ids, np.int64).reshape(shape)[()], np.array(tops, np.float64).reshape(shape)[()],
+        np.array([row.base() for row in rows]).reshape(np.shape(logits)[:-1])[()],
+    )  # fmt: skip
 
 
 def _result(ids: Ids, raw: Floats, rows: Floats, n: int, shapes: tuple[tuple[int, ...], ...]) -> SampleResult:

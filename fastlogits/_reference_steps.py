@@ -109,9 +109,17 @@ class Row:
         return min(float(uniform(*self.random, number=number) ** np.exp(-self.skew)), 1 - 2.0**-53)
 
     def perturbed(self, number: int = 0, offset: int = 0) -> tuple[Floats, Ids]:
-        """Logits + noise [V], the first token being `offset` of the vocabulary, and the survivors by that."""
-        values = self.logits + gumbel(*self.random, np.arange(offset, offset + len(self.logits)), number)
-        return values, np.argsort(-values, kind="stable")[: np.count_nonzero(self.logits > -np.inf)]
+        """Logits - base + noise [V], the first token being `offset` of the vocabulary, and the survivors by that."""
+        alive = self.logits > -np.inf
+        with np.errstate(over="ignore"):
+            above = self.logits - self.base()
+        values = above + gumbel(*self.random, np.arange(offset, offset + len(self.logits)), number)
+        return values, np.lexsort((-values, ~alive))[: np.count_nonzero(alive)]
+
+    def base(self) -> float:
+        """What logits count from beside noise: the largest one, or 0 where that is near enough."""
+        top = self.top_logit()
+        return 0.0 if abs(top) < 2**20 or top == -np.inf else top
 
     def top_logit(self) -> float:
         """The largest logit."""

@@ -29,9 +29,11 @@ class TextScore(NamedTuple):
 def score_text(
     logprobs: ArrayLike, *, greedy: ArrayLike | None = None, mask: ArrayLike | None = None, text: str | None = None
 ) -> TextScore:
-    """Sums by math.fsum over the tokens that count."""
-    counts = np.ones(np.shape(logprobs), bool) if mask is None else np.asarray(mask)
-    total, tokens = math.fsum(np.asarray(logprobs, np.float64)[counts].tolist()), int(counts.sum())
+    """Sums by math.fsum over the tokens that count; NaN in a result's `logprobs` does not."""
+    values = np.asarray(getattr(logprobs, "logprobs", logprobs), np.float64)
+    counts = np.ones(values.shape, bool) if mask is None else np.asarray(mask)
+    counts = counts & ~(np.isnan(values) & hasattr(logprobs, "logprobs"))
+    total, tokens = math.fsum(values[counts].tolist()), int(counts.sum())
     words, size = (None, None) if text is None else (len(re.split(r"\s+", text)), len(text.encode()))
     hits = None if greedy is None else np.asarray(greedy)[counts]
     return TextScore(

@@ -59,7 +59,11 @@ class GumbelMax(NamedTuple):
     ids : int or int64 array [...] or [..., n]
         Tokens of the vocabulary; -1 for a bad row.
     values : float or float64 array of that shape
-        Processed logit + noise, descending; NaN for a bad row. Over shards the token of the largest value wins.
+        Processed logit - base + noise, descending; NaN for a bad row.
+    base : float or float64 array [...]
+        Of each row: 0 where its largest processed logit lies within 2^20 of 0, else that logit, next to which the noise
+        would be lost to rounding. Over shards the token with the largest ``values + (base - b)`` wins, b the largest
+        base of the row over all shards.
 
     Examples
     --------
@@ -71,6 +75,7 @@ class GumbelMax(NamedTuple):
 
     ids: Any
     values: Any
+    base: Any
 
 
 @dataclass(frozen=True, eq=False)

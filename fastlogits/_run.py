@@ -262,9 +262,10 @@ def gumbel_max(call: Call, rng: Any, n: Any, offset: Any) -> Any:
         raise ValueError(f"offset must be below 2^62, got {first}")
     shape = call.outer if n is None else (*call.outer, draws)
     ids, values = np.full(call.rows * draws, -1, np.int64), np.full(call.rows * draws, np.nan)
-    call.run(_inputs.seed_word(rng), ids=ids, perturbed=values, draws=draws, distinct=True, offset=first)
+    bases = np.full(call.rows, np.nan)
+    call.run(_inputs.seed_word(rng), ids=ids, perturbed=values, bases=bases, draws=draws, distinct=True, offset=first)
     ids[ids >= 0] += first
-    return call.answer(GumbelMax(shaped(ids, shape), shaped(values, shape)))
+    return call.answer(GumbelMax(shaped(ids, shape), shaped(values, shape), shaped(bases, call.outer)))
 
 
 def top_count(name: str, value: Any, also: str = "") -> int:

@@ -27,7 +27,7 @@ def logits_of(logits: Any, name: str = "logits") -> NDArray[Any]:
 def target_array(name: str, targets: Any, outer: tuple[int, ...], n: int, ignore_index: int | None = None) -> Ids:
     """One id in [0, n) per row, [rows]; -1 where it was ``ignore_index``."""
     given = _inputs.plain_array(name, targets)
-    if given.size == 0:
+    if given.size == 0 or (given.dtype.kind == "b" and n == 2):
         given = given.astype(np.int64)
     if given.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got dtype {given.dtype}")
@@ -68,6 +68,13 @@ class Reading:
         right: NDArray[np.bool_] = self.tops == self.targets
         return right
 
+    def column(self, k: int, classes: bool = True) -> tuple[Floats, NDArray[np.bool_]]:
+        """Confidence and truth of each row at b_k: of the top token, or of the second of two, which is an event."""
+        if classes:
+            return np.exp(-self.tails[:, k]), self.correct
+        truth, losses = self.targets == 1, self.losses(k)
+        return np.where(truth, np.exp(-losses), -np.expm1(-losses)), truth
+
     def losses(self, k: int) -> Floats:
         """-log p(target) at b_k, [R]."""
         with np.errstate(invalid="ignore"):
@@ -77,6 +84,11 @@ class Reading:
     def loss(self, k: int) -> float:
         """Mean of `losses`, exactly summed: the same for any order of the rows."""
         return math.fsum(self.losses(k).tolist()) / len(self.rows)
+
+    @property
+    def flat(self) -> bool:
+        """Whether no loss changes around b_k, k = `_core.MIDDLE`: only equals of the target have probability there."""
+        return not (self.means.any() or self.gaps.any())
 
     def slope(self) -> float:
         """Derivative of `loss` by the inverse temperature at k = `_core.MIDDLE`."""

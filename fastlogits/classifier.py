@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,12 @@ class LabelClassifier:
 
     Parameters
     ----------
-    tokens : sequence of L int or sequences of int
-        The token of each class, or its spellings.
+    tokens : sequence of L int or sequences of int, or dict
+        The token of each class, or its spellings; or ``{name: tokens}``, whose keys are the classes.
     classes : sequence of L values, optional
         Their names, what `predict` returns; 0 ... L - 1 by default. In results they stand in rising order, whatever
-        their order here, for scikit-learn's metrics take the columns of `predict_proba` to be sorted.
+        their order here, for scikit-learn's metrics take the columns of `predict_proba` to be sorted. (The columns of
+        `label_logprobs` keep the order of its labels.)
     method : {"bias-corrected", "vector", "temperature", "prior", "none"}, default "bias-corrected"
         What `fit` learns. From rows and classes: a temperature and a bias per class (`fit_scaling`), a weight and a
         bias per class, or a temperature (`fit_temperature`). From rows alone: "prior" subtracts the log of the classes'
@@ -43,7 +45,7 @@ class LabelClassifier:
     Attributes
     ----------
     classes_ : array [L]
-        The names in rising order, that of all columns.
+        The names in rising order, that of all columns; there before `fit`, too.
     weights_, biases_ : float64 array [L]
         What was learned.
     fit_ : Scaling, TemperatureFit or None
@@ -62,10 +64,12 @@ class LabelClassifier:
     >>> import fastlogits as fl
     >>> import numpy as np
     >>> rows = np.log([[0.5, 0.2, 0.1, 0.2], [0.1, 0.2, 0.3, 0.4], [0.4, 0.1, 0.1, 0.4]])
-    >>> classifier = fl.LabelClassifier([[0, 1], 3], classes=["good", "bad"])
+    >>> classifier = fl.LabelClassifier({"good": [0, 1], "bad": 3})
+    >>> classifier.classes_.tolist()
+    ['bad', 'good']
     >>> classifier.predict(rows).tolist()
     ['good', 'bad', 'good']
-    >>> classifier.predict_proba(rows).round(2).tolist()  # of "bad" and "good"
+    >>> classifier.predict_proba(rows).round(2).tolist()  # of "bad" and "good", as in classes_
     [[0.22, 0.78], [0.57, 0.43], [0.44, 0.56]]
     >>> classifier.fit(rows, ["good", "bad", "bad"]).score(rows, ["good", "bad", "bad"])
     1.0
@@ -80,9 +84,19 @@ class LabelClassifier:
         self.classes = classes
         self.method = method
         self.ridge = ridge
+        self._named()
 
     def __repr__(self) -> str:
-        return f"LabelClassifier({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
+        made = f"LabelClassifier({', '.join(f'{name}={value!r}' for name, value in self.get_params().items())})"
+        try:
+            return f"{made}  # columns: {', '.join(map(repr, self.classes_.tolist()))}"
+        except (TypeError, ValueError):  # parameters that were set one by one and do not fit each other yet
+            return made
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The names in rising order, that of all columns."""
+        return self._named()[0]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters by name, as they were given; ``deep`` changes nothing."""
@@ -137,26 +151,31 @@ class LabelClassifier:
             biases = -np.log(np.exp(scores).mean(0))
             biases -= biases.mean()
         elif method == "temperature":
-            fit = fit_temperature(scores, self._targets(y, names))
+            fit = fit_temperature(scores, self._targets(y, names), from_logits=True)
             weights /= fit.temperature
         elif method != "none":
-            fit = fit_scaling(scores, self._targets(y, names), method=method, ridge=self.ridge)
+            fit = fit_scaling(scores, self._targets(y, names), method=method, ridge=self.ridge, from_logits=True)
             weights, biases = fit.weights, fit.biases
-        self.classes_, self.weights_, self.biases_, self.fit_ = names, weights, biases, fit
+        self.weights_, self.biases_, self.fit_ = weights, biases, fit
         self.n_features_in_ = x.shape[-1]
         return self
 
     def _named(self, n: int | None = None) -> tuple[NDArray[Any], list[Any]]:
         """Names of the classes in rising order, and the tokens of each, in [0, n)."""
-        tokens = labels.label_ids(self.tokens, n, "tokens")
-        if self.classes is None:
+        given, classes = self.tokens, self.classes
+        if isinstance(given, Mapping):
+            if classes is not None:
+                raise ValueError("classes must be left out where tokens is a dict, whose keys are the classes")
+            given, classes = list(given.values()), list(given)
+        tokens = labels.label_ids(given, n, "tokens")
+        if classes is None:
             return np.arange(len(tokens)), tokens
-        names = np.asarray(self.classes)
+        names = np.asarray(classes)
         if names.ndim != 1 or len(names) != len(tokens):
-            raise ValueError(f"classes must hold one name per label ({len(tokens)}), got {self.classes!r}")
+            raise ValueError(f"classes must hold one name per label ({len(tokens)}), got {classes!r}")
         found, order = np.unique(names, return_index=True)
         if len(found) != len(tokens):
-            raise ValueError(f"classes must differ from each other, got {self.classes!r}")
+            raise ValueError(f"classes must differ from each other, got {classes!r}")
         return found, [tokens[i] for i in order]
 
     def _targets(self, y: Any, names: NDArray[Any]) -> NDArray[np.int64]:
@@ -179,7 +198,7 @@ class LabelClassifier:
     # ---- answering -----------------------------------------------------------------------------------------------
 
     def predict_log_proba(self, X: Any) -> Floats:  # noqa: N803
-        """Log-probs of the classes, float64 [..., L], of rows of logits [..., V]."""
+        """Log-probs of the classes, float64 [..., L] in the order of ``classes_``, of rows of logits [..., V]."""
         x = _inputs.logits_array("X", X)
         known = getattr(self, "n_features_in_", x.shape[-1])
         if x.shape[-1] != known:
@@ -190,19 +209,20 @@ class LabelClassifier:
         return labels.log_softmax(z)
 
     def predict_proba(self, X: Any) -> Floats:  # noqa: N803
-        """Probabilities of the classes, float64 [..., L], of rows of logits [..., V]."""
+        """Probabilities of the classes, float64 [..., L] in the order of ``classes_``, of rows of logits [..., V].
+
+        That is the rising order of the names, not the one in which they were given.
+        """
         p: Floats = np.exp(self.predict_log_proba(X))
         return p
 
     def predict(self, X: Any) -> Any:  # noqa: N803
         """The likeliest class of each row, [...]; the first one of equals."""
-        names = getattr(self, "classes_", None)
-        names = self._named()[0] if names is None else names
-        return names[self.predict_log_proba(X).argmax(-1)]
+        return self.classes_[self.predict_log_proba(X).argmax(-1)]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
         """Accuracy: the share of rows [N, V] whose class is y's [N], weighted by ``sample_weight`` [N] if given."""
-        right = self._targets(y, self._named()[0])
+        right = self._targets(y, self.classes_)
         best = self.predict_log_proba(X).argmax(-1)
         if best.shape != right.shape:
             raise ValueError(f"y must hold one class per row {best.shape}, got shape {right.shape}")

@@ -41,6 +41,9 @@ def label_ids(labels: Any, n: int | None = None, name: str = "labels") -> list[I
     ids = []
     owners: dict[int, int] = {}
     for i, label in enumerate(labels):
+        if isinstance(label, str | bytes):
+            way = f"pass {{{label!r}: [id, ...], ...}}" if name == "tokens" else "pass the ids of its spellings"
+            raise TypeError(f"{name}[{i}] must be a token id, or several, got the text {label!r:.60}: {way}")
         own = np.unique(_inputs.id_array(f"{name}[{i}]", np.atleast_1d(np.asarray(label))))
         if not own.size:
             raise ValueError(f"{name}[{i}] must hold one token id at least, got none")

@@ -234,8 +234,9 @@ def gumbel_max(
     Returns
     -------
     GumbelMax
-        ids and values; the largest value over all shards is the token that ``sample(..., draw="gumbel")`` draws from
-        whole rows. With ``on_error="status"`` the pair (GumbelMax, status).
+        ids, values and base; the token with the largest ``values + (base - b)`` over all shards, b the largest base, is
+        the one that ``sample(..., draw="gumbel")`` draws from whole rows. With ``on_error="status"`` the pair
+        (GumbelMax, status).
 
     Raises
     ------
@@ -245,8 +246,10 @@ def gumbel_max(
     --------
     >>> import fastlogits as fl
     >>> row = [1.0, 3.0, 2.0, 2.5, 0.0]
-    >>> left, right = fl.gumbel_max(row[:2], rng=7), fl.gumbel_max(row[2:], rng=7, offset=2)
-    >>> (left if left.values > right.values else right).ids == fl.sample(row, rng=7, draw="gumbel")
+    >>> shards = [fl.gumbel_max(row[:2], rng=7), fl.gumbel_max(row[2:], rng=7, offset=2)]
+    >>> base = max(shard.base for shard in shards)
+    >>> best = max(shards, key=lambda shard: shard.values + (shard.base - base))
+    >>> best.ids == fl.sample(row, rng=7, draw="gumbel")
     True
     """
     return sampler_of(steering).gumbel_max(

@@ -107,10 +107,11 @@ class SampleResult(NamedTuple):
 
 
 class GumbelMax(NamedTuple):
-    """Ids of the largest logit + noise and these values, [...] or [..., n]."""
+    """Ids of the largest logit - base + noise and these values, [...] or [..., n]; what logits count from, [...]."""
 
     ids: Any
     values: Any
+    base: Any
 
 
 class BeamStep(NamedTuple):

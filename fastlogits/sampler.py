@@ -354,7 +354,8 @@ class Sampler(Builders, _core.Plan):
         Returns
         -------
         GumbelMax
-            With ``on_error="status"`` the pair (GumbelMax, status); a bad row holds -1 and NaN.
+            ids, values and base, by which shards are merged. With ``on_error="status"`` the pair (GumbelMax, status);
+            a bad row holds -1 and NaN.
 
         Raises
         ------
@@ -365,9 +366,10 @@ class Sampler(Builders, _core.Plan):
         --------
         >>> import fastlogits as fl
         >>> row, sampler = [1.0, 3.0, 2.0, 2.5, 0.0], fl.Sampler(temperature=0.8, draw="gumbel")
-        >>> left = sampler.gumbel_max(row[:2], rng=7)
-        >>> right = sampler.gumbel_max(row[2:], rng=7, offset=2)
-        >>> max((left.values, left.ids), (right.values, right.ids))[1] == sampler.sample(row, rng=7)
+        >>> shards = [sampler.gumbel_max(row[:2], rng=7), sampler.gumbel_max(row[2:], rng=7, offset=2)]
+        >>> base = max(shard.base for shard in shards)
+        >>> best = max(shards, key=lambda shard: shard.values + (shard.base - base))
+        >>> best.ids == sampler.sample(row, rng=7)
         True
         """
         call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)

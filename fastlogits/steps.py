@@ -404,7 +404,8 @@ class Gumbel(Step):
 
     Each token of a row has a noise of its own, a function of (seed, key, position, id) alone. So a filter that leaves
     the drawn token alive does not change the draw, rows that are alike mostly draw alike under one seed, and shards of
-    a vocabulary are merged by a maximum (`fastlogits.gumbel_max`). Equal values: the lower id.
+    a vocabulary are merged by a maximum (`fastlogits.gumbel_max`). Equal values: the lower id. Where the largest logit
+    is 2^20 or more away from 0, logits count from it before noise is added, so the draw is right for any magnitude.
 
     Notes
     -----

@@ -16,6 +16,8 @@ from fastlogits import _core, _inputs
 from fastlogits._errors import row_name
 from fastlogits._exact import ExactSum
 from fastlogits._params import shown
+from fastlogits._results import SampleResult
+from fastlogits.scoring import TokenLogprobs
 
 __all__ = ["TextScore", "Window", "perplexity", "score_text", "sliding_windows"]
 
@@ -144,10 +146,11 @@ def score_text(
 
     Parameters
     ----------
-    logprobs : array_like of float [...]
-        Log-prob of each token, at most 0; -inf is allowed. The order of the tokens does not matter.
+    logprobs : array_like of float [...], TokenLogprobs or SampleResult
+        Log-prob of each token, at most 0; -inf is allowed. The order of the tokens does not matter. Of a result of
+        `token_logprobs` or `sample`, rows that were ignored or bad, which hold NaN, do not count.
     greedy : array_like of bool [...], optional
-        Whether each token is the first maximum of its row.
+        Whether each token is the first maximum of its row; by default what a TokenLogprobs holds of it.
     mask : array_like of bool [...], optional
         Which tokens count, all by default. What it leaves out is not looked at and may be NaN.
     text : str, optional
@@ -178,12 +181,29 @@ def score_text(
     >>> round(score.perplexity, 12), round(score.word_perplexity, 12), round(score.bits_per_token, 12)
     (4.0, 4.0, 2.0)
     """
+    return scored(*opened(logprobs, greedy), mask=mask, text=text, words=words, bytes=bytes)
+
+
+def opened(logprobs: Any, greedy: Any = None) -> tuple[Any, Any, bool]:
+    """Log-probs, which of them are first maxima, and whether NaN marks rows that do not count, as results hold it."""
+    if not isinstance(logprobs, TokenLogprobs | SampleResult):
+        return logprobs, greedy, False
+    return logprobs.logprobs, getattr(logprobs, "greedy", None) if greedy is None else greedy, True
+
+
+def scored(
+    logprobs: Any, greedy: Any = None, skip_nan: bool = False, *, mask: Any = None, text: Any = None, words: Any = None,
+    bytes: Any = None,  # noqa: A002
+) -> TextScore:  # fmt: skip
+    """`score_text` of what `opened` returns."""
     found = _inputs.plain_array("logprobs", logprobs)
     if found.size == 0:
         found = found.astype(np.float64)
     if _core.dtype_code(found) < 0:
         raise TypeError(f"logprobs must be float32, float16, bfloat16 or float64, got dtype {found.dtype}")
     values, counts = half.wide(found), _flags("mask", mask, found.shape)
+    if skip_nan:
+        counts = ~np.isnan(values) if counts is None else counts & ~np.isnan(values)
     _check_logprobs(values, counts)
     hits = _flags("greedy", greedy, found.shape)
     if hits is not None and counts is not None:
@@ -209,8 +229,9 @@ def perplexity(logprobs: Any, *, mask: Any = None) -> float:
 
     Parameters
     ----------
-    logprobs : array_like of float [...]
-        Log-prob of each token, at most 0.
+    logprobs : array_like of float [...], TokenLogprobs or SampleResult
+        Log-prob of each token, at most 0; what `token_logprobs` or `sample` returned leaves its ignored and bad rows
+        out.
     mask : array_like of bool [...], optional
         Which tokens count, all by default.
 
@@ -231,6 +252,9 @@ def perplexity(logprobs: Any, *, mask: Any = None) -> float:
     >>> import fastlogits as fl
     >>> import numpy as np
     >>> round(fl.perplexity(np.log([0.5, 0.125])), 12)
+    4.0
+    >>> found = fl.token_logprobs(np.log([[0.5, 0.5], [0.125, 0.875], [0.3, 0.7]]), [0, 0, -100])
+    >>> round(fl.perplexity(found), 12)
     4.0
     """
     return score_text(logprobs, mask=mask).perplexity
@@ -352,5 +376,5 @@ def _check_logprobs(values: NDArray[np.float64], counts: Mask | None) -> None:
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         value = values.reshape(-1)[at]
-        hint = "; leave tokens out by mask=" if np.isnan(value) else ""
+        hint = "; leave tokens out by mask=, or pass the whole TokenLogprobs" if np.isnan(value) else ""
         raise ValueError(f"{row_name('logprobs', at, values.shape)} must be <= 0, got {shown(value)}{hint}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 import fastlogits as fl
 from fastlogits import reference
+from fastlogits.calibration import _temperature
 
 NAN = float("nan")
 Array = np.ndarray[Any, Any]
@@ -244,8 +246,53 @@ def test_temperature_at_a_bound() -> None:
         easy = fl.fit_temperature(x * margin / 3, np.arange(5))
         assert (easy.temperature, easy.at_bound) == (pytest.approx(0.01), True)
         assert easy.reads <= 8
-    flat = fl.fit_temperature(np.zeros((3, 4)), [0, 1, 2])
-    assert flat.nll_after == pytest.approx(np.log(4))
+
+
+FLAT = [0.0, 1.0, -1.0, 0.1, 0.3, -0.7, 3.3, 17.77, 123.4, -999.9, 6e4]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("classes", [1, 2, 300, 5000])
+def test_temperature_of_flat_rows_is_one(isa: str, dtype: Any, classes: int) -> None:
+    """The likelihood of rows of one value, on all tokens or on those that are not banned, does not depend on T."""
+    for value in FLAT:
+        x, y = np.full((3, classes), value, dtype), [0, classes - 1, classes // 2]
+        banned = np.full_like(x, -np.inf)
+        banned[np.arange(3), y] = value
+        banned[:, -1] = value
+        for logits in (x, banned, np.concatenate([x[:2] / 2, banned[2:]])):
+            fit = fl.fit_temperature(logits, y, from_logits=True)
+            assert (fit.temperature, fit.at_bound) == (1.0, False), (value, fit)
+            assert fit.nll_after == pytest.approx(fit.nll_before, rel=1e-6)
+            assert reference.fit_temperature(logits, y).temperature == 1.0
+        assert fl.fit_temperature(x, y, bounds=(2, 3), from_logits=True).temperature == 2.0
+        assert reference.fit_temperature(x, y, bounds=(0.1, 0.5)).temperature == 0.5
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_temperature_search_is_bounded(seed: int) -> None:
+    """Readings that contradict each other, at random or by turns: the search ends all the same."""
+    rng = np.random.default_rng(seed)
+
+    class Readings:
+        count, flat = 1, False
+
+        def __init__(self, step: float, power: int) -> None:
+            self.betas = (power + np.arange(8)) * step
+            self.values = np.sort(rng.normal(0, 1, 8))[:: rng.choice([-1, 1])] if seed % 2 else rng.normal(0, 1, 8)
+
+        def loss(self, k: int) -> float:
+            return float(self.values[k])
+
+        def slope(self) -> float:
+            return float(rng.choice([-1e-30, 1e-30, -1.0, 1.0]))
+
+        def error(self, k: int) -> float:
+            return 0.0
+
+    fit = _temperature.fit(Readings, (1e-4, 1e4))
+    assert 1e-4 <= fit.temperature <= 10001
+    assert fit.reads <= _temperature.MOST_READS
 
 
 def test_temperature_same_bits_everywhere(tmp_path: Path) -> None:
@@ -272,6 +319,93 @@ def test_bfloat16() -> None:
     p = fl.softmax(x)
     assert fl.calibration_error(p, y) == pytest.approx(fl.calibration_error(p.astype(np.float32), y))
     assert fl.fit_scaling(x[:, :5], y % 5).steps < 30
+
+
+# ---- probabilities and single events ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_fits_of_probabilities(dtype: Any) -> None:
+    """Probabilities are no logits: an error names both ways out, and their logarithms give the T of the logits."""
+    x, y = made(12, 400, 5, 1.6)
+    y[::9] = -100
+    p = fl.softmax(x).astype(dtype)
+    for name in ("fit_temperature", "fit_scaling"):
+        ours, twin = getattr(fl, name), getattr(reference, name)
+        with pytest.raises(ValueError, match=r"must not look like probabilities.*from_logits=False.*from_logits=True"):
+            ours(p, y, ignore_index=-100)
+        right, found = ours(x, y, ignore_index=-100), ours(p, y, from_logits=False, ignore_index=-100)
+        assert found.nll_after == pytest.approx(right.nll_after, rel=3e-3 if dtype is np.float16 else 1e-5)
+        assert twin(p, y, from_logits=False, ignore_index=-100).nll_after == pytest.approx(found.nll_after, rel=1e-6)
+        as_logits, twin_logits = (f(p, y, from_logits=True, ignore_index=-100).nll_after for f in (ours, twin))
+        assert as_logits == pytest.approx(twin_logits, rel=1e-6)
+    assert fl.fit_temperature(p, y, from_logits=False, ignore_index=-100).temperature == pytest.approx(1.6, rel=0.15)
+
+
+def test_which_rows_look_like_probabilities() -> None:
+    """Every row that takes part must, with a sum within 1e-3 of 1."""
+    p = np.full((5, 4), 0.25)
+    for spoiled in ([0.25, 0.25, 0.25, 0.2515], [0.5, 0.6, 0.0, -0.1]):
+        rows_of = np.vstack([p, spoiled])
+        assert fl.fit_temperature(rows_of, [0] * 6).rows == 6
+        with pytest.raises(ValueError, match="look like probabilities"):
+            fl.fit_temperature(rows_of, [0] * 5 + [-1], ignore_index=-1)
+    with pytest.raises(ValueError, match="look like probabilities"):
+        fl.fit_temperature(np.vstack([p, [0.25, 0.25, 0.25, 0.2505]]), [0] * 6)
+    with pytest.raises(ValueError, match=r"logits\[1\] must sum to 1, got 2"):
+        fl.fit_temperature([[0.5, 0.5], [1.0, 1.0]], [0, 1], from_logits=False)
+    with pytest.raises(ValueError, match=r"logits\[0, 0\]: 2 must be in \[0, 1\]"):
+        fl.fit_scaling([[2.0, -1.0]], [0], from_logits=False)
+    with pytest.raises(ValueError, match=r"got values in \[0, 1\]: pass from_logits=False"):
+        fl.fit_temperature([0.2, 0.9], [0, 1])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_single_logits_of_events(isa: str, dtype: Any) -> None:
+    """One logit per event: the figures of its confidence 1 / (1 + exp(-z / T))."""
+    rng = np.random.default_rng(3)
+    z = rng.normal(0, 3, (30, 4)).astype(dtype)
+    y = (rng.random(z.shape) < 1 / (1 + np.exp(-z.astype(float) / 2))).astype(int)
+    y[3] = -100
+    for t in (1.0, 2.5):
+        p = 1 / (1 + np.exp(-z.astype(float) / t))
+        for name in ("calibration_error", "brier_score", "negative_log_likelihood"):
+            asked: dict[str, Any] = {"from_logits": True, "temperature": t, "ignore_index": -100}
+            right = getattr(fl, name)(p, y, ignore_index=-100)
+            assert getattr(fl, name)(z, y, **asked) == pytest.approx(right, rel=2e-6), name
+            assert getattr(reference, name)(z, y, **asked) == pytest.approx(right, rel=1e-9), name
+        curve = fl.reliability_curve(z, y, from_logits=True, temperature=t, ignore_index=-100)
+        assert curve.counts.tolist() == fl.reliability_curve(p, y, ignore_index=-100).counts.tolist()
+    fit = fl.fit_temperature(z, y, ignore_index=-100)
+    assert fit.temperature == pytest.approx(reference.fit_temperature(z, y, ignore_index=-100).temperature, rel=3e-6)
+    pairs = np.stack([np.zeros_like(z), z], -1)
+    assert fit.temperature == fl.fit_temperature(pairs, y, ignore_index=-100).temperature
+    after = fl.calibration_error(z, y, from_logits=True, temperature=fit.temperature, ignore_index=-100)
+    assert fit.ece_after == pytest.approx(after, abs=1e-6)
+    if dtype is np.float64:
+        events = fl.fit_temperature(1 / (1 + np.exp(-z)), y, from_logits=False, ignore_index=-100)
+        assert events.temperature == pytest.approx(fit.temperature, rel=1e-6)
+
+
+def test_targets_of_events() -> None:
+    z, y = np.array([2.0, -1.0, 0.5]), [1, 0, 1]
+    figures: list[Any] = [fl.fit_temperature]
+    figures += [partial(getattr(fl, name), from_logits=True) for name in FIGURES]
+    for figure in figures:
+        for truth in ([True, False, True], np.array(y, bool), [1.0, 0.0, 1.0]):
+            np.testing.assert_equal(figure(z, truth), figure(z, y))
+        with pytest.raises(ValueError, match="targets must be 0 or 1"):
+            figure(z, [0, 1, 2])
+        with pytest.raises(ValueError, match=r"targets must have the shape \(3,\)"):
+            figure(z, [0, 1])
+        with pytest.raises(ValueError, match=r"\[1\] contains NaN"):
+            figure([2.0, NAN], [0, 1])
+    pairs = np.stack([-z, z], -1)
+    assert fl.fit_temperature(pairs, np.array(y, bool)) == fl.fit_temperature(pairs, y)
+    with pytest.raises(TypeError, match="targets must be integers, got dtype bool"):
+        fl.fit_temperature(ROWS, [True, False, True])
+    assert fl.negative_log_likelihood(0.0, 1, from_logits=True) == pytest.approx(np.log(2))
+    assert fl.brier_score(0.5, True) == 0.25
 
 
 # ---- scaling -----------------------------------------------------------------------------------------------------
@@ -411,6 +545,6 @@ def test_fit_scaling_refuses(logits: Any, targets: Any, keywords: Any, words: st
 
 
 def test_transform_refuses() -> None:
-    found = fl.fit_scaling([[1.0, 0.0], [0.0, 1.0]], [0, 1])
+    found = fl.fit_scaling([[2.0, 0.0], [0.0, 1.0]], [0, 1])
     with pytest.raises(ValueError, match="logits must have 2 classes"):
         found.transform(ROWS)

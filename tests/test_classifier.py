@@ -68,6 +68,31 @@ def test_columns_stand_in_rising_order_of_the_names() -> None:
         fl.LabelClassifier([3, 12], classes=["b", "a"]).predict(x)  # the number of the argument, not of the column
 
 
+def test_classes_before_fit_and_in_words() -> None:
+    x, y = made(60)
+    classifier = fl.LabelClassifier(TOKENS, classes=CLASSES)
+    assert classifier.classes_.tolist() == SORTED
+    assert repr(classifier).endswith("  # columns: 'blue', 'green', 'red'")
+    assert fl.LabelClassifier(TOKENS).classes_.tolist() == [0, 1, 2]
+    by_name = fl.LabelClassifier(dict(zip(CLASSES, TOKENS, strict=True)))
+    assert by_name.classes_.tolist() == SORTED
+    np.testing.assert_array_equal(by_name.predict_proba(x), classifier.predict_proba(x))
+    np.testing.assert_array_equal(by_name.fit(x, y).predict_proba(x), classifier.fit(x, y).predict_proba(x))
+    assert classifier.set_params(tokens=TOKENS[:2], classes=["b", "a"]).classes_.tolist() == ["a", "b"]
+    assert repr(classifier.set_params(classes=["a"])).endswith("ridge=0.01)")
+
+
+def test_text_for_tokens_is_refused_at_once() -> None:
+    with pytest.raises(TypeError, match=r"tokens\[0\] must be a token id, or several, got the text 'yes': pass \{"):
+        fl.LabelClassifier(["yes", "no"])
+    with pytest.raises(TypeError, match=r"tokens\[1\] must be a token id, or several, got the text 'no'"):
+        fl.LabelClassifier({"yes": [1, 2], "no": "no"})
+    with pytest.raises(TypeError, match=r"labels\[0\] must be a token id, or several, got the text 'yes'"):
+        fl.label_logprobs([1.0, 2.0], ["yes", "no"])
+    with pytest.raises(ValueError, match="classes must be left out where tokens is a dict"):
+        fl.LabelClassifier({"yes": 1, "no": 2}, classes=["yes", "no"])
+
+
 def test_fitted_again_to_rows_of_another_length() -> None:
     x, y = made(60)
     classifier = fl.LabelClassifier(TOKENS, classes=CLASSES).fit(x[:, :11], y)
@@ -120,7 +145,8 @@ def test_conventions() -> None:
     parameters = classifier.get_params()
     assert list(parameters) == ["tokens", "classes", "method", "ridge"]
     assert parameters["tokens"] is tokens
-    assert repr(classifier) == "LabelClassifier(tokens=[[1], [2]], classes=['a', 'b'], method='prior', ridge=0.5)"
+    made_of = "tokens=[[1], [2]], classes=['a', 'b'], method='prior', ridge=0.5"
+    assert repr(classifier) == f"LabelClassifier({made_of})  # columns: 'a', 'b'"
     assert classifier.set_params(method="none", ridge=1) is classifier
     assert (classifier.method, classifier.ridge) == ("none", 1)
     with pytest.raises(ValueError, match="LabelClassifier has no parameter 'C'; choices: tokens, classes"):

@@ -124,6 +124,24 @@ def test_calibrate_is_the_library(capsys, files, how, chunk):
         assert data.same_bits(numbers(lines, "accuracies"), curve.accuracies[curve.counts > 0])
 
 
+def test_calibrate_of_probabilities(capsys, files):
+    p, _, targets = files
+    np.save("probs.npy", fl.softmax(p).astype(np.float16))
+    asked = ["calibrate", "probs.npy", "--targets", "targets.npy"]
+    assert main(asked) == 2
+    err = capsys.readouterr().err
+    assert "probs.npy: rows without a negative value that all sum to 1" in err
+    assert "give --probabilities, or --no-probabilities" in err
+    for option, from_logits in ("--probabilities", False), ("--no-probabilities", True):
+        right = fl.fit_temperature(np.load("probs.npy"), targets, from_logits=from_logits, ignore_index=-100)
+        for chunk in ([], ["--chunk", "5"]):
+            got = run_json(capsys, *asked, option, *chunk)
+            assert got["temperature"] == right.temperature
+            assert got["after"]["negative_log_likelihood"] == pytest.approx(right.nll_after, rel=1e-6)
+    assert main(["calibrate", "p.npy", "--targets", "targets.npy", "--probabilities"]) == 2
+    assert "p.npy: row 0 must hold probabilities that sum to 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("chunk", [[], ["--chunk", "5"]], ids=str)
 def test_compare_is_the_library(capsys, files, chunk):
     p, q, _ = files

@@ -1,8 +1,10 @@
 """Long runs that are killed or interrupted anywhere end in the bits of a run that was left alone."""
 
+import io
 import json
 import os
 import random
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +201,10 @@ def test_damaged_records(capsys):
     capsys.readouterr()
     assert main(asked) == 2
     assert "state.rows: is not what the state tells of; delete the state to start anew" in capsys.readouterr().err
+
+
+def test_checksum_of_a_file_that_shrinks_ends():
+    assert state._checksum(io.BytesIO(b"short"), 100) == zlib.crc32(b"short")
 
 
 @pytest.mark.usefixtures("files")

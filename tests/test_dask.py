@@ -197,6 +197,51 @@ def test_fit_temperature(shape: tuple[int, ...], dtype: str) -> None:
             assert found == right
 
 
+@pytest.mark.parametrize("chunk", [1, 3, 12])
+def test_probabilities_and_events(chunk: int) -> None:
+    """Chunks that look like probabilities are no reason to refuse a matrix that does not."""
+    x = np.vstack([np.eye(5)[:4], matrix((8,))[:, :5] * 3])
+    y = np.arange(12) % 5
+    lazy = da.from_array(x, chunks=(chunk, 5))
+    likely = da.from_array(fl.softmax(x), chunks=(chunk, 5))
+    z, truth = da.from_array(x[:, 0] * 4 - 2, chunks=chunk), y % 2 == 0
+    with dask.config.set(scheduler="synchronous"):
+        assert fd.fit_temperature(lazy, y) == fl.fit_temperature(x, y)
+        with pytest.raises(ValueError, match="logits must not look like probabilities"):
+            fd.fit_temperature(likely, y)
+        right = fl.fit_temperature(fl.softmax(x), y, from_logits=False)
+        assert fd.fit_temperature(likely, y, from_logits=False) == right
+        assert fd.fit_temperature(z, truth) == fl.fit_temperature(z.compute(), truth)
+        for name in ("calibration_error", "brier_score", "negative_log_likelihood"):
+            found = getattr(fd, name)(z, truth, from_logits=True).compute()
+            assert found == getattr(fl, name)(z.compute(), truth, from_logits=True)
+
+
+def test_scores_of_ignored_rows() -> None:
+    x, targets = matrix((12,)), ids((12,))
+    targets[[2, 7]] = -100
+    right = fl.token_logprobs(x, targets, argmax=True)
+    found = fd.token_logprobs(da.from_array(x, chunks=(5, V)), targets, argmax=True)
+    assert fd.score_text(found).compute() == fl.score_text(right)
+    mask = np.arange(12) % 2 == 0
+    assert fd.score_text(found, mask=mask).compute() == fl.score_text(right, mask=mask)
+    assert float(fd.perplexity(found)) == fl.perplexity(right)
+
+
+def test_temperature_of_flat_rows_is_one() -> None:
+    for x in (np.zeros((4, V)), np.ones((4, 1)), np.full((4, V), 0.3, np.float32)):
+        lazy = da.from_array(x, chunks=(3, x.shape[1]))
+        with dask.config.set(scheduler="synchronous"):
+            found = fd.fit_temperature(lazy, [0] * 4, from_logits=True)
+        assert found == fl.fit_temperature(x, [0] * 4, from_logits=True)
+        assert (found.temperature, found.at_bound) == (1.0, False)
+    mixed = np.concatenate([x, matrix((2,), dtype="float32")])
+    with dask.config.set(scheduler="synchronous"):
+        found = fd.fit_temperature(da.from_array(mixed, chunks=(3, V)), [0] * 6)
+    assert found == fl.fit_temperature(mixed, [0] * 6)
+    assert found.temperature != 1.0
+
+
 def test_label_logprobs() -> None:
     x = matrix((4, 6))
     for keywords in ({}, {"normalize": True}, {"temperature": 0.7}):

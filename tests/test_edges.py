@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -160,3 +161,12 @@ def test_double_rows_below_the_float_range() -> None:
     np.testing.assert_allclose(fastlogits.token_logprobs(x[None], [16]).logprobs, -np.log(2), rtol=1e-15)
     assert fastlogits.candidates(x, top_p=0.9).ids.tolist() == [0, 16]
     assert fastlogits.candidates(x, typical_p=0.9).ids.tolist() == [0, 16]
+
+
+def test_ranks_where_the_head_rounds_most_floats_to_zero() -> None:
+    """The first float above 0 is half of all floats away: found by bisection, in less than the time of a walk."""
+    row = np.random.default_rng(0).random(5000).astype(np.float32) * np.float32(1e-30)
+    sampler = fastlogits.Sampler(steps.Temperature(1e300), steps.Temperature(1e-300))
+    begin = time.perf_counter()
+    assert sampler.sample(row, rng=1, logprobs=0).ranks == 1
+    assert time.perf_counter() - begin < 1

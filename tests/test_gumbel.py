@@ -43,6 +43,7 @@ def test_reference(isa: str) -> None:
             got, right = fl.gumbel_max(row, **call), reference.gumbel_max(row.astype(np.float64), **call)
             np.testing.assert_array_equal(got.ids, right.ids, err_msg=str(call))
             np.testing.assert_allclose(got.values, right.values, rtol=1e-12, atol=1e-6, err_msg=str(call))
+            np.testing.assert_allclose(got.base, right.base, rtol=1e-12, err_msg=str(call))
 
 
 def test_behind_smoothing(isa: str) -> None:
@@ -130,6 +131,54 @@ def test_shards(isa: str) -> None:
             np.testing.assert_array_equal(ids[order], whole.ids)
             np.testing.assert_array_equal(values[order], whole.values)
         assert whole.ids[0] == fl.sample(row, rng=i, position=9, temperature=0.8, draw="gumbel")
+
+
+MAGNITUDES = [1.0, 2.0**19, 2.0**20, 1e9, 2.0**48, 2.0**60, 1e30, 3e38]
+
+
+@pytest.mark.parametrize("size", MAGNITUDES)
+def test_noise_beside_huge_logits(isa: str, size: float) -> None:
+    """Ties are drawn evenly at any magnitude and temperature, of lists and whole rows, and differences count."""
+    count = 4096
+    keys = {"rng": 0, "position": 0, "keys": np.arange(count)}
+    spread = 4 / np.sqrt(count)
+    for dtype, sign, width in itertools.product((np.float32, np.float64), (1, -1), (2, 600)):
+        row = np.full(width, -INF, dtype)
+        row[[0, -1]] = sign * size
+        rows = np.broadcast_to(row, (count, width))
+        for steering in ({}, {"top_k": 2}, {"top_p": 0.9999}, {"min_p": 0.1}, {"logit_bias": {0: 0.0}}):
+            drawn = fl.sample(rows, draw="gumbel", **keys, **steering) > 0
+            assert abs(drawn.mean() - 0.5) < spread / 2, steering
+        pairs = fl.sample(rows[:, [0, -1]], n=2, replacement=False, **keys)
+        assert abs(pairs[:, 0].mean() - 0.5) < spread / 2
+        one = reference.gumbel_max(np.float64(row), rng=0, position=0)
+        assert (one.ids, one.base) == (fl.gumbel_max(row, rng=0, position=0).ids, 0 if size < 2**20 else row[0])
+    cold = np.broadcast_to(np.array([3.0, -1.0, 3.0], np.float32), (count, 3))
+    assert abs(fl.sample(cold, draw="gumbel", temperature=1e-16, **keys).mean() - 1) < spread
+    if size <= 2.0**48:
+        apart = np.broadcast_to(np.array([size, size + 1, size - 1]), (count, 3))
+        p = np.exp([0.0, 1.0, -1.0])
+        found = np.bincount(fl.sample(apart, draw="gumbel", **keys), minlength=3)
+        assert fit(found, p / p.sum()) > 1e-4
+
+
+@pytest.mark.parametrize("size", MAGNITUDES)
+def test_shards_of_any_magnitude(size: float) -> None:
+    """values + (base - largest base) is one order over all shards, the whole row's."""
+    for seed in range(60):
+        rng = np.random.default_rng([seed, 40])
+        row = np.float64(size) + rng.integers(-3, 4, 900)
+        row[: rng.integers(1, 300)] = rng.choice([0.0, -1e30, -size, size])
+        call: dict[str, Any] = {"rng": seed, "position": 1}
+        whole = fl.gumbel_max(row, n=4, **call)
+        parts = [fl.gumbel_max(row[a:b], n=4, offset=a, **call) for a, b in itertools.pairwise((0, 256, 300, 901))]
+        base = max(part.base for part in parts)
+        values = np.concatenate([part.values + (part.base - base) for part in parts])
+        order = np.argsort(-values, kind="stable")[:4]
+        np.testing.assert_array_equal(np.concatenate([part.ids for part in parts])[order], whole.ids)
+        np.testing.assert_allclose(values[order], whole.values, rtol=1e-9)
+        assert whole.ids[0] == fl.sample(row, draw="gumbel", **call)
+        assert base == whole.base
 
 
 def test_filters_do_not_move_the_draw() -> None:
@@ -244,3 +293,4 @@ def test_bad_rows() -> None:
     assert found.values[0, 2] == -INF
     assert found.ids[1].tolist() == [-1, -1, -1]
     assert np.isnan(found.values[1]).all()
+    np.testing.assert_array_equal(found.base, [0, np.nan])

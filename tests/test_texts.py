@@ -183,3 +183,28 @@ def test_scored_window_by_window() -> None:
 def test_window_refusals(arguments: tuple[Any, Any, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         fl.sliding_windows(arguments[0], arguments[1], stride=arguments[2])
+
+
+def test_results_as_logprobs() -> None:
+    """Rows that were ignored or bad hold NaN in a result, and do not count."""
+    x = np.random.default_rng(2).normal(size=(6, 9)).astype(np.float32)
+    targets = np.array([0, 3, -100, 5, -100, 8])
+    x[3, 2] = np.nan
+    found, _ = fl.token_logprobs(x, targets, argmax=True, on_error="status")
+    counts = ~np.isnan(found.logprobs)
+    assert counts.sum() == 3
+    right = fl.score_text(found.logprobs, greedy=found.greedy, mask=counts)
+    assert fl.score_text(found) == right
+    assert fl.perplexity(found) == right.perplexity
+    assert reference.perplexity(found) == pytest.approx(right.perplexity)
+    first = np.arange(6) < 2
+    assert fl.score_text(found, mask=first) == fl.score_text(found.logprobs, greedy=found.greedy, mask=first)
+    assert fl.score_text(found, greedy=~found.greedy).hits == np.count_nonzero(~found.greedy[counts])
+    drawn, _ = fl.sample(x, rng=1, logprobs=0, on_error="status")
+    assert fl.perplexity(drawn) == fl.perplexity(drawn.logprobs[np.arange(6) != 3])
+    one = fl.token_logprobs(x[0], 1)
+    assert fl.perplexity(one) == pytest.approx(np.exp(-one.logprobs))
+    with pytest.raises(ValueError, match="or pass the whole TokenLogprobs"):
+        fl.perplexity(found.logprobs)
+    with pytest.raises(ValueError, match="the text holds no token"):
+        fl.perplexity(fl.token_logprobs(x[:2], [-100, -100]))

@@ -137,9 +137,10 @@ def calibration_error(
     ----------
     predictions : array_like [...], [..., C] or [..., V]
         Confidences in [0, 1] of single events; or probabilities of C classes, where the event is that the first
-        most probable class is right (top-label); or, with ``from_logits``, logits of V tokens, read once in place.
+        most probable class is right (top-label); or, with ``from_logits``, logits of V tokens, read once in place, or
+        one logit z per single event, whose confidence is 1 / (1 + exp(-z / T)).
     targets : array_like [...]
-        Beside confidences: 1 or True where the event came true, else 0. Beside classes and tokens: integer ids.
+        For single events: 1 or True where the event came true, else 0. For classes and tokens: integer ids.
     norm : {"l1", "l2", "max"}, default "l1"
         With d_b = |accuracy - mean confidence| of bin b and w_b its share of the events: sum w_b d_b, the expected
         calibration error (ECE; Naeini et al., 2015; Guo et al., 2017); sqrt(sum w_b d_b^2); or max d_b, the maximum
@@ -207,15 +208,15 @@ def error_of(curves: list[ReliabilityCurve], norm: str) -> float:
 def class_columns(predictions: Any, targets: Any, from_logits: bool, t: Any, ignore: Any, threads: Any) -> list[Any]:
     """Confidence and truth of each class."""
     t = _intake.temperature_of(t, from_logits)
+    if not _intake.are_classes("predictions", predictions, targets):
+        raise ValueError("per_class needs probabilities [..., C] or logits [..., C], got one number per target")
     if from_logits:
-        x, ids = _intake.logits(predictions, targets, ignore)
+        x, ids = _intake.logits("predictions", predictions, targets, ignore)
         _temperatures.read("predictions", x, ids, 1.0 / t, 1, 1, threads)  # names a bad row
         p = arrays.softmax(x, temperature=t, dtype=np.float64, threads=threads).reshape(-1, x.shape[-1])
         p, ids = p[ids >= 0], ids[ids >= 0]
-    elif _intake.are_classes(predictions, targets):
-        p, ids = _intake.probabilities(predictions, targets, ignore)
     else:
-        raise ValueError("per_class needs probabilities [..., C] or logits, got one confidence per target")
+        p, ids = _intake.probabilities(predictions, targets, ignore)
     return [(p[:, c], ids == c) for c in range(p.shape[1])]
 
 
@@ -238,7 +239,7 @@ def brier_score(
     Returns
     -------
     float
-        Beside confidences p of single events y: mean (p - y)^2, in [0, 1]. Beside classes and tokens: mean over rows
+        For confidences p of single events y: mean (p - y)^2, in [0, 1]. For classes and tokens: mean over rows
         of sum_c (p_c - [c is the target])^2, in [0, 2] (Brier, 1950). Logits are read once.
 
     Raises
@@ -262,11 +263,12 @@ def squares(
 ) -> Floats:
     """Squared distance of each row that takes part."""
     t = _intake.temperature_of(temperature, from_logits)
+    classes = _intake.are_classes("predictions", predictions, targets)
     if from_logits:
-        x, ids = _intake.logits(predictions, targets, ignore_index)
+        x, ids = _intake.logits("predictions", predictions, targets, ignore_index)
         seen = _temperatures.read("predictions", x, ids, 1.0 / t, 1, 2, threads)
-        distances = squared_distances(seen)
-    elif not _intake.are_classes(predictions, targets):
+        distances = squared_distances(seen) if classes else np.expm1(-seen.losses(0)) ** 2
+    elif not classes:
         p, y = _intake.confidences(predictions, targets, ignore_index)
         distances = (p.astype(np.float64) - y) ** 2
     else:
@@ -329,9 +331,9 @@ def losses(
     """-ln p(target) of each row that takes part."""
     t = _intake.temperature_of(temperature, from_logits)
     if from_logits:
-        x, ids = _intake.logits(predictions, targets, ignore_index)
+        x, ids = _intake.logits("predictions", predictions, targets, ignore_index)
         return _temperatures.read("predictions", x, ids, 1.0 / t, 1, 1, threads).losses(0)
-    if _intake.are_classes(predictions, targets):
+    if _intake.are_classes("predictions", predictions, targets):
         p, ids = _intake.probabilities(predictions, targets, ignore_index)
         chosen = p[np.arange(len(ids)), ids].astype(np.float64)
     else:

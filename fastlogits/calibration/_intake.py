@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,77 @@ Ids = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 SUM_TOLERANCE = 0.02  # of a row of probabilities: 128,000 of them in half precision stay within it
+LOOKS_LIKE_ONE = 1e-3  # rows of logits whose sums are so near to 1 are taken for probabilities
+CHUNK = 1 << 20  # values held in float64 at a time
 
 
-def logits(predictions: Any, targets: Any, ignore_index: int | None) -> tuple[Array, Ids]:
-    """Logits [..., V] and their targets [rows], -1 where ignored; one row at least takes part."""
-    x = _temperatures.logits_of(predictions, "predictions")
-    ids = _temperatures.target_array("targets", targets, x.shape[:-1], x.shape[-1], ignore_index)
-    return x, some(ids)
+def logits(name: str, given: Any, targets: Any, ignore_index: int | None) -> tuple[Array, Ids]:
+    """Logits [..., V] and their targets [rows], -1 where ignored; one row at least takes part.
+
+    Logits as many as targets are those of single events: they become rows of two, the first one 0.
+    """
+    if are_classes(name, given, targets):
+        x = _temperatures.logits_of(given, name)
+        ids = _temperatures.target_array("targets", targets, x.shape[:-1], x.shape[-1], ignore_index)
+        return x, some(ids)
+    z = _inputs.logits_array(name, np.atleast_1d(np.asarray(given)) if np.ndim(given) == 0 else given)
+    truth = event_targets(z.shape, targets, ignore_index)
+    ignored = np.zeros(z.shape, np.bool_) if ignore_index is None else truth == ignore_index
+    return np.stack([np.zeros_like(z), z], -1), some(np.where(ignored, -1, truth).astype(np.int64).reshape(-1))
+
+
+def logits_of_probabilities(name: str, given: Any, targets: Any, ignore_index: int | None) -> tuple[Array, Ids]:
+    """Logarithms of probabilities as `logits` returns logits; float32, or float64 of float64."""
+    p = floats(given, name)
+    if are_classes(name, given, targets):
+        ids = some(_temperatures.target_array("targets", targets, p.shape[:-1], p.shape[-1], ignore_index))
+        check_sums(p, name)
+        return logarithms(p.astype(np.float64), p.dtype), ids
+    ids = logits(name, given, targets, ignore_index)[1]
+    return logarithms(np.stack([1.0 - p.astype(np.float64), p], -1), p.dtype), ids
+
+
+def logarithms(p: Floats, dtype: Any) -> Array:
+    """Natural logarithms, which take the place of ``p`` before they are rounded to ``dtype``."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(p, out=p).astype(dtype, copy=False)
+
+
+def fitted(given: Any, targets: Any, from_logits: Any, ignore_index: int | None) -> tuple[Array, Ids]:
+    """What a fit works on: logits and targets; None refuses logits that look like probabilities."""
+    if from_logits is not None and not from_logits:
+        return logits_of_probabilities("logits", given, targets, ignore_index)
+    x, ids = logits("logits", given, targets, ignore_index)
+    classes = are_classes("logits", given, targets)
+    if from_logits is None and look_like_probabilities(x, ids, classes):
+        refuse_probabilities(classes)
+    return x, ids
+
+
+def refuse_probabilities(classes: bool) -> NoReturn:
+    """Names both ways out."""
+    got = "rows without a negative value that all sum to 1" if classes else "values in [0, 1]"
+    raise ValueError(
+        f"logits must not look like probabilities, got {got}: pass from_logits=False if they are probabilities, "
+        "from_logits=True if they are logits"
+    )
+
+
+def look_like_probabilities(x: Array, ids: Ids, classes: bool = True) -> bool:
+    """Whether every row that takes part could be probabilities; rows of logits are mostly told by the first one.
+
+    Of events it is their own logit, the second of two, that must lie in [0, 1].
+    """
+    flat, rows = x.reshape(-1, x.shape[-1]), np.flatnonzero(ids >= 0)
+    size, begin = 1, 0
+    while begin < len(rows):
+        part = half.wide(flat[rows[begin : begin + size]])
+        if not classes:
+            part[:, 0] = 1 - part[:, 1]
+        if not ((part >= 0).all() and (np.abs(part.sum(-1) - 1) <= LOOKS_LIKE_ONE).all()):
+            return False
+        begin, size = begin + size, max(1, CHUNK // flat.shape[1])
+    return True
 
 
 def some(ids: Ids) -> Ids:
@@ -35,41 +99,47 @@ def some(ids: Ids) -> Ids:
     return ids
 
 
-def are_classes(predictions: Any, targets: Any) -> bool:
-    """Whether predictions have one axis more than targets: probabilities of classes, not confidences."""
-    given, truth = np.ndim(predictions), np.ndim(targets)
-    if given not in (truth, truth + 1):
-        raise ValueError(f"predictions must have as many axes as targets or one more, got {given} and {truth}")
-    return bool(given == truth + 1)
+def are_classes(name: str, given: Any, targets: Any) -> bool:
+    """Whether predictions have one axis more than targets: they are those of classes, not of single events."""
+    axes, truth = np.ndim(given), np.ndim(targets)
+    if axes not in (truth, truth + 1):
+        raise ValueError(f"{name} must have as many axes as targets or one more, got {axes} and {truth}")
+    return bool(axes == truth + 1)
+
+
+def event_targets(shape: tuple[int, ...], targets: Any, ignore_index: int | None) -> Array:
+    """0 or 1 for each event, or ``ignore_index``."""
+    truth = np.atleast_1d(_inputs.plain_array("targets", targets))
+    if truth.shape != shape:
+        raise ValueError(f"targets must have the shape {shape} of predictions, got {truth.shape}")
+    wrong = truth[(truth != 0) & (truth != 1) & (True if ignore_index is None else truth != ignore_index)]
+    if wrong.size:
+        raise ValueError(f"targets must be 0 or 1 beside confidences, got {params.shown(wrong[0])}")
+    return truth
 
 
 def confidences(predictions: Any, targets: Any, ignore_index: int | None) -> tuple[Array, Flags]:
     """Confidences in [0, 1] of events, and whether these came true, both [M]; float32 or float64."""
     given = floats(predictions)
-    truth = _inputs.plain_array("targets", targets)
-    if truth.shape != given.shape:
-        raise ValueError(f"targets must have the shape {given.shape} of predictions, got {truth.shape}")
-    given, truth = given.reshape(-1), truth.reshape(-1)
+    truth = event_targets(given.shape, targets, ignore_index).reshape(-1)
+    given = given.reshape(-1)
     if ignore_index is not None:
         given, truth = given[truth != ignore_index], truth[truth != ignore_index]
-    wrong = np.flatnonzero((truth != 0) & (truth != 1))
-    if wrong.size:
-        raise ValueError(f"targets must be 0 or 1 beside confidences, got {params.shown(truth[wrong[0]])}")
     if not given.size:
         raise ValueError("predictions must hold one value at least, got none that counts")
     return given, truth.astype(np.bool_)
 
 
-def floats(predictions: Any) -> Array:
+def floats(predictions: Any, name: str = "predictions") -> Array:
     """Values in [0, 1] as float32 or float64 of any shape."""
     given = np.atleast_1d(np.asarray(predictions)) if np.ndim(predictions) == 0 else predictions
-    x = _inputs.logits_array("predictions", given)
+    x = _inputs.logits_array(name, given)
     if _core.dtype_code(x) in (_core.F16, _core.BF16):
         x = half.widened(x) if x.dtype == _core.BFLOAT16_BITS else x.astype(np.float32)
     outside = ~((x >= 0) & (x <= 1))
     if outside.any():
         at = tuple(int(i) for i in np.argwhere(outside)[0])
-        where = row_name("predictions", int(np.ravel_multi_index(at, x.shape)), x.shape)
+        where = row_name(name, int(np.ravel_multi_index(at, x.shape)), x.shape)
         raise ValueError(f"{where}: {params.shown(x[at])} must be in [0, 1] (logits need from_logits=True)")
     return x
 
@@ -78,13 +148,17 @@ def probabilities(predictions: Any, targets: Any, ignore_index: int | None) -> t
     """Rows [R, C] that sum to 1 and their classes [R], those that take part."""
     p = floats(predictions)
     ids = some(_temperatures.target_array("targets", targets, p.shape[:-1], p.shape[-1], ignore_index))
-    flat = p.reshape(-1, p.shape[-1])
-    sums = flat.sum(-1, dtype=np.float64)
+    check_sums(p, "predictions")
+    return p.reshape(-1, p.shape[-1])[ids >= 0], ids[ids >= 0]
+
+
+def check_sums(p: Array, name: str) -> None:
+    """Refuses rows [..., C] that do not sum to 1."""
+    sums = p.reshape(-1, p.shape[-1]).sum(-1, dtype=np.float64)
     off = np.flatnonzero(~(np.abs(sums - 1) <= SUM_TOLERANCE))
     if off.size:
-        where = row_name("predictions", int(off[0]), p.shape[:-1])
+        where = row_name(name, int(off[0]), p.shape[:-1])
         raise ValueError(f"{where} must sum to 1, got {sums[off[0]]:g} (logits need from_logits=True)")
-    return flat[ids >= 0], ids[ids >= 0]
 
 
 def temperature_of(temperature: Any, from_logits: bool) -> float:
@@ -103,10 +177,10 @@ def columns(
     """Confidence and truth of each event [M]: of the top class where there are classes (its first maximum)."""
     t = temperature_of(temperature, from_logits)
     if from_logits:
-        x, ids = logits(predictions, targets, ignore_index)
+        x, ids = logits("predictions", predictions, targets, ignore_index)
         seen = _temperatures.read("predictions", x, ids, 1.0 / t, 1, 1, threads)
-        return np.exp(-seen.tails[:, 0]), seen.correct
-    if not are_classes(predictions, targets):
+        return seen.column(0, are_classes("predictions", predictions, targets))
+    if not are_classes("predictions", predictions, targets):
         return confidences(predictions, targets, ignore_index)
     p, ids = probabilities(predictions, targets, ignore_index)
     return p.max(-1), p.argmax(-1) == ids

@@ -71,6 +71,7 @@ def fit_scaling(
     *,
     method: str = "bias-corrected",
     ridge: float = 1e-4,
+    from_logits: bool | None = None,
     ignore_index: int | None = None,
 ) -> Scaling:
     """Bias-corrected temperature scaling or vector scaling of the logits of C classes.
@@ -87,6 +88,10 @@ def fit_scaling(
     ridge : float > 0, default 1e-4
         Adds ridge / 2 times the squared distance from w = 1, b = 0 to the mean loss. It makes the minimum unique:
         without it a class that never occurs would have the bias -inf.
+    from_logits : bool, optional
+        False: ``logits`` are probabilities, whose logarithms are scaled; pass those to ``transform``. True: they are
+        logits. By default they are logits, but an error if every row could be probabilities: not negative, with a sum
+        within 1e-3 of 1.
     ignore_index : int, optional
         Rows with this target do not take part.
 
@@ -98,7 +103,8 @@ def fit_scaling(
     Raises
     ------
     ValueError
-        Too many classes, a logit that is not finite, a target or word out of range, shapes that do not match.
+        Too many classes, a logit that is not finite, a target or word out of range, shapes that do not match,
+        probabilities without ``from_logits=False``.
     TypeError
         A type that is not supported.
 
@@ -122,7 +128,7 @@ def fit_scaling(
     weight = params.number("ridge", ridge, 0.0, off=1e-4, open_low=True)
     if isinstance(weight, tuple):
         raise TypeError("ridge must be one number")
-    problem = _Problem(logits, targets, method, weight, ignore_index)
+    problem = _Problem(logits, targets, method, weight, from_logits, ignore_index)
     before = problem.start()
     found, steps = problem.minimise(before)
     return Scaling(
@@ -139,13 +145,16 @@ def fit_scaling(
 class _Problem:
     """The loss of one calibration set as a function of the parameters: (1/T, biases) or (weights, biases)."""
 
-    def __init__(self, logits: Any, targets: Any, method: str, ridge: float, ignore_index: int | None) -> None:
-        x = _temperatures.logits_of(logits)
-        self.classes = x.shape[-1]
+    def __init__(
+        self, logits: Any, targets: Any, method: str, ridge: float, from_logits: bool | None, ignore_index: int | None
+    ) -> None:
+        self.classes = _temperatures.logits_of(logits).shape[-1]
         if self.classes > MOST_CLASSES:
             raise ValueError(f"logits must have at most {MOST_CLASSES} classes, got {self.classes}")
-        ids = _temperatures.target_array("targets", targets, x.shape[:-1], self.classes, ignore_index)
-        keep = _intake.some(ids) >= 0
+        if not _intake.are_classes("logits", logits, targets):
+            raise ValueError(f"logits must have one axis more than targets, got shape {np.shape(logits)} for both")
+        x, ids = _intake.fitted(logits, targets, from_logits, ignore_index)
+        keep = ids >= 0
         self.x, self.ids = x.reshape(-1, self.classes)[keep], ids[keep]
         self.shared, self.ridge = method == "bias-corrected", ridge
         for begin, chunk, _ in self.chunks():

@@ -22,6 +22,8 @@ class Seen(Protocol):
     def betas(self) -> Any: ...
     @property
     def count(self) -> int: ...
+    @property
+    def flat(self) -> bool: ...
     def loss(self, k: int) -> float: ...
     def slope(self) -> float: ...
     def error(self, k: int) -> float: ...
@@ -51,13 +53,14 @@ class TemperatureFit:
     nll_before, nll_after : float
         Mean negative log-likelihood of the targets, in nats.
     ece_before, ece_after : float
-        Expected calibration error of the top token: l1, 15 bins of equal width, rule "netcal".
+        Expected calibration error of the top token, or of the event: l1, 15 bins of equal width, rule "netcal".
     rows : int
         Rows that took part.
     reads : int
         How often the matrix was read.
     at_bound : bool
-        Whether T is an end of ``bounds``, the likelihood still growing beyond it.
+        Whether T is an end of ``bounds``, the likelihood still growing beyond it. False where the likelihood does not
+        depend on T.
 
     Examples
     --------
@@ -91,7 +94,12 @@ class _Search:
         return seen, np.array([seen.loss(k) for k in range(_core.TEMPERATURES)])
 
     def coarse(self, seen: Seen, losses: Any) -> float:
-        """An inverse temperature near the minimum, from grids of 1 : 8 moved until one holds it; of equals the last."""
+        """An inverse temperature near the minimum, from grids of 1 : 8 moved until one holds it; of equals the last.
+
+        Grids move one way only, so the bounds end the search: where the next one would be the one before, the losses
+        between them differ by rounding alone.
+        """
+        before = 1.0
         while True:
             best, step = len(NODES) - 1 - int(losses[::-1].argmin()), float(seen.betas[0])
             if best == len(NODES) - 1:
@@ -106,7 +114,15 @@ class _Search:
                 below, at, above = losses[best - 1 : best + 2]
                 bend = below - 2 * at + above
                 return step * float(1 + best + (0.5 * (below - above) / bend if bend > 0 else 0.0))
+            if factor * before == 1.0:
+                return step * (1 + best)
+            before = factor
             seen, losses = self.read(step * factor, 1)
+
+    def at(self, beta: float) -> Seen:
+        """One read around ``beta``, or the end of the range nearest to it."""
+        beta = min(max(beta, self.low), self.high)
+        return self.read(beta / (4 + _core.MIDDLE), 4)[0]
 
     def settle(self, beta: float) -> tuple[float, Seen, bool]:
         """Newton's steps from ``beta``: slope from the mean logit there, bend from the losses around it."""
@@ -130,6 +146,7 @@ def fit_temperature(
     logits: Any,
     targets: Any,
     *,
+    from_logits: bool | None = None,
     bounds: tuple[float, float] = BOUNDS,
     ignore_index: int | None = None,
     threads: int | None = None,
@@ -138,13 +155,19 @@ def fit_temperature(
 
     Parameters
     ----------
-    logits : array_like [..., V]
-        float32, float16, bfloat16 or float64; a memmap is read in place and may exceed the memory.
-    targets : array_like of int [...]
-        The true token of each row, in [0, V).
+    logits : array_like [..., V] or [...]
+        float32, float16, bfloat16 or float64; a memmap is read in place and may exceed the memory. One logit per
+        target is that of a single event, with the probability 1 / (1 + exp(-logit / T)).
+    targets : array_like of int or bool [...]
+        The true token of each row, in [0, V); of an event, 1 or True where it came true, else 0.
+    from_logits : bool, optional
+        False: ``logits`` are probabilities, and T divides their logarithms (of an event, those of 1 - p and p). These
+        are held in memory. True: they are logits. By default they are logits, but an error if every row could be
+        probabilities: not negative, with a sum within 1e-3 of 1.
     bounds : (float, float), default (0.01, 100)
         Range of T, 1e-4 <= low < high <= 1e4. Where no minimum lies inside, its nearer end is the result, and
-        ``at_bound`` is True: so it is when every target is the top token already.
+        ``at_bound`` is True: so it is when every target is the top token already. Where the likelihood does not depend
+        on T in this range (all logits of a row are equal, or -inf), T is 1, or the end of the range nearest to 1.
     ignore_index : int, optional
         Rows with this target do not take part and are not read.
     threads : int >= 0, optional
@@ -159,7 +182,7 @@ def fit_temperature(
     ------
     ValueError
         A target out of range or of logit -inf, shapes that do not match, bounds out of range, a row with NaN or +inf,
-        no row that takes part.
+        no row that takes part, probabilities without ``from_logits=False``.
     TypeError
         A type that is not supported.
 
@@ -184,15 +207,20 @@ def fit_temperature(
     >>> fit.ece_after < 0.03 < fit.ece_before
     True
     """
-    x, ids = checked(logits, targets, ignore_index)
-    return fit(lambda step, power: read(x, ids, step, power, threads), limits(bounds))
+    x, ids = _intake.fitted(logits, targets, from_logits, ignore_index)
+    classes = _intake.are_classes("logits", logits, targets)
+    return fit(lambda step, power: read(x, ids, classes, step, power, threads), limits(bounds))
 
 
 def fit(reader: Reader, bounds: tuple[float, float]) -> TemperatureFit:
     """`fit_temperature` on whatever ``reader`` reads."""
     search = _Search(reader, 1.0 / bounds[1], 1.0 / bounds[0])
     first, losses = search.read(FIRST_STEP, 1)
-    beta, last, at_bound = search.settle(search.coarse(first, losses))
+    if first.flat and search.at(0.0).flat:
+        beta, at_bound = min(max(1.0, search.low), search.high), False
+        last = search.at(beta)
+    else:
+        beta, last, at_bound = search.settle(search.coarse(first, losses))
     return TemperatureFit(
         float(1.0 / beta),
         float(losses[AT_ONE]),
@@ -205,9 +233,10 @@ def fit(reader: Reader, bounds: tuple[float, float]) -> TemperatureFit:
     )
 
 
-def read(x: Any, ids: Any, step: float, power: int, threads: int | None) -> Rows:
+def read(x: Any, ids: Any, classes: bool, step: float, power: int, threads: int | None) -> Rows:
     """One read of checked rows at eight inverse temperatures."""
-    return Rows.of(_temperatures.read("logits", x, ids, step, power, _core.TEMPERATURES, threads), x.shape[:-1])
+    seen = _temperatures.read("logits", x, ids, step, power, _core.TEMPERATURES, threads)
+    return (Rows if classes else Events).of(seen, x.shape[:-1])
 
 
 class Rows(_temperatures.Reading):
@@ -227,20 +256,17 @@ class Rows(_temperatures.Reading):
         """How many rows take part."""
         return len(self.rows)
 
-    def column(self, k: int) -> tuple[Any, Any]:
-        """Confidence of the top token at b_k, and whether it is the target."""
-        return np.exp(-self.tails[:, k]), self.correct
-
     def error(self, k: int) -> float:
         """The expected calibration error at b_k."""
         return _bins.expected_error(*self.column(k))
 
 
-def checked(logits: Any, targets: Any, ignore_index: int | None) -> tuple[Any, Any]:
-    """Logits [..., V] and targets [rows]."""
-    x = _temperatures.logits_of(logits)
-    ids = _temperatures.target_array("targets", targets, x.shape[:-1], x.shape[-1], ignore_index)
-    return x, _intake.some(ids)
+class Events(Rows):
+    """Rows of two logits, whose second one is that of an event."""
+
+    def column(self, k: int, classes: bool = False) -> tuple[Any, Any]:
+        """Confidence and truth of each event at b_k."""
+        return super().column(k, classes)
 
 
 def limits(bounds: Any) -> tuple[float, float]:

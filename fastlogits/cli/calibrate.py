@@ -89,7 +89,7 @@ class Reads:
     def part(self, begin: int, end: int, step: float, power: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """The records of the rows `begin` to `end`."""
         ids, found = self.ids[begin:end], np.zeros(end - begin, kind)
-        x = _temperatures.logits_of(self.scored.rows[begin:end])
+        x = self.logits(begin, end)
         task = _core.TemperaturesTask(x, step, power, found["tails"].shape[1], ids)
         _threads.run_blocks(task.run, len(ids), _inputs.thread_count(None))
         bad = np.flatnonzero(task.status)
@@ -103,6 +103,20 @@ class Reads:
         found["gap"][good] = task.tops[good] - task.targets_at[good]
         found["status"] = task.status
         return found
+
+    def logits(self, begin: int, end: int) -> NDArray[Any]:
+        """Rows of the file as logits: the logarithms of probabilities."""
+        x = _temperatures.logits_of(self.scored.rows[begin:end])
+        if not self.options.probabilities:
+            return x
+        p = x.astype(np.float64)
+        off = (p < 0).any(-1) | (np.abs(p.sum(-1) - 1) > _intake.SUM_TOLERANCE)
+        wrong = np.flatnonzero(off & (self.ids[begin:end] >= 0))
+        if wrong.size:
+            row, total = begin + int(wrong[0]), p[wrong[0]].sum()
+            found = f"row {row} must hold probabilities that sum to 1, got the sum {total:g}"
+            raise UserError(f"{self.scored.logits.shown}: {found} (--no-probabilities takes it for logits)")
+        return _intake.logarithms(p, np.float64 if x.dtype == np.float64 else np.float32)
 
     def reading(self, found: NDArray[Any], step: float, power: int) -> _temperatures.Reading:
         """The records of the rows that take part: bad ones are left out of further reads."""
@@ -137,7 +151,13 @@ def collect(options: argparse.Namespace) -> Calibration:
         raise UserError(f"--bins must be >= 1, got {options.bins}")
     scored = inputs.read_scored(options)
     inputs.check_outputs(options, scored.logits, scored.targets)
-    identity = {"command": "calibrate", **scored.identity(), "options": {"ignore_index": options.ignore_index}}
+    if options.probabilities is None and _intake.look_like_probabilities(scored.rows, scored.ids):
+        raise UserError(
+            f"{scored.logits.shown}: rows without a negative value that all sum to 1 look like probabilities: "
+            "give --probabilities, or --no-probabilities if they are logits"
+        )
+    chosen = {"ignore_index": options.ignore_index, "probabilities": bool(options.probabilities)}
+    identity = {"command": "calibrate", **scored.identity(), "options": chosen}
     records = None if options.resume is None else f"{options.resume}.rows"
     with Ledger(options.resume, identity, records) as ledger:
         reads = Reads(options, scored, ledger)

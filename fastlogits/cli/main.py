@@ -141,6 +141,11 @@ def add_long(commands: argparse._SubParsersAction[Parser]) -> None:
         "--strategy", choices=STRATEGIES, default="uniform", help="equal width (default), equal mass"
     )
     calibrate.add_argument("--rule", choices=RULES, default="netcal", help="whose bin edges (default netcal)")
+    calibrate.add_argument(
+        "--probabilities", action=argparse.BooleanOptionalAction,
+        help="LOGITS holds probabilities: their logarithms are the logits (default: logits, and an error if every row "
+        "could be probabilities)",
+    )  # fmt: skip
     calibrate.add_argument("--csv", metavar="OUT", help="the reliability curves, a line per bin")
     calibrate.add_argument("--report", metavar="OUT.html", help="a page with figures and the reliability diagram")
     add_run(calibrate)

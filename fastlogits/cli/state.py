@@ -212,8 +212,7 @@ def _opened(path: str, known: tuple[int, int] | None) -> IO[bytes]:
 def _checksum(file: IO[bytes], length: int) -> int:
     """Of the first `length` bytes; the place in the file is then behind them."""
     crc = file.seek(0)
-    while length:
-        part = file.read(min(length, 1 << 20))
+    while length and (part := file.read(min(length, 1 << 20))):
         crc, length = zlib.crc32(part, crc), length - len(part)
     return crc
 

@@ -36,7 +36,7 @@ def calibration_error(
     Parameters
     ----------
     predictions : dask array [...], [..., C] or [..., V]
-        Confidences of single events, probabilities of classes or, with ``from_logits``, logits.
+        Confidences of single events, probabilities of classes or, with ``from_logits``, logits of either.
     targets : dask array or array_like [...]
         What came true.
     strategy : {"uniform", "quantile"}, default "uniform"
@@ -209,7 +209,7 @@ def _parts(
 ) -> Any:  # fmt: skip
     """What each chunk of rows adds."""
     given = _blocks.rows_of("predictions", predictions, 0)
-    behind = 1 if from_logits else int(_intake.are_classes(given, targets))
+    behind = int(_intake.are_classes("predictions", given, targets))
     given = _blocks.rows_of("predictions", given, behind)
     _intake.temperature_of(temperature, from_logits)
     _inputs.thread_count(threads)

@@ -93,8 +93,8 @@ def score_text(
 
     Parameters
     ----------
-    logprobs : dask array of float [...]
-        Log-prob of each token, such as those of `token_logprobs`.
+    logprobs : dask array of float [...], or TokenLogprobs of dask arrays
+        Log-prob of each token; what `token_logprobs` returned leaves its ignored rows out.
     greedy, mask : dask array or array_like of bool [...], optional
         Whether each token is the first maximum of its row; which tokens count.
     text, words, bytes
@@ -122,7 +122,7 @@ def score_text(
     """
     length = texts.score_text([], text=text, words=words, bytes=bytes)
     counted: Any = {name: 0 for name in ("words", "bytes") if getattr(length, name) is not None}
-    call = _blocks.Call(texts.score_text, *_tokens(logprobs, greedy=greedy, mask=mask), **counted)
+    call = _blocks.Call(*_tokens(logprobs, greedy, mask), **counted)
     call.probe()
     return _blocks.delayed(_blocks.total(call.blocks()), partial(operator.add, length))
 
@@ -132,8 +132,8 @@ def perplexity(logprobs: Any, *, mask: Any = None) -> Any:
 
     Parameters
     ----------
-    logprobs : dask array of float [...]
-        Log-prob of each token.
+    logprobs : dask array of float [...], or TokenLogprobs of dask arrays
+        Log-prob of each token; what `token_logprobs` returned leaves its ignored rows out.
     mask : dask array or array_like of bool [...], optional
         Which tokens count, all by default.
 
@@ -154,12 +154,13 @@ def perplexity(logprobs: Any, *, mask: Any = None) -> Any:
     >>> round(float(fd.perplexity(da.log(da.from_array([0.5, 0.125], chunks=1)))), 12)
     4.0
     """
-    call = _blocks.Call(texts.score_text, *_tokens(logprobs, mask=mask))
+    call = _blocks.Call(*_tokens(logprobs, None, mask))
     call.probe()
     return _blocks.number(_blocks.total(call.blocks()), operator.attrgetter("perplexity"))
 
 
-def _tokens(logprobs: Any, **flags: Any) -> tuple[int, dict[str, Any], dict[str, Any]]:
-    """Log-probs and flags of tokens as `_blocks.Call` takes them."""
-    x = _blocks.rows_of("logprobs", logprobs, 0)
-    return x.ndim, {}, {"logprobs": x, **flags}
+def _tokens(logprobs: Any, greedy: Any, mask: Any) -> tuple[Any, int, dict[str, Any], dict[str, Any]]:
+    """The score of a chunk, and log-probs and flags of tokens as `_blocks.Call` takes them."""
+    values, greedy, skip_nan = texts.opened(logprobs, greedy)
+    x = _blocks.rows_of("logprobs", values, 0)
+    return partial(texts.scored, skip_nan=skip_nan), x.ndim, {}, {"logprobs": x, "greedy": greedy, "mask": mask}

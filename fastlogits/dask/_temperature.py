@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastlogits import _core, _inputs
 from fastlogits._exact import ExactSum
-from fastlogits.calibration import TemperatureFit, _figures, _temperature
+from fastlogits.calibration import TemperatureFit, _figures, _intake, _temperature
 from fastlogits.dask import _blocks
 from fastlogits.dask._calibration import nothing
 from fastlogits.dask._calibration_sums import Binning, Part, Sums
@@ -29,11 +29,14 @@ class Totals:
     slopes: ExactSum
     bins: Sums
     count: int
+    flat: bool
+    like_probabilities: bool
 
     def __add__(self, other: Totals) -> Totals:
         losses = tuple(a + b for a, b in zip(self.losses, other.losses, strict=True))
         sums = self.slopes + other.slopes, self.bins + other.bins
-        return Totals(self.betas, losses, *sums, self.count + other.count)
+        both = self.flat and other.flat, self.like_probabilities and other.like_probabilities
+        return Totals(self.betas, losses, *sums, self.count + other.count, *both)
 
     def loss(self, k: int) -> float:
         """Mean loss at b_k."""
@@ -52,6 +55,7 @@ def fit_temperature(
     logits: Any,
     targets: Any,
     *,
+    from_logits: bool | None = None,
     bounds: tuple[float, float] = _temperature.BOUNDS,
     ignore_index: int | None = None,
     threads: int | None = None,
@@ -63,11 +67,11 @@ def fit_temperature(
 
     Parameters
     ----------
-    logits : dask array [..., V]
-        float32, float16, bfloat16 or float64.
-    targets : dask array or array_like of int [...]
-        The true token of each row.
-    bounds, ignore_index
+    logits : dask array [..., V] or [...]
+        float32, float16, bfloat16 or float64; one per target is the logit of a single event.
+    targets : dask array or array_like of int or bool [...]
+        The true token of each row, or whether the event came true.
+    from_logits, bounds, ignore_index
         As in `fastlogits.fit_temperature`.
     threads : int >= 0, optional
         Threads within each chunk, beside those that dask runs.
@@ -90,24 +94,36 @@ def fit_temperature(
     >>> round(fd.fit_temperature(logits, [0, 1, 1, 0]).temperature, 4)
     3.641
     """
-    x = _blocks.rows_of("logits", logits)
+    x = _blocks.rows_of("logits", logits, 0)
+    classes = _intake.are_classes("logits", x, targets)
+    x = _blocks.rows_of("logits", x, int(classes))
+    wide, narrow = ({"logits": x}, {}) if classes else ({}, {"logits": x})
     limits = _temperature.limits(bounds)
     _inputs.thread_count(threads)
 
     def reader(step: float, power: int) -> Totals:
-        chunk = partial(_part, step=step, power=power, ignore=ignore_index, threads=threads)
-        parts = _blocks.Call(chunk, x.ndim - 1, {"logits": x}, {"targets": targets}).blocks()
+        how = {"from_logits": from_logits, "ignore": ignore_index, "threads": threads}
+        chunk = partial(_part, step=step, power=power, **how)
+        parts = _blocks.Call(chunk, x.ndim - classes, wide, {**narrow, "targets": targets}).blocks()
         found: Totals = _blocks.delayed(_blocks.total(parts)).compute().some("logits")
+        if found.like_probabilities:
+            _intake.refuse_probabilities(classes)
         return found
 
     return _temperature.fit(reader, limits)
 
 
-def _part(logits: Any, targets: Any, step: float, power: int, ignore: int | None, threads: int | None) -> Part:
+def _part(
+    logits: Any, targets: Any, step: float, power: int, from_logits: bool | None, ignore: int | None,
+    threads: int | None,
+) -> Part:  # fmt: skip
     """What the rows of a chunk add."""
     if nothing(targets, ignore):
         return Part()
-    seen = _temperature.read(*_temperature.checked(logits, targets, ignore), step, power, threads)
+    classes = _intake.are_classes("logits", logits, targets)
+    x, ids = _intake.fitted(logits, targets, from_logits is None or from_logits, ignore)
+    like = from_logits is None and _intake.look_like_probabilities(x, ids, classes)
+    seen = _temperature.read(x, ids, classes, step, power, threads)
     losses = tuple(ExactSum.of(seen.losses(k)) for k in range(_core.TEMPERATURES))
     bins = Sums.of([seen.column(k) for k in COLUMNS], HOW)
-    return Part(Totals(seen.betas, losses, ExactSum.of(seen.means + seen.gaps), bins, seen.count))
+    return Part(Totals(seen.betas, losses, ExactSum.of(seen.means + seen.gaps), bins, seen.count, seen.flat, like))
