@@ -75,7 +75,10 @@ class Reads:
         found = np.zeros(rows, kind)
         there = min(max(self.ledger.done - self.base, 0), rows)
         if there:
-            found[:there] = np.fromfile(f"{self.options.resume}.rows", kind, there, offset=self.offset)
+            known = np.fromfile(f"{self.options.resume}.rows", kind, there, offset=self.offset)
+            if len(known) != there:
+                raise UserError(f"{self.options.resume}: not a state of a fastlogits run: it has too few records")
+            found[:there] = known
 
         def work(begin: int, end: int) -> tuple[None, bytes]:
             found[begin:end] = self.part(begin, end, step, power, kind)
