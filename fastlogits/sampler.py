@@ -11,8 +11,9 @@ from fastlogits._builders import Builders
 from fastlogits._docs import shared
 from fastlogits._errors import refuse_row
 from fastlogits._explain import Explanation, explain
+from fastlogits._familiar import refuse_unknown
 from fastlogits._results import Candidates, GumbelMax, SampleResult
-from fastlogits._steering import KEYWORDS, Steering, keyword_steps, refuse_unknown, spelled_out
+from fastlogits._steering import KEYWORDS, Steering, keyword_steps, spelled_out
 
 if TYPE_CHECKING:
     from fastlogits.state import State
@@ -177,7 +178,7 @@ class Sampler(Builders, _core.Plan):
 
     def __init__(self, *steps: s.Step, **keywords: Unpack[Steering]) -> None:
         given: dict[str, Any] = dict(keywords)
-        refuse_unknown(type(self).__name__, given)
+        refuse_unknown(type(self).__name__, given, KEYWORDS)
         if not steps:
             steps = keyword_steps(given, given.pop("preset", None))
         elif any(_given(value, KEYWORDS[name]) for name, value in given.items()):

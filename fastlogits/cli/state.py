@@ -302,7 +302,7 @@ def packed(total: ExactSum) -> list[str]:
     return [hex(total.units), repr(total.others)]
 
 
-def unpacked(value: list[str]) -> ExactSum:
+def unpacked(value: Any) -> ExactSum:
     """The sum that `packed` wrote."""
     units, others = value
     if not isinstance(units, str) or not isinstance(others, str):
