@@ -87,8 +87,9 @@ def refuse_unknown(function: str, keywords: Iterable[str], known: Iterable[str],
 
 def _hint(function: str, keyword: str, known: list[str], rng: str) -> str:
     """What to pass instead; empty where nothing is near."""
-    if function == "Sampler" and keyword in _OF_THE_CALL:
-        return f"{keyword} is an argument of the call, as in sampler.sample(logits, {keyword}=...)"
+    if keyword in _OF_THE_CALL:
+        ours = f"{keyword} is an argument of the call, as in sampler.sample(logits, {keyword}=...)"
+        return ours if function == "Sampler" else ""
     snake = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", keyword).replace("-", "_").lower()
     if snake in known:
         return f"did you mean {snake!r}?"

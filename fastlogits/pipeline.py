@@ -60,8 +60,8 @@ def sample(
     n : int >= 1, optional
         Draw n tokens from each row, processed once; the first of them is the one drawn without ``n``.
     replacement : bool, default True
-        False: n different tokens, in the order in which they would be drawn one after the other; padded with -1 where
-        fewer survive.
+        False: n different tokens, in the order in which they would be drawn one after the other. Fewer than n left
+        are an error; with ``on_error="status"`` such a row is padded with -1 and its status is TOO_FEW.
     {inputs}
     {steering}
     logprobs : int >= 0, optional

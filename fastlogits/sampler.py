@@ -9,7 +9,7 @@ from fastlogits import state as _state
 from fastlogits import steps as s
 from fastlogits._builders import Builders
 from fastlogits._docs import shared
-from fastlogits._errors import refuse_row
+from fastlogits._errors import Status, refuse_row
 from fastlogits._explain import Explanation, explain
 from fastlogits._familiar import refuse_unknown
 from fastlogits._results import Candidates, GumbelMax, SampleResult
@@ -671,8 +671,13 @@ class Sampler(Builders, _core.Plan):
     def _seed(self, rng: Any) -> int:
         return _inputs.seed_word(rng)
 
-    def _refuse(self, outer: Any, row: int, status: int, step: int, value: float, n: int) -> NoReturn:
+    def _refuse(
+        self, outer: Any, row: int, status: int, step: int, value: float, n: int, given: tuple[Any, ...] = ()
+    ) -> NoReturn:
         names = [each.name for each in self.steps]
+        if given and status == Status.STEP_INF and step == 0:
+            around = dict(zip(_core.BESIDE, given[1:], strict=True))
+            _run.refuse_lone_bans(given[0], {name: around[name] for name in self.beside}, row)
         refuse_row(outer, row, status, step, value, n, names, beside=self.beside)
 
     def __repr__(self) -> str:

@@ -274,9 +274,9 @@ def test_sampler_refuses() -> None:
 FAMILIAR = {
     "seed": "; seed is called rng here", "generator": "; generator is called rng here",
     "top_logprobs": "; top_logprobs is called logprobs here", "n_probs": "; n_probs is called logprobs here",
-    "stop": "; stop has no place here: the decoding loop decides that", "do_sample": "temperature=0 takes the likeliest",
+    "stop": "; stop has no place here: the decoding loop decides that", "do_sample": "temperature=0 takes the",
     "max_tokens": "max_tokens has no place here: the decoding loop decides that", "input_ids": "called context here",
-    "maxOutputTokens": "max_output_tokens has no place here", "topP": "; did you mean 'top_p'?", "num_beams": "beam_step",
+    "maxOutputTokens": "max_output_tokens has no place here", "topP": "; did you mean 'top_p'?", "num_beams": "_step",
     "repeat_penalty": "called repetition_penalty here", "grammar": "pass what the grammar engine allows as mask=",
     "min-p": "; did you mean 'min_p'?", "temprature": "; did you mean 'temperature'?",
 }  # fmt: skip

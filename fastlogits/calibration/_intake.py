@@ -37,7 +37,7 @@ def some(ids: Ids) -> Ids:
 
 def are_classes(predictions: Any, targets: Any) -> bool:
     """Whether predictions have one axis more than targets: probabilities of classes, not confidences."""
-    given, truth = np.ndim(predictions), np.ndim(targets)
+    given, truth = _inputs.plain_array("predictions", predictions).ndim, _inputs.plain_array("targets", targets).ndim
     if given not in (truth, truth + 1):
         raise ValueError(f"predictions must have as many axes as targets or one more, got {given} and {truth}")
     return bool(given == truth + 1)
