@@ -18,7 +18,8 @@ from commands import BAD, IGNORED, LONG, ROWS, V, process, run, run_json, write_
 import fastlogits as fl
 from fastlogits.__main__ import main
 from fastlogits._exact import ExactSum
-from fastlogits.cli import inputs, page, screen
+from fastlogits.cli import inputs, page, score, screen, state
+from fastlogits.cli.steering import FileRow
 
 
 @pytest.fixture
@@ -419,3 +420,53 @@ def test_chunks_hold_64_mib(files):
 
     assert inputs.chunk_rows(Options, np.lib.stride_tricks.as_strided(files[0], (9, 128_256), (0, 0))) == 130
     assert inputs.chunk_rows(Options, np.lib.stride_tricks.as_strided(files[0], (9, 1 << 26), (0, 0))) == 1
+
+
+# ---- files that change --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", LONG)
+def test_a_file_cut_while_it_is_read(capsys, monkeypatch, command):
+    """Found before the next part is read, where the system would kill the process."""
+    advance, size = state.Ledger.advance, os.path.getsize("nan.npy")
+
+    def cutting(*arguments):
+        advance(*arguments)
+        os.truncate("nan.npy", size - 4)
+
+    monkeypatch.setattr(state.Ledger, "advance", cutting)
+    assert main([*LONG[command], "--nan", "skip", "--chunk", "8"]) == 2
+    out, err = capsys.readouterr()
+    told = f"nan.npy: was cut to {size - 4:,} bytes while it was read, but {size:,} are needed\n"
+    assert (out, err) == ("", f"fastlogits: error: {told}")
+
+
+@pytest.mark.usefixtures("files")
+def test_a_file_cut_between_rows(capsys, monkeypatch):
+    ask = FileRow.ask
+
+    def cutting(row, question):
+        os.truncate("p.npy", 9000 if row.number else 8000)
+        return ask(row, question)
+
+    for command in "sample", "explain":
+        write_files()
+        with monkeypatch.context() as patch:
+            patch.setattr(FileRow, "ask", cutting)
+            assert main([command, "p.npy"]) == 2
+        assert "p.npy: was cut to 8,000 bytes while it was read" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("files")
+def test_a_report_of_a_file_that_was_cut(capsys, monkeypatch):
+    told = score.told
+
+    def cutting(*arguments):
+        os.truncate("p.npy", 8000)
+        return told(*arguments)
+
+    monkeypatch.setattr(score, "told", cutting)
+    assert main(["score", "p.npy", *T, "--report", "out.html"]) == 2
+    assert "p.npy: was cut to 8,000 bytes" in capsys.readouterr().err
+    assert not Path("out.html").exists()

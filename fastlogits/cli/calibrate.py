@@ -92,6 +92,7 @@ class Reads:
     def part(self, begin: int, end: int, step: float, power: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """The records of the rows `begin` to `end`."""
         ids, found = self.ids[begin:end], np.zeros(end - begin, kind)
+        self.scored.logits.check_length()
         x = _temperatures.logits_of(self.scored.rows[begin:end])
         task = _core.TemperaturesTask(x, step, power, found["tails"].shape[1], ids)
         _threads.run_blocks(task.run, len(ids), _inputs.thread_count(None))

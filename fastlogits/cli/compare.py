@@ -129,6 +129,8 @@ class Comparing:
 
     def ask(self, rows: slice | int, on_error: str) -> Any:
         """The library's answer about some rows."""
+        for each in self.named:
+            each.check_length()
         wanted = dict.fromkeys(MEASURES, True)
         return fastlogits.compare_distributions(
             self.sides[0][rows], self.sides[1][rows], **wanted, top_n=self.options.top_n, beta=self.options.beta,

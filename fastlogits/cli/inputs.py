@@ -37,6 +37,10 @@ class Named:
         """As the user names it."""
         return self.path if self.name is None else f"{self.path}:{self.name}"
 
+    def check_length(self) -> None:
+        """Before a part of the array is read: see `load.check_length`."""
+        load.check_length(self.path, self.array)
+
     def identity(self) -> dict[str, Any]:
         """What tells this input from any other, in JSON's types."""
         found = Path(self.path).stat()

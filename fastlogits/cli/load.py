@@ -72,6 +72,18 @@ def read_array(path: str, key: str | None, wanted: str, hint: str = "choose with
         raise UserError(f"{path}: damaged or incomplete: {error}") from None
 
 
+def check_length(path: str, array: NDArray[Any]) -> None:
+    """Refuses a mapped file that has become shorter than its array.
+
+    The system kills a process that reads a mapped page behind the end of its file, so this is looked at before each
+    part is read. A file that is cut while a part is being read still ends the process (SIGBUS).
+    """
+    if isinstance(array, np.memmap):
+        size, needed = array._mmap.size(), array.offset + array.nbytes
+        if size < needed:
+            raise UserError(f"{path}: was cut to {size:,} bytes while it was read, but {needed:,} are needed")
+
+
 def chosen_name(path: str, names: list[str], key: str | None, wanted: str, hint: str) -> str:
     """Which array of a .npz to read."""
     if key is None:
@@ -79,12 +91,6 @@ def chosen_name(path: str, names: list[str], key: str | None, wanted: str, hint:
     if key not in names:
         raise UserError(f"{path}: no array {key!r}; it holds {', '.join(names) or 'no array'} ({hint})")
     return key
-
-
-def read_rows(path: str, key: str | None) -> NDArray[Any]:
-    """The logits of a file as [rows, V], leading axes flattened in C order; one row if it holds [V]."""
-    array = read_logits(path, key)
-    return array.reshape(-1, array.shape[-1])
 
 
 def read_logits(path: str, key: str | None, hint: str = "choose with --key") -> NDArray[Any]:

@@ -42,6 +42,7 @@ def pieces_of(options: argparse.Namespace) -> Any:
 
 def write(options: argparse.Namespace, scored: Scored, whole: TextScore, pieces: Any) -> None:
     """The page of a run that is done: the numbers of all rows, and the first `SHOWN` rows token by token."""
+    scored.logits.check_length()
     x, ids = scored.rows[:SHOWN], scored.ids[:SHOWN]
     scores, status = fastlogits.token_logprobs(
         x,

@@ -102,6 +102,7 @@ class Scoring:
 
     def part(self, begin: int, end: int) -> tuple[dict[str, Any], bytes]:
         """All totals with rows `begin` to `end`, and their lines of the CSV."""
+        self.scored.logits.check_length()
         x, ids = self.scored.rows[begin:end], self.scored.ids[begin:end]
         found, status = self.ask(x, ids, "status")
         bad = np.flatnonzero(status)
