@@ -2,12 +2,12 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from fastlogits._startup import end_command as _end_command
+from fastlogits import _startup
 
 try:
     from fastlogits import cpu
 except ImportError as error:
-    _end_command(error)
+    _startup.explain(error)
     raise
 
 from fastlogits import reference, steps

@@ -244,4 +244,5 @@ def _paired(p: Any, q: Any) -> Iterator[tuple[Array, Array]]:
         b = b[n:] if n < len(b) else next(sides[1], None)
     if a is not None or b is not None:
         more, fewer = ("q_logits", "p_logits") if a is None else ("p_logits", "q_logits")
-        raise ValueError(f"{more} must hold as many rows as {fewer}, which has {count}")
+        hint = "" if count else " (it yielded nothing: an iterator can be read once only)"
+        raise ValueError(f"{more} must hold as many rows as {fewer}, which has {count}{hint}")

@@ -129,8 +129,9 @@ cdef class Plan:
         n : int >= 1, optional
             Draw n tokens from each row, processed once; the first of them is the one drawn without `n`.
         replacement : bool, default True
-            False: n different tokens, in the order in which they would be drawn one after the other; padded with -1
-            where fewer survive. Drawn by Gumbel-max.
+            False: n different tokens, in the order in which they would be drawn one after the other, by Gumbel-max.
+            Fewer than n left are an error; with ``on_error="status"`` such a row is padded with -1 and its status is
+            TOO_FEW.
         context : token ids per row, optional
             One sequence, which all rows share; or one per row: an array [..., T], or sequences of any lengths in one
             list or in lists nested as the rows are (for logits [A, B, V] A lists of B sequences). What the penalties
@@ -245,7 +246,8 @@ cdef class Plan:
         if state is not None:
             _c.fl_history_free(own.history)
         if where.status != _c.FL_OK:
-            self._refuse((), where.row, where.status, where.step, told(&where), rows.rows.n)
+            self._refuse((), where.row, where.status, where.step, told(&where), rows.rows.n,
+                         (logits, uncond, amateur, expert, anti))
         if state is not None and own.observed is not NULL:
             (<Sequence>state).hear(&one, 1, observed, self.plan.count, (<Sequence>state).length())
         return one

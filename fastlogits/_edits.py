@@ -118,6 +118,8 @@ def token_ids(name: str, ids: Any, row: int | None = None) -> tuple[int, ...]:
     array = _inputs.id_array(name, ids, note)
     if array.size and array.min() < 0:
         raise ValueError(f"{name}: token id {array.min()} must be in [0, V){note}")
+    if array.size and array.max() >= 2**31:
+        raise ValueError(f"{name}: token id {array.max()} must be below 2^31{note}")
     return tuple(array.tolist())
 
 
@@ -239,7 +241,8 @@ def checked_mask(mask: Any) -> NDArray[Any]:
         array = array.copy()
         array.flags.writeable = False
     elif array.dtype.kind not in "iu" or array.dtype.itemsize != 4:
-        raise TypeError(f"mask must be bool, or int32 or uint32 words of 32 bits, got dtype {array.dtype}")
+        hint = "; token ids are passed as allowed_token_ids=" if array.dtype.kind in "iu" else ""
+        raise TypeError(f"mask must be bool, or int32 or uint32 words of 32 bits, got dtype {array.dtype}{hint}")
     if array.ndim == 0:
         raise ValueError("mask must have at least one axis, got a scalar")
     return array

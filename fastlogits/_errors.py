@@ -18,8 +18,8 @@ _first: ContextVar[tuple[int, ...]] = ContextVar("first", default=())
 class Status(IntEnum):
     """What became of a row under ``on_error="status"``.
 
-    The last two are of `fastlogits.verify`: a negative number among ``draft_probs``, and a drafted token that
-    cannot have been drawn.
+    NEGATIVE and UNDRAWN are of `fastlogits.verify`: a negative number among ``draft_probs``, and a drafted token that
+    cannot have been drawn. TOO_FEW: n different tokens were asked for, and fewer survive.
 
     Examples
     --------
@@ -40,6 +40,7 @@ class Status(IntEnum):
     BAD_TOKEN = 6
     NEGATIVE = 8
     UNDRAWN = 9
+    TOO_FEW = 10
 
 
 @contextmanager

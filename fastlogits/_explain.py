@@ -10,6 +10,7 @@ import numpy as np
 
 from fastlogits import _core
 from fastlogits._errors import Status, refuse_row
+from fastlogits._run import refuse_lone_bans
 from fastlogits._step_tokens import RemoveInvalidValues
 from fastlogits._thresholds import Seen, threshold
 
@@ -221,6 +222,8 @@ def _run_row(
         if status in allowed:
             continue
         names = [step.name for step in plan.steps]
+        if status == Status.STEP_INF and step == 0:
+            refuse_lone_bans(call.x, call.companions(), at)
         refuse_row(call.outer, at, status, step, value, call.n, names, beside=plan.beside)
     return task
 

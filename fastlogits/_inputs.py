@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, ValuesView
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _core
+from fastlogits import _core, _mismatch
 from fastlogits._params import shown
 
 Array = NDArray[Any]
@@ -72,16 +73,21 @@ def plain_array(name: str, x: Any) -> Array:
         if torch is not None and isinstance(x, torch.Tensor):
             return _torch_array(name, x, torch)
         return _dlpack_array(name, x)
+    if not _mismatch.is_number_or_sequence(x):
+        _mismatch.refuse(name, x)
     try:
         return np.asarray(x)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{name} must be an array: {error}") from None
+        words = _mismatch.ragged(name, x) if isinstance(x, list | tuple) else ""
+        raise type(error)(f"{name} must {f'have {words}' if words else f'be an array: {error}'}") from None
 
 
 def is_stream(x: Any) -> bool:
     """Whether ``x`` is an iterable of arrays that come one after the other, and no array, tensor or sequence."""
     arrays = ("__array__", "__array_interface__", "__dlpack__")
-    known = isinstance(x, list | tuple | str | bytes) or any(hasattr(x, name) for name in arrays)
+    known = isinstance(x, list | tuple | str | bytes | AbstractSet | Mapping | ValuesView) or any(
+        hasattr(x, name) for name in arrays
+    )
     return not known and hasattr(x, "__iter__")
 
 
@@ -175,10 +181,13 @@ def id_array(name: str, ids: Any, note: str = "") -> NDArray[np.int64]:
             raise ValueError(f"{name}: token ids must form one axis, got sequences among them{note}") from None
         raise
     if array.ndim != 1:
-        raise ValueError(f"{name}: token ids must form one axis, got shape {array.shape}{note}")
+        got = f"shape {array.shape}" if array.ndim else f"{shown(array[()])}; pass it in a list"
+        raise ValueError(f"{name}: token ids must form one axis, got {got}{note}")
     if array.size == 0:
         return np.empty(0, np.int64)
     if array.dtype.kind not in "iu":
+        if (large := _mismatch.beyond_64_bits(ids)) is not None:
+            raise ValueError(f"{name}: token id {large} must be in [0, V){note}")
         raise TypeError(f"{name}: token ids must be integers, got dtype {array.dtype}{note}")
     if array.dtype == np.uint64 and array.max() >= 2**63:
         raise ValueError(f"{name}: token id {array.max()} must be in [0, V){note}")
@@ -249,6 +258,7 @@ def row_integers(name: str, value: Any, outer: tuple[int, ...], *, low: int | No
     if value is None:
         return None
     if isinstance(value, _INTEGERS) and not isinstance(value, bool):
+        given: Array = np.array(int(value), object)
         array = np.array(wrapped(name, value), np.int64)
     else:
         # NumPy would make float64 of a list that needs both signed and unsigned integers.
@@ -259,10 +269,11 @@ def row_integers(name: str, value: Any, outer: tuple[int, ...], *, low: int | No
             array = given.astype(np.uint64 if given.dtype.kind == "u" else np.int64).view(np.int64)
         else:
             raise TypeError(f"{name} must be an integer or one integer per row, got dtype {given.dtype}")
-    if low is not None and array.size and array.min() < low:
-        at = np.unravel_index(int(array.argmin()), array.shape)
+    if low is not None and array.size and np.any(outside := np.asarray((given < low) | (given >= 2**63), np.bool_)):
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
         note = f" (row {', '.join(map(str, at))})" if array.ndim else ""
-        raise ValueError(f"{name} must be an integer >= {low}, got {array.min()}{note}")
+        allowed = f">= {low}" if given[at] < low else f"in [{low}, 2^63)"
+        raise ValueError(f"{name} must be an integer {allowed}, got {given[at]}{note}")
     return array.reshape(1) if array.size == 1 else per_row(name, array, outer)
 
 
@@ -300,7 +311,7 @@ def seed_word(rng: Any) -> int:
             raise ValueError(f"rng must be >= 0, got {seed}")
         return seed if seed < 2**64 else int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
     allowed = "an integer, numpy.random.Generator, BitGenerator, SeedSequence or None"
-    raise TypeError(f"rng must be {allowed}, got {type(rng).__name__}")
+    raise TypeError(f"rng must be {allowed}, got {_mismatch.random_source(rng)}")
 
 
 def thread_count(threads: Any) -> int:

@@ -96,7 +96,7 @@ def number(
 
 def integer(name: str, value: Any, low: int, high: int = 2**63 - 1, *, off: int | None) -> PerRow:
     """Integers in [low, high]; None means ``off``."""
-    allowed = f">= {low}" if high == 2**63 - 1 else f"in [{low}, {high}]"
+    allowed = f"in [{low}, 2^63)" if high == 2**63 - 1 else f"in [{low}, {high}]"
 
     def check(item: Any, index: tuple[int, ...]) -> int | None:
         if item is None:
@@ -104,7 +104,8 @@ def integer(name: str, value: Any, low: int, high: int = 2**63 - 1, *, off: int 
         if isinstance(item, bool) or not isinstance(item, int):
             raise TypeError(f"{name} must be an integer, got {item!r}{row_note(index)}")
         if not low <= item <= high:
-            raise ValueError(f"{name} must be an integer {allowed}, got {item}{row_note(index)}")
+            words = f">= {low}" if item < low and high == 2**63 - 1 else allowed
+            raise ValueError(f"{name} must be an integer {words}, got {item}{row_note(index)}")
         return item
 
     return each(name, value, check)

@@ -284,7 +284,10 @@ def _steering(inputs: Mapping[str, Any]) -> dict[str, Any]:
 def _drawn(row: Row, n: int, by_noise: bool, replacement: bool) -> list[int]:
     """The n tokens of a row: each by `steps.draw` with its u, by its noise, or all by one noise."""
     if not replacement:
-        return [*row.perturbed()[1][:n].tolist(), *[-1] * n][:n]
+        kept: list[int] = row.perturbed()[1][:n].tolist()
+        if len(kept) < n:
+            raise ValueError(f"n must be at most the number of tokens left, {len(kept)}, got {n}")
+        return kept
     if by_noise:
         return [int(row.perturbed(number)[1][0]) for number in range(n)]
     return [steps.draw(row, row.draw_uniform(number)) for number in range(n)]

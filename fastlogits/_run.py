@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastlogits import _bfloat16 as half
 from fastlogits import _core, _inputs, _prepare, _threads
 from fastlogits import state as _state
-from fastlogits._errors import Status, refuse_row
+from fastlogits._errors import Status, refuse_row, row_name
 from fastlogits._results import Candidates, GumbelMax, SampleResult
 
 Array = NDArray[Any]
@@ -81,6 +81,8 @@ class Call:
             row, status, step, value = min(task.failures)
             steps = self.steps_of(row)
             beside = steps[0].beside if steps else ()
+            if status == Status.STEP_INF and step == 0:
+                refuse_lone_bans(self.x, self.companions(), row)
             refuse_row(self.outer, row, status, step, value, self.n, [each.name for each in steps], beside=beside)
         if "states" in self.inputs:
             task.tell(self.n)
@@ -89,6 +91,10 @@ class Call:
     def steps_of(self, row: int) -> tuple[Any, ...]:
         """The steps that a row goes through."""
         return self.plan.steps
+
+    def companions(self) -> dict[str, Array]:
+        """The rows that first steps combine with the logits, by their argument."""
+        return dict(zip(self.plan.beside, self.inputs["beside"], strict=True))
 
     def narrowed(self, values: NDArray[np.float64]) -> Array:
         """Log-probs in their type: float64 for float64 logits, else float32, where only probability 0 gives -inf."""
@@ -158,6 +164,10 @@ class MixedCall(Call):
         steps: tuple[Any, ...] = self.states[row].plan.steps
         return steps
 
+    def companions(self) -> dict[str, Array]:
+        around = zip(_core.BESIDE, self.inputs["beside"], strict=True)
+        return {name: rows for name, rows in around if rows is not None}
+
 
 def beside_arrays(plan: _core.Plan, given: tuple[Any, ...], x: Array, first: str = "logits") -> tuple[Array, ...]:
     """The rows that the plan's first step combines with ``x``, of those ``given`` in the order of `_core.BESIDE`."""
@@ -169,6 +179,19 @@ def beside_arrays(plan: _core.Plan, given: tuple[Any, ...], x: Array, first: str
             raise TypeError(f"{name} is given, but the first step is none that combines it with the logits")
     arrays = ((name, _inputs.logits_array(name, rows[name])) for name in plan.beside)
     return tuple(_inputs.beside_array(name, array, x, first) for name, array in arrays)
+
+
+def refuse_lone_bans(x: Array, companions: dict[str, Array], row: int, first: str = "logits") -> None:
+    """Raises the error of a row that has no finite combination as a companion row bans a token that it does not."""
+    at = np.unravel_index(row, x.shape[:-1])
+    values = half.wide(x[at])
+    for name, rows in companions.items():
+        alone = np.flatnonzero((half.wide(rows[at]) == -np.inf) & (values > -np.inf))
+        if alone.size:
+            where, whole = row_name(name, row, x.shape[:-1]), row_name(first, row, x.shape[:-1])
+            raise ValueError(
+                f"{where} must be finite where {whole} is, got -inf for token {alone[0]}; ban a token in both"
+            )
 
 
 def check_on_error(on_error: Any) -> None:
@@ -235,31 +258,43 @@ def sampled(call: Call, rng: Any, logprobs: Any, out: Any, n: Any = None, replac
         raise TypeError(f"replacement must be True or False, got {replacement!r}")
     shape = call.outer if n is None else (*call.outer, draws)
     target = None if out is None else _inputs.out_array(out, shape, -1, call.x)
-    direct = target is not None and target.flags.c_contiguous and target.flags.aligned
+    distinct = not replacement and draws > 1
+    direct = target is not None and target.flags.c_contiguous and target.flags.aligned and not distinct
     ids = target.reshape(-1) if target is not None and direct else np.full(call.rows * draws, -1, np.int64)
     results: dict[str, Any] = {} if top_n is None else _logprob_arrays(call.rows, draws, min(top_n, call.n))
     call.run(_inputs.seed_word(rng), ids=ids, draws=draws, distinct=not replacement, **results)
+    if distinct:
+        check_enough(call, ids.reshape(-1, draws))
     if target is not None and not direct:
         target[...] = ids.reshape(shape)
     drawn = shaped(ids, shape) if out is None else out
     return call.answer(drawn if top_n is None else _sample_result(call, drawn, results, shape, top_n))
 
 
+def check_enough(call: Call, ids: NDArray[np.int64]) -> None:
+    """Whether every row had as many different tokens as were asked for; -1 stands for what it lacks."""
+    few = ids[:, -1] < 0
+    if call.status is not None:
+        call.status[few & (call.status == Status.OK)] = Status.TOO_FEW
+    elif few.any():
+        row = int(few.argmax())
+        kept = int(np.count_nonzero(ids[row] >= 0))
+        raise ValueError(
+            f"n must be at most the number of tokens left, {kept} in {row_name('logits', row, call.outer)}, as tokens "
+            f'do not come again, got {ids.shape[1]}; on_error="status" pads with -1'
+        )
+
+
 def draw_count(n: Any) -> int:
     """A checked number of tokens to draw from each row."""
     if n is None:
         return 1
-    count = top_count("n", n, " or None")
-    if not 1 <= count < 2**31:
-        raise ValueError(f"n must be an integer in [1, 2^31) or None, got {n}")
-    return count
+    return top_count("n", n, " or None", low=1)
 
 
 def gumbel_max(call: Call, rng: Any, n: Any, offset: Any) -> Any:
     """`Sampler.gumbel_max`."""
-    draws, first = draw_count(n), top_count("offset", offset)
-    if first >= 2**62:
-        raise ValueError(f"offset must be below 2^62, got {first}")
+    draws, first = draw_count(n), top_count("offset", offset, power=62)
     shape = call.outer if n is None else (*call.outer, draws)
     ids, values = np.full(call.rows * draws, -1, np.int64), np.full(call.rows * draws, np.nan)
     bases = np.full(call.rows, np.nan)
@@ -268,16 +303,18 @@ def gumbel_max(call: Call, rng: Any, n: Any, offset: Any) -> Any:
     return call.answer(GumbelMax(shaped(ids, shape), shaped(values, shape), shaped(bases, call.outer)))
 
 
-def top_count(name: str, value: Any, also: str = "") -> int:
-    """A checked number of likeliest tokens."""
+def top_count(name: str, value: Any, also: str = "", low: int = 0, power: int = 31) -> int:
+    """A checked number of tokens in [low, 2^power)."""
     try:
         count = operator.index(value)
     except TypeError:
         count = None
     if count is None or isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be an integer >= 0{also}, got {value!r}")
-    if count < 0:
-        raise ValueError(f"{name} must be an integer >= 0{also}, got {count}")
+        raise TypeError(f"{name} must be an integer >= {low}{also}, got {value!r}")
+    if count < low:
+        raise ValueError(f"{name} must be an integer >= {low}{also}, got {count}")
+    if count >= 1 << power:
+        raise ValueError(f"{name} must be an integer in [{low}, 2^{power}){also}, got {count}")
     return count
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, Self
@@ -154,7 +155,7 @@ class ScoredText:
 
     def has_bytes(self) -> bool:
         """Whether the scored pieces are text by themselves, so that its length in words and bytes is known."""
-        return not any("\ufffd" in piece for piece in self._scored())
+        return not any(re.search("[\ufffd\ud800-\udfff]", piece) for piece in self._scored())
 
     def _scored(self) -> list[str]:
         return [piece for piece, counts in zip(self.pieces, self.counted, strict=True) if counts]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastlogits import _core, _inputs, _prepare, _run, _threads
 from fastlogits import state as _state
-from fastlogits._errors import refuse_row, row_name
+from fastlogits._errors import Status, refuse_row, row_name
 
 Array = NDArray[Any]
 
@@ -146,7 +146,10 @@ def verify(
     )  # fmt: skip
     _threads.run_blocks(task.run, rows, count)
     if task.failures:
-        refuse(drafts, plans, *min(task.failures))
+        row, bad, at, value = min(task.failures)
+        if bad == Status.STEP_INF and at == 0:
+            _run.refuse_lone_bans(drafts.target, dict(zip(plans[0].beside, around, strict=True)), row, "target_logits")
+        refuse(drafts, plans, row, bad, at, value)
     if state is not None:
         task.tell(drafts.vocab)
     tokens = np.take_along_axis(emitted, accepted[:, None], axis=1)[:, 0]

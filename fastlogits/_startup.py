@@ -1,12 +1,15 @@
-"""What becomes of a bad FASTLOGITS_ISA or FASTLOGITS_THREADS where the command line is what imports the package.
+"""What becomes of an extension module that is missing, or of a bad FASTLOGITS_ISA or FASTLOGITS_THREADS.
 
-Python imports a package before its ``__main__``, so the command's own handling of errors comes too late for these.
+Python imports a package before its ``__main__``, so the command's own handling of errors comes too late for these:
+where the command line imports the package, the process ends here.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
+import sysconfig
 
 
 def is_command() -> bool:
@@ -21,8 +24,19 @@ def is_command() -> bool:
     return module in ("fastlogits", "fastlogits.__main__")
 
 
-def end_command(error: ImportError) -> None:
-    """Of the command line, end the process as its other errors do: one line, exit code 2; else do nothing."""
-    if str(error).startswith("FASTLOGITS_") and is_command():
-        print(f"fastlogits: error: {error}", file=sys.stderr)
+def explain(error: ImportError) -> None:
+    """Of the command line, end with one line and exit code 2; else raise what says more than `error`, if anything."""
+    message = str(error)
+    if importlib.util.find_spec("fastlogits._core") is None:
+        tag = sysconfig.get_config_var("EXT_SUFFIX")
+        folder = os.path.dirname(__file__)
+        message = (
+            f"the extension module of fastlogits is not built for this Python: {folder} holds no _core{tag}; "
+            "build it in the checkout (pip install -e .) or install a wheel of fastlogits"
+        )
+    elif not message.startswith("FASTLOGITS_"):
+        return
+    if is_command():
+        print(f"fastlogits: error: {message}", file=sys.stderr)
         raise SystemExit(2) from None
+    raise ImportError(message) from None

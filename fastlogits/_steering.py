@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict, TypeVar
@@ -246,15 +245,6 @@ def _is_off(step: s.Step, off: Any) -> bool:
         return False
     value = next(iter(vars(step).values()))
     return not isinstance(value, tuple) and (value == off or (isinstance(step, s.TopK) and value < 1))
-
-
-def refuse_unknown(name: str, keywords: dict[str, Any]) -> None:
-    """TypeError as Python words it, with the keyword that was meant."""
-    for keyword in keywords:
-        if keyword not in KEYWORDS:
-            near = difflib.get_close_matches(keyword, KEYWORDS, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"{name}() got an unexpected keyword argument {keyword!r}{meant}")
 
 
 def spelled_out(function: F) -> F:

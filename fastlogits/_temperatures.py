@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _core, _inputs, _threads
+from fastlogits import _core, _inputs, _mismatch, _threads
 from fastlogits._errors import refuse_row, row_name
 
 Floats = NDArray[np.float64]
@@ -30,6 +30,8 @@ def target_array(name: str, targets: Any, outer: tuple[int, ...], n: int, ignore
     if given.size == 0 or (given.dtype.kind == "b" and n == 2):
         given = given.astype(np.int64)
     if given.dtype.kind not in "iu":
+        if (large := _mismatch.beyond_64_bits(targets)) is not None:
+            raise ValueError(f"{name} must hold ids in [0, {n}), got {large}")
         raise TypeError(f"{name} must be integers, got dtype {given.dtype}")
     if given.shape != outer:
         raise ValueError(f"{name} must have shape {outer}, one per row, got {given.shape}")

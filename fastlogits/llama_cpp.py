@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import arrays
-from fastlogits._steering import Steering
+from fastlogits._familiar import refuse_unknown
+from fastlogits._steering import KEYWORDS, Steering
 from fastlogits.sampler import Sampler
 
 __all__ = ["LogitsProcessor", "fast_logprobs", "fast_sampling"]
@@ -58,6 +59,7 @@ class LogitsProcessor:
 
     def __init__(self, *steps: Any, only_drawn: bool = False, rng: Any = None, **steering: Unpack[Steering]) -> None:
         given = len(steps) == 1 and isinstance(steps[0], Sampler) and not steering
+        refuse_unknown(type(self).__name__, steering, KEYWORDS)
         self._sampler = steps[0] if given else Sampler(*steps, **steering)
         self._only_drawn, self._rng = only_drawn, rng
 

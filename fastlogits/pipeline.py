@@ -9,7 +9,8 @@ import functools
 from typing import Any, Unpack
 
 from fastlogits._docs import shared
-from fastlogits._steering import Steering, spelled_out
+from fastlogits._familiar import refuse_unknown
+from fastlogits._steering import KEYWORDS, Steering, spelled_out
 from fastlogits.sampler import Sampler
 
 __all__ = ["beam_step", "candidates", "filter_logits", "gumbel_max", "probs", "sample", "verify"]
@@ -20,8 +21,11 @@ _kept = functools.lru_cache(maxsize=64, typed=True)(Sampler)
 _last: tuple[dict[str, Any], Sampler] = ({}, Sampler())  # a loop's call has the very same objects again
 
 
-def sampler_of(keywords: Any) -> Sampler:
-    """A Sampler of these keywords, made earlier where that is safe."""
+def sampler_of(function: str, keywords: Any, *, rng: str = "rng") -> Sampler:
+    """A Sampler of these keywords, made earlier where that is safe; an error about one names the function.
+
+    ``rng`` is what the function calls its random numbers.
+    """
     global _last
     before, sampler = _last
     if len(keywords) == len(before):
@@ -30,6 +34,8 @@ def sampler_of(keywords: Any) -> Sampler:
                 break
         else:
             return sampler
+    if not keywords.keys() <= KEYWORDS.keys():
+        refuse_unknown(function, keywords, KEYWORDS, rng=rng)
     for value in keywords.values():
         if type(value) not in _PLAIN:
             return Sampler(**keywords)
@@ -54,8 +60,8 @@ def sample(
     n : int >= 1, optional
         Draw n tokens from each row, processed once; the first of them is the one drawn without ``n``.
     replacement : bool, default True
-        False: n different tokens, in the order in which they would be drawn one after the other; padded with -1 where
-        fewer survive.
+        False: n different tokens, in the order in which they would be drawn one after the other. Fewer than n left
+        are an error; with ``on_error="status"`` such a row is padded with -1 and its status is TOO_FEW.
     {inputs}
     {steering}
     logprobs : int >= 0, optional
@@ -88,7 +94,7 @@ def sample(
     >>> all(i in (1, 3) for i in ids)
     True
     """
-    return sampler_of(steering).sample(
+    return sampler_of("sample", steering).sample(
         logits, n=n, replacement=replacement, context=context, prompt_length=prompt_length, state=state, rng=rng,
         position=position, keys=keys, logprobs=logprobs, out=out, threads=threads, on_error=on_error,
         uncond=uncond, amateur=amateur, expert=expert, anti=anti,
@@ -125,7 +131,7 @@ def probs(
     >>> fl.probs([1.0, 3.0, 3.0], top_k=2)
     array([0. , 0.5, 0.5])
     """
-    return sampler_of(steering).probs(
+    return sampler_of("probs", steering).probs(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         out=out, threads=threads, on_error=on_error,
         uncond=uncond, amateur=amateur, expert=expert, anti=anti,
@@ -162,7 +168,7 @@ def filter_logits(
     >>> fl.filter_logits([1.0, 3.0, 2.0], temperature=0.5, top_k=2)
     array([-inf,   6.,   4.])
     """
-    return sampler_of(steering).filter_logits(
+    return sampler_of("filter_logits", steering).filter_logits(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         out=out, threads=threads, on_error=on_error,
         uncond=uncond, amateur=amateur, expert=expert, anti=anti,
@@ -200,7 +206,7 @@ def candidates(
     >>> fl.candidates([1.0, 3.0, 2.0], min_p=0.3).ids
     array([1, 2])
     """
-    return sampler_of(steering).candidates(
+    return sampler_of("candidates", steering).candidates(
         logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
         threads=threads, on_error=on_error,
         uncond=uncond, amateur=amateur, expert=expert, anti=anti,
@@ -252,7 +258,7 @@ def gumbel_max(
     >>> best.ids == fl.sample(row, rng=7, draw="gumbel")
     True
     """
-    return sampler_of(steering).gumbel_max(
+    return sampler_of("gumbel_max", steering).gumbel_max(
         logits, n=n, offset=offset, context=context, prompt_length=prompt_length, state=state, rng=rng,
         position=position, keys=keys, threads=threads, on_error=on_error,
     )  # fmt: skip
@@ -304,7 +310,7 @@ def verify(
     >>> found.ids, found.accepted, found.tokens
     (array([ 1,  2, -1]), 1, 2)
     """
-    return sampler_of(steering).verify(
+    return sampler_of("verify", steering).verify(
         target_logits, draft_ids, draft_logits=draft_logits, draft_probs=draft_probs, parents=parents,
         replacement=replacement, draft_sampler=draft_sampler, context=context, prompt_length=prompt_length,
         state=state, rng=rng, position=position, keys=keys, threads=threads, on_error=on_error, uncond=uncond,
@@ -365,7 +371,7 @@ def beam_step(
     >>> fl.beam_step([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], [-1.0, -2.5], n=1, length=[2, 5]).beams  # means, not sums
     array([1])
     """
-    return sampler_of(steering).beam_step(
+    return sampler_of("beam_step", steering).beam_step(
         logits, scores, n=n, num_beam_groups=num_beam_groups, diversity_penalty=diversity_penalty, eos=eos,
         length=length, length_penalty=length_penalty, context=context, prompt_length=prompt_length, state=state,
         rng=rng, position=position, keys=keys, threads=threads, on_error=on_error, uncond=uncond, amateur=amateur,

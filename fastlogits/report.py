@@ -93,12 +93,27 @@ def scoring_report(
         given: Any = value
         if isinstance(given, bool) or not isinstance(given, int) or given < low:
             raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
-    found = {} if curves is None else _few(curves)
-    parts = [_figures_table(texts, figures or {})]
+    scores = [each.score() for each in texts]
+    return scoring_page(
+        texts, scores, {} if curves is None else _few(curves), figures or {}, title, hardest, most_tokens
+    )
+
+
+def scoring_page(
+    texts: Sequence[ScoredText],
+    scores: Sequence[TextScore],
+    curves: Mapping[str, ReliabilityCurve],
+    figures: Mapping[str, float],
+    title: str,
+    hardest: int = 20,
+    most_tokens: int = 20_000,
+) -> str:
+    """The page of `scoring_report`; `scores` holds the totals of each text, of which `texts` may show a part."""
+    parts = [_figures_table(texts, scores, figures)]
     for each in texts:
         parts += _text_parts(each, hardest, most_tokens)
-    if found:
-        parts.append(f"<h2>Calibration</h2>{_svg.reliability(found)}")
+    if curves:
+        parts.append(f"<h2>Calibration</h2>{_svg.reliability(curves)}")
     return _page(title, parts, _levels_style())
 
 
@@ -192,7 +207,7 @@ def save_report(page: str, path: str | PathLike[str]) -> None:
     target = Path(path).resolve()
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        partial.write_text(page, encoding="utf-8", errors="surrogateescape")
+        partial.write_text(page, encoding="utf-8", errors="backslashreplace")
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -212,9 +227,8 @@ def _levels_style() -> str:
     return "".join(rules)
 
 
-def _figures_table(texts: Sequence[ScoredText], further: Mapping[str, float]) -> str:
+def _figures_table(texts: Sequence[ScoredText], scores: Sequence[TextScore], further: Mapping[str, float]) -> str:
     """Perplexity and the rest, a column per text."""
-    scores = [each.score() for each in texts]
     names = {
         "tokens": "tokens", "loglikelihood": "log-likelihood (nats)", "perplexity": "perplexity",
         "bits_per_token": "bits per token", "bits_per_byte": "bits per byte", "word_perplexity": "perplexity per word",

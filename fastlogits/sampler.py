@@ -9,10 +9,11 @@ from fastlogits import state as _state
 from fastlogits import steps as s
 from fastlogits._builders import Builders
 from fastlogits._docs import shared
-from fastlogits._errors import refuse_row
+from fastlogits._errors import Status, refuse_row
 from fastlogits._explain import Explanation, explain
+from fastlogits._familiar import refuse_unknown
 from fastlogits._results import Candidates, GumbelMax, SampleResult
-from fastlogits._steering import KEYWORDS, Steering, keyword_steps, refuse_unknown, spelled_out
+from fastlogits._steering import KEYWORDS, Steering, keyword_steps, spelled_out
 
 if TYPE_CHECKING:
     from fastlogits.state import State
@@ -177,7 +178,7 @@ class Sampler(Builders, _core.Plan):
 
     def __init__(self, *steps: s.Step, **keywords: Unpack[Steering]) -> None:
         given: dict[str, Any] = dict(keywords)
-        refuse_unknown(type(self).__name__, given)
+        refuse_unknown(type(self).__name__, given, KEYWORDS)
         if not steps:
             steps = keyword_steps(given, given.pop("preset", None))
         elif any(_given(value, KEYWORDS[name]) for name, value in given.items()):
@@ -672,8 +673,13 @@ class Sampler(Builders, _core.Plan):
     def _seed(self, rng: Any) -> int:
         return _inputs.seed_word(rng)
 
-    def _refuse(self, outer: Any, row: int, status: int, step: int, value: float, n: int) -> NoReturn:
+    def _refuse(
+        self, outer: Any, row: int, status: int, step: int, value: float, n: int, given: tuple[Any, ...] = ()
+    ) -> NoReturn:
         names = [each.name for each in self.steps]
+        if given and status == Status.STEP_INF and step == 0:
+            around = dict(zip(_core.BESIDE, given[1:], strict=True))
+            _run.refuse_lone_bans(given[0], {name: around[name] for name in self.beside}, row)
         refuse_row(outer, row, status, step, value, n, names, beside=self.beside)
 
     def __repr__(self) -> str:

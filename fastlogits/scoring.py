@@ -257,7 +257,8 @@ def _of_chunks(chunks: Iterable[Any], targets: Any, wanted: _Wanted) -> Any:
         call.run(x, first * math.prod(outer[1:]))
         first += len(x)
     if first < outer[0]:
-        raise ValueError(f"targets must hold one per row, got {outer[0]} for {first} rows")
+        hint = "" if first else " (logits yielded nothing: an iterator can be read once only)"
+        raise ValueError(f"targets must hold one per row, got {outer[0]} for {first} rows{hint}")
     return (call or _Call(outer, n, targets, wanted)).result()
 
 

@@ -213,6 +213,8 @@ def scored(
             raise ValueError("text comes with words or bytes, which it holds already")
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}")
+        if lone := re.search("[\ud800-\udfff]", text):
+            raise ValueError(f"text must be valid Unicode, got the lone surrogate {lone[0]!r} at {lone.start()}")
         words, bytes = len(re.split(r"\s+", text)), len(text.encode())  # noqa: A001
     tokens = values.size if counts is None else int(np.count_nonzero(counts))
     return TextScore(

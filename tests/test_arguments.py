@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from calls import ENDS, INF, NAN, ROW, by_name, refused, run
 
 import fastlogits as fl
-from fastlogits import steps
+from fastlogits import _familiar, steps
+from fastlogits.llama_cpp import LogitsProcessor
 
 # ---- types and shapes ----------------------------------------------------------------------------------------------
 
@@ -249,7 +251,7 @@ def test_sampler_refuses() -> None:
         fl.Sampler(3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'topk'; did you mean 'top_k'\?"):
         fl.Sampler(topk=3)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match=r"unexpected keyword argument 'colour'$"):
+    with pytest.raises(TypeError, match=r"^sample\(\) got an unexpected keyword argument 'colour'$"):
         fl.sample([1.0], colour=3)  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="min_keep must be an integer >= 1"):
         fl.Sampler(min_keep=0)
@@ -265,6 +267,48 @@ def test_sampler_refuses() -> None:
     for row in (1, -2):
         with refused(ValueError, f"row must be in [-1, 1), got {row}"):
             sampler.explain(ROW, row=row)
+
+
+FAMILIAR = {
+    "seed": "; seed is called rng here", "generator": "; generator is called rng here",
+    "top_logprobs": "; top_logprobs is called logprobs here", "n_probs": "; n_probs is called logprobs here",
+    "stop": "; stop has no place here: the decoding loop decides that", "do_sample": "temperature=0 takes the",
+    "max_tokens": "max_tokens has no place here: the decoding loop decides that", "input_ids": "called context here",
+    "maxOutputTokens": "max_output_tokens has no place here", "topP": "; did you mean 'top_p'?", "num_beams": "_step",
+    "repeat_penalty": "called repetition_penalty here", "grammar": "pass what the grammar engine allows as mask=",
+    "min-p": "; did you mean 'min_p'?", "temprature": "; did you mean 'temperature'?",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAMILIAR)
+def test_familiar_names(name: str) -> None:
+    """The keywords of other libraries are answered with what to pass here, by the function that was called."""
+    asked: dict[str, Any] = {name: 1}
+    calls: dict[str, Any] = {
+        "sample": lambda: fl.sample(ROW, **asked),
+        "probs": lambda: fl.probs(ROW, **asked),
+        "filter_logits": lambda: fl.filter_logits(ROW, **asked),
+        "candidates": lambda: fl.candidates(ROW, **asked),
+        "gumbel_max": lambda: fl.gumbel_max(ROW, **asked),
+        "verify": lambda: fl.verify([ROW], [], **asked),
+        "beam_step": lambda: fl.beam_step([ROW], [0.0], **asked),
+        "Sampler": lambda: fl.Sampler(**asked),
+        "LogitsProcessor": lambda: LogitsProcessor(**asked),
+    }
+    for function, call in calls.items():
+        with pytest.raises(TypeError) as error:
+            call()
+        assert str(error.value).startswith(f"{function}() got an unexpected keyword argument {name!r}; "), function
+        assert FAMILIAR[name] in str(error.value)
+
+
+def test_familiar_names_name_what_there_is() -> None:
+    """Whatever a hint says to pass is an argument of `sample`, and no name that is known has a hint."""
+    known = set(inspect.signature(fl.sample).parameters)
+    assert set(_familiar._SAME) <= known
+    assert not known & _familiar._HINTS.keys()
+    with refused(TypeError, "rng is an argument of the call, as in sampler.sample(logits, rng=...)"):
+        fl.Sampler(rng=7)  # type: ignore[call-arg]
 
 
 def test_sampler_is_a_value() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import time
@@ -392,6 +393,8 @@ ERRORS = [
     (["sample", "good.npy", "--row", "7:9"], "--row 7:9 selects nothing"),
     (["sample", "good.npy", "--row", "::0"], "step must not be 0"),
     (["sample", "good.npy", "--row", "first"], "must be a row number or a range"),
+    (["sample", "good.npy", "--row", "9" * 5000], "--row must hold numbers of at most 4,300 digits"),
+    (["sample", "good.npy", "--context", "9" * 5000], "--context: not a list of token ids"),
     (["sample", "good.npy", "--top-p", "95"], "top_p must be in [0, 1], got 95"),
     (["sample", "good.npy", "--top-p", "nan"], "top_p must be"),
     (["sample", "good.npy", "--min-p", "-1"], "min_p must be in [0, 1], got -1"),
@@ -555,6 +558,21 @@ def test_full_disk_is_one_line():
         done = process("info", capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 2
     assert done.stderr.count(b"\n") == 1
+
+
+def test_without_the_extension_module(tmp_path):
+    """A source tree that was not built says so, and how to build it."""
+    shutil.copytree(
+        ROOT / "fastlogits", tmp_path / "fastlogits", ignore=shutil.ignore_patterns("_core*.so", "_core*.pyd")
+    )
+    # No site, which knows of editable installs.
+    start = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(Path(np.__file__).parents[1])!r}]; "
+    for code in "import fastlogits", "sys.argv = ['fastlogits', 'info']; import fastlogits.__main__":
+        done = subprocess.run([sys.executable, "-S", "-c", start + code], capture_output=True, text=True, check=False)
+        assert "is not built for this Python" in done.stderr
+        assert "pip install -e ." in done.stderr
+        assert "circular" not in done.stderr.splitlines()[-1]
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_run_as_a_module():

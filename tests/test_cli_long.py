@@ -1,9 +1,13 @@
 """score, calibrate and compare: figures of the library, and inputs that are refused."""
 
 import csv
+import errno
 import json
 import os
 import pty
+import subprocess
+import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +18,8 @@ from commands import BAD, IGNORED, LONG, ROWS, V, process, run, run_json, write_
 import fastlogits as fl
 from fastlogits.__main__ import main
 from fastlogits._exact import ExactSum
-from fastlogits.cli import inputs
+from fastlogits.cli import inputs, page, score, screen, state
+from fastlogits.cli.steering import FileRow
 
 
 @pytest.fixture
@@ -219,6 +224,18 @@ def broken(files):
     np.save("inf.npy", np.where(np.arange(V) == 3, np.inf, p))
     np.save("banned.npy", np.full_like(p, -np.inf))
     np.save("narrow.npy", p[:, :-1])
+    Path("blank.txt").write_text(" \n")
+    Path("digits.txt").write_text("7" * 5000)
+    Path("deep.json").write_text("[" * 100_000)
+    os.mkfifo("pipe")
+    wide = np.zeros(1, [(f"field_{i}", "f4") for i in range(2000)])
+    with warnings.catch_warnings(action="ignore"):  # NumPy warns that the header takes format 2.0
+        np.save("header.npy", wide)
+        np.savez("header.npz", logits=wide)
+    np.savez("escape.npz", **{"\x1b[31mred": p, "b\u202e": p})
+    np.savez("member.npz", logits=p)
+    with zipfile.ZipFile("member.npz", "a") as archive:
+        archive.writestr("notes", "some text")
     np.save("impossible.npy", np.where(np.arange(V) == targets[:, None], -np.inf, p))
 
 
@@ -250,7 +267,21 @@ REFUSED = [
     (["score", "p.npy", *T, "--bytes", "0"], "--bytes must be >= 1"),
     (["score", "p.npy", *T, "--text", "p.npy"], "p.npy: not a text in UTF-8"),
     (["score", "p.npy", *T, "--text", "absent"], "absent: No such file"),
-    (["score", "p.npy", *T, "--text", "/dev/null"], "/dev/null: holds no word"),
+    (["score", "p.npy", *T, "--text", "blank.txt"], "blank.txt: holds no word"),
+    (["score", "p.npy", *T, "--text", "/dev/null"], "/dev/null: must be a file, got a pipe or device; save what it"),
+    (["score", "pipe", *T], "pipe: must be a file, got a pipe"),
+    (["score", "p.npy", "--targets", "pipe"], "pipe: must be a file, got a pipe"),
+    (["score", "p.npy", *T, "--text", "pipe"], "pipe: must be a file, got a pipe"),
+    (["score", "p.npy", *T, "--report", "x.html", "--pieces", "pipe"], "pipe: must be a file, got a pipe"),
+    (["compare", "p.npy", "pipe"], "pipe: must be a file, got a pipe"),
+    (["score", "p.npy", *T, "--csv", "/dev/null", "--resume", "st"], "--csv /dev/null: must name a file, not a device"),
+    (["score", "member.npz:notes", *T], "member.npz: notes is not an array, but another file in the archive"),
+    (["score", "p.npy", "--targets", "member.npz:notes"], "member.npz: notes is not an array"),
+    (["score", "header.npy", *T], "header.npy: its header is too long for an array of numbers"),
+    (["score", "header.npz", *T], "header.npz: its header is too long for an array of numbers"),
+    (["score", "escape.npz", *T], r"it holds \x1b[31mred, b\u202e (choose"),
+    (["score", "p.npy", "--targets", "digits.txt"], "digits.txt: not a list of token ids"),
+    (["score", "p.npy", *T, "--report", "x.html", "--pieces", "deep.json"], "deep.json: nested too deep"),
     (["score", "p.npy", *T, "--resume", "/dev/null"], "--resume /dev/null: must name a file, not a device or pipe"),
     (["score", "p.npy", *T, "--text", "ids.txt", "--words", "3"], "leave --words and --bytes out"),
     (["score", "p.npy", *T, "--nan", "maybe"], "invalid choice"),
@@ -282,14 +313,14 @@ REFUSED = [
 @pytest.mark.parametrize(("argv", "message"), REFUSED, ids=[" ".join(argv)[:70] for argv, _ in REFUSED])
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 def test_error_is_one_line(capsys, argv, message, as_json):
-    before = {path: path.read_bytes() for path in sorted(Path().iterdir())}
+    before = {path: path.read_bytes() for path in sorted(Path().iterdir()) if path.is_file()}
     assert main([*argv, "--json"] if as_json else argv) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert message in err
     assert err.startswith("fastlogits")
     assert err.count("\n") == 1
-    assert {path: path.read_bytes() for path in sorted(Path().iterdir())} == before
+    assert {path: path.read_bytes() for path in sorted(Path().iterdir()) if path.is_file()} == before
 
 
 @pytest.mark.usefixtures("files")
@@ -304,8 +335,44 @@ def test_bad_options_leave_an_old_csv_alone(more):
 @pytest.mark.usefixtures("files")
 def test_full_disk_is_one_line():
     done = process("score", "p.npy", *T, "--csv", "/dev/full", "--json")
-    assert done.returncode == 2
-    assert done.stderr.count(b"\n") == 1
+    assert (done.returncode, done.stderr) == (2, b"fastlogits: error: /dev/full: No space left on device\n")
+    with open("/dev/full", "wb") as full:
+        done = process("score", "p.npy", *T, "--json", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (2, b"fastlogits: error: standard output: No space left on device\n")
+
+
+@pytest.mark.usefixtures("files")
+def test_a_full_disk_names_the_file(capsys, monkeypatch):
+    """Wherever the system says so: at a write, when the file is closed, or for the report."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    places = {"out.csv": os.path.abspath("out.csv"), "out.html": "out.html"}
+    for module, name, place in (os, "fsync", "out.csv"), (page, "save_report", "out.html"):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full)
+            argv = ["score", "p.npy", *T, "--csv", "out.csv", "--report", "out.html"]
+            assert main(argv + ["--resume", "state"] * (module is os)) == 2
+        assert capsys.readouterr().err == f"fastlogits: error: {places[place]}: No space left on device\n"
+
+
+@pytest.mark.usefixtures("files")
+def test_names_with_control_characters(capsys):
+    """A terminal acts on them, so they are shown as escapes."""
+    odd = "odd\x1b[31m\x9b\u202e.npy"
+    os.rename("p.npy", odd)
+    for argv in (
+        ["score", odd, *T],
+        ["calibrate", odd, *T],
+        ["compare", odd, odd],
+        ["explain", odd],
+        ["sample", odd, odd],
+    ):
+        out = run(capsys, *argv)
+        assert r"odd\x1b[31m\x9b\u202e" in "".join(out.split())
+        assert "\x1b" not in out
+    assert screen.Screen().quoted("a\x9b\x1b") == r'"a\x9b\u001b"'
 
 
 @pytest.mark.usefixtures("files")
@@ -371,3 +438,53 @@ def test_chunks_hold_64_mib(files):
 
     assert inputs.chunk_rows(Options, np.lib.stride_tricks.as_strided(files[0], (9, 128_256), (0, 0))) == 130
     assert inputs.chunk_rows(Options, np.lib.stride_tricks.as_strided(files[0], (9, 1 << 26), (0, 0))) == 1
+
+
+# ---- files that change --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("command", LONG)
+def test_a_file_cut_while_it_is_read(capsys, monkeypatch, command):
+    """Found before the next part is read, where the system would kill the process."""
+    advance, size = state.Ledger.advance, os.path.getsize("nan.npy")
+
+    def cutting(*arguments):
+        advance(*arguments)
+        os.truncate("nan.npy", size - 4)
+
+    monkeypatch.setattr(state.Ledger, "advance", cutting)
+    assert main([*LONG[command], "--nan", "skip", "--chunk", "8"]) == 2
+    out, err = capsys.readouterr()
+    told = f"nan.npy: was cut to {size - 4:,} bytes while it was read, but {size:,} are needed\n"
+    assert (out, err) == ("", f"fastlogits: error: {told}")
+
+
+@pytest.mark.usefixtures("files")
+def test_a_file_cut_between_rows(capsys, monkeypatch):
+    ask = FileRow.ask
+
+    def cutting(row, question):
+        os.truncate("p.npy", 9000 if row.number else 8000)
+        return ask(row, question)
+
+    for command in "sample", "explain":
+        write_files()
+        with monkeypatch.context() as patch:
+            patch.setattr(FileRow, "ask", cutting)
+            assert main([command, "p.npy"]) == 2
+        assert "p.npy: was cut to 8,000 bytes while it was read" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("files")
+def test_a_report_of_a_file_that_was_cut(capsys, monkeypatch):
+    told = score.told
+
+    def cutting(*arguments):
+        os.truncate("p.npy", 8000)
+        return told(*arguments)
+
+    monkeypatch.setattr(score, "told", cutting)
+    assert main(["score", "p.npy", *T, "--report", "out.html"]) == 2
+    assert "p.npy: was cut to 8,000 bytes" in capsys.readouterr().err
+    assert not Path("out.html").exists()

@@ -13,7 +13,7 @@ from commands import LONG, ROWS, V, process, run_json, write_files
 
 from fastlogits.__main__ import main
 from fastlogits._exact import ExactSum
-from fastlogits.cli import state
+from fastlogits.cli import compare, state
 
 
 @pytest.fixture
@@ -191,6 +191,56 @@ def test_state_of_another_run(capsys, change, more, message):
     assert results("state") == before
 
 
+SUM, NEGATIVE = ["0x0", "0.0"], {"done": -5}
+TAMPERED = [
+    ("score", NEGATIVE),
+    ("score", {"done": 38}),
+    ("score", {"done": 35}),
+    ("score", {"done": 0}),
+    ("score", {"done": 8.0}),
+    ("score", {"done": True}),
+    ("score", {"length": -1}),
+    ("score", {"crc": "0"}),
+    ("score", {"totals": None}),
+    ("score", {"totals": [1]}),
+    *(("score", {"totals": {"tokens": bad}}) for bad in (1, -1, 1.0, "34", None)),
+    *(("score", {"totals": {"hits": bad}}) for bad in (35, -1, 1.5, None)),
+    *(("score", {"totals": {"logprob": bad}}) for bad in (0, [0, 0.0], ["0x0"], ["zero", "0.0"], ["0x0", 0.0])),
+    ("score", {"totals": {"skipped": -1}}),
+    ("score", {"totals": {"ranks": "9"}}),
+    ("score", {"totals": {"within": 99}}),
+    ("compare", NEGATIVE),
+    ("compare", {"totals": {"rows": 37}}),
+    ("compare", {"totals": {"sums": {"kl": SUM}}}),
+    ("compare", {"totals": {"most": {}}}),
+    ("compare", {"totals": {"most": {name: ["1.0", 3] for name in ("kl", "js", "x")}}}),
+    ("compare", {"totals": {"most": {name: ["1.0", 37] for name in compare.MEASURES}}}),
+    ("compare", {"totals": {"most": {name: ["1.0", 2.0] for name in compare.MEASURES}}}),
+    ("calibrate", NEGATIVE),
+    ("calibrate", {"length": 0, "crc": 0}),
+]
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(
+    ("command", "change"), TAMPERED, ids=[f"{command}-{change}"[:60] for command, change in TAMPERED]
+)
+def test_states_of_wrong_types(capsys, command, change):
+    """A checksum keeps out damage, not what somebody wrote: values are checked too."""
+    asked = [*LONG[command], "--nan", "skip", "--resume", "state"]
+    assert main(asked) == 0
+    told = json.loads(Path("state").read_bytes())
+    del told["seal"]
+    for name, value in change.items():
+        told[name] = told[name] | value if isinstance(value, dict) else value
+    Path("state").write_text(json.dumps({**told, "seal": state._seal(told)}))
+    capsys.readouterr()
+    assert main(asked) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "state: not a state of a fastlogits run" in err
+
+
 @pytest.mark.usefixtures("files")
 def test_damaged_records(capsys):
     asked = [*LONG["calibrate"], "--nan", "skip", "--resume", "state"]
@@ -224,6 +274,29 @@ def test_one_run_at_a_time(capsys):
     Path("state.lock").write_text("someone's own")
     run_json(capsys, *LONG["score"], "--nan", "skip", "--resume", "state")
     assert Path("state.lock").read_text() == "someone's own"
+
+
+WINDOWS = """
+import types, fastlogits.calibration, fastlogits.report
+sys.platform, sys.modules["fcntl"], held = "win32", None, set()
+def locking(descriptor, mode, size):
+    import os
+    place = os.fstat(descriptor).st_ino
+    if place in held:
+        raise OSError(13, "Permission denied")
+    held.add(place)
+sys.modules["msvcrt"] = types.SimpleNamespace(locking=locking, LK_NBLCK=2)"""
+
+
+@pytest.mark.usefixtures("files")
+def test_one_run_at_a_time_on_windows():
+    """Windows has no fcntl; this process believes to run there."""
+    assert process(*LONG["score"], "--nan", "skip", "--resume", "state", "--json", code=WINDOWS).returncode == 0
+    assert not Path("state.lock").exists()
+    held = f"{WINDOWS}\nfrom fastlogits.cli import state; lock = state._locked('state.lock')"
+    done = process(*LONG["score"], "--nan", "skip", "--resume", "state", "--json", code=held)
+    assert done.returncode == 2
+    assert b"state: another run is at work on this state" in done.stderr
 
 
 @pytest.mark.parametrize("values", [[], [-1.5, 2.0**-1074], [np.inf], [np.nan, 1.0], [1e308] * 40])

@@ -295,7 +295,7 @@ def test_bad_rows(isa: str, dtype: str) -> None:
     [
         ({"q_logits": np.zeros((3, 3))}, ValueError, r"the shape of p_logits, \(2, 3\), got \(3, 3\)"),
         ({"p_logits": np.zeros((2, 0)), "q_logits": np.zeros((2, 0))}, ValueError, "p_logits must have at least"),
-        ({"p_logits": "ab"}, TypeError, "p_logits must hold float32"),
+        ({"p_logits": "ab"}, TypeError, "p_logits must be an array or a sequence"),
         ({"beta": 0}, ValueError, r"beta must be one number in \(0, 1\), got 0"),
         ({"beta": [0.5, 0.5]}, ValueError, r"beta must be one number in \(0, 1\)"),
         ({"temperature": 0}, ValueError, "temperature must be finite and > 0, got 0"),

@@ -122,7 +122,7 @@ def outcomes_of(plan: tuple[Any, ...], row: Array, context: Array, i: int) -> It
         lambda: (sampler.probs(row, **inputs, **before),),
         lambda: (sampler.filter_logits(row, **inputs, **before),),
         lambda: (sampler.sample(row, **inputs, **before, n=3),),
-        lambda: (sampler.sample(row, **inputs, **before, n=3, replacement=False),),
+        lambda: (several(sampler, row, {**inputs, **before}),),
         lambda: (np.array(list(decoded(sampler, row, inputs, context))),),
     ]  # fmt: skip
     for end in ends:
@@ -130,6 +130,14 @@ def outcomes_of(plan: tuple[Any, ...], row: Array, context: Array, i: int) -> It
             yield from end()
         except ValueError:
             yield b"no token"
+
+
+def several(sampler: fastlogits.Sampler, row: Array, inputs: dict[str, Any]) -> Any:
+    """Three different tokens, -1 for those that a row lacks."""
+    found, status = sampler.sample(row, **inputs, n=3, replacement=False, on_error="status")
+    if status not in (fastlogits.Status.OK, fastlogits.Status.TOO_FEW):
+        raise ValueError(status)
+    return found
 
 
 def decoded(sampler: fastlogits.Sampler, row: Array, inputs: dict[str, Any], context: Array) -> Iterator[int]:

@@ -116,7 +116,7 @@ def by_noise(
     seed, _, position = random
     row, call = reference.Row(right, random=random), {**case.inputs(), "rng": seed, "position": position}
     gumbel = case.plan[-1:] == (steps.Gumbel(),)
-    found = sampler.sample(case.row, **call, n=5, replacement=False)
+    found, _ = sampler.sample(case.row, **call, n=5, replacement=False, on_error="status")
     pairs = [(found, row.perturbed())]
     if gumbel:
         pairs.append((np.array([sampler.sample(case.row, **call)]), row.perturbed()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tracemalloc
+from argparse import Namespace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import fastlogits as fl
 from fastlogits.__main__ import main
+from fastlogits.cli import page
 from fastlogits.report import ScoredText, calibration_report, save_report, scoring_report
 
 CONFIDENCES = np.random.default_rng(2).random(300)
@@ -182,13 +184,63 @@ def score(files: Path, *more: str) -> int:
 
 
 def test_report_of_the_command(files: Path, capsys: Any) -> None:
-    page = files / "out.html"
-    assert score(files, "--report", str(page), "--pieces", str(files / "pieces.json")) == 0
+    place = files / "out.html"
+    assert score(files, "--report", str(place), "--pieces", str(files / "pieces.json")) == 0
     told = json.loads(capsys.readouterr().out)
-    words = read(page.read_text(encoding="utf-8")).words
-    assert words[words.index("perplexity of all rows") + 1] == f"{told['perplexity']:,.6g}"
+    words = read(place.read_text(encoding="utf-8")).words
+    assert words[words.index("perplexity") + 1] == f"{told['perplexity']:,.6g}"
     ids = np.load(files / "ids.npy")
     assert f" <{ids[0]}>" in words
+
+
+@pytest.mark.parametrize("shown", [20_000, 7])
+@pytest.mark.parametrize("pieces", [False, True])
+@pytest.mark.parametrize("length", [[], ["--text", "text.txt"], ["--bytes", "90"], ["--words", "11"]], ids=str)
+def test_report_and_terminal_have_one_source(
+    files: Path, capsys: Any, monkeypatch: Any, length: list[str], pieces: bool, shown: int
+) -> None:
+    """The page shows the numbers of the run, whatever part is shown token by token; none per byte without a text."""
+    monkeypatch.chdir(files)
+    monkeypatch.setattr(page, "SHOWN", shown)
+    Path("text.txt").write_text("The text of these thirty tokens.")
+    more = ["--pieces", "pieces.json"] if pieces else []
+    assert score(files, "--report", "out.html", *length, *more) == 0
+    told = json.loads(capsys.readouterr().out)
+    words = read(Path("out.html").read_text(encoding="utf-8")).words
+    names = {
+        "tokens": "tokens", "log-likelihood (nats)": "loglikelihood", "perplexity": "perplexity",
+        "bits per token": "bits_per_token", "bits per byte": "bits_per_byte", "perplexity per word": "word_perplexity",
+        "accuracy (token is the likeliest)": "accuracy", "rows": "rows",
+    }  # fmt: skip
+    for name, field in names.items():
+        if told[field] is None:
+            assert name not in words
+        else:
+            assert words[words.index(name) + 1] == f"{told[field]:,.6g}", name
+    assert ("First 7 of 30 rows" in words) == (shown == 7)
+    assert any(word.startswith("first 7 of 30 rows (ECE") for word in words) == (shown == 7)
+
+
+@pytest.mark.parametrize("piece", ["\ud800", "a\udfffb"])
+def test_report_of_pieces_that_are_no_text(files: Path, capsys: Any, monkeypatch: Any, piece: str) -> None:
+    """A lone surrogate, as JSON can hold it, is shown as its escape."""
+    monkeypatch.chdir(files)
+    Path("odd.json").write_text(json.dumps([piece] * 40 + ["{}"]))
+    assert score(files, "--report", "out.html", "--pieces", "odd.json", "--text", "pieces.json") == 0
+    assert piece.encode("unicode_escape").decode() in read(Path("out.html").read_text(encoding="utf-8")).words
+    made = ScoredText([piece, "b"], [-1.0, -2.0], name=piece)
+    assert not made.has_bytes()
+    save_report(scoring_report(made), "out.html")
+    assert piece.encode("unicode_escape").decode() in Path("out.html").read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="text must be valid Unicode, got the lone surrogate"):
+        fl.score_text([-1.0], text=piece)
+
+
+def test_pieces_by_odd_ids(files: Path, monkeypatch: Any) -> None:
+    """Keys of an object that are no token ids name nothing."""
+    monkeypatch.chdir(files)
+    Path("odd.json").write_text(json.dumps({"7": "seven", "\u00b2": "two", "9" * 5000: "many", "-1": "none"}))
+    assert page.pieces_of(Namespace(pieces="odd.json")) == {7: "seven"}
 
 
 def test_report_reads_rows_in_place(tmp_path: Path) -> None:

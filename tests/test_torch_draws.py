@@ -231,3 +231,12 @@ def test_bad_input() -> None:
         ft.sample(torch.tensor([[1.0], [torch.nan]]))
     with pytest.raises(ValueError, match="top_p must be"):
         ft.sample(ones, top_p=95)
+
+
+def test_familiar_names() -> None:
+    with pytest.raises(
+        TypeError, match=r"^sample\(\) got an unexpected keyword argument 'seed'; seed is called generator"
+    ):
+        ft.sample(torch.zeros(3), seed=7)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^sample\(\) got .* 'seed'; seed is called generator here"):
+        ft.sample(torch.zeros(3), context=[1], seed=7)  # type: ignore[call-arg]

@@ -37,6 +37,8 @@ def bin_count(bins: Any) -> int:
         raise TypeError(f"bins must be an integer >= 1, got {bins!r}") from None
     if isinstance(bins, bool) or count < 1:
         raise ValueError(f"bins must be an integer >= 1, got {bins}")
+    if count >= 2**31:
+        raise ValueError(f"bins must be an integer in [1, 2^31), got {bins}")
     return count
 
 

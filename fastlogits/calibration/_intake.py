@@ -101,7 +101,7 @@ def some(ids: Ids) -> Ids:
 
 def are_classes(name: str, given: Any, targets: Any) -> bool:
     """Whether predictions have one axis more than targets: they are those of classes, not of single events."""
-    axes, truth = np.ndim(given), np.ndim(targets)
+    axes, truth = _inputs.plain_array(name, given).ndim, _inputs.plain_array("targets", targets).ndim
     if axes not in (truth, truth + 1):
         raise ValueError(f"{name} must have as many axes as targets or one more, got {axes} and {truth}")
     return bool(axes == truth + 1)

@@ -7,8 +7,15 @@ the modules that draw with it import rich; `main` turns its absence into one lin
 
 from __future__ import annotations
 
-__all__ = ["UserError"]
+__all__ = ["UserError", "printable"]
 
 
 class UserError(Exception):
     """Something to tell the user in one line; no traceback."""
+
+
+def printable(text: str) -> str:
+    """`text` with escapes for characters that a terminal would act on or that have no glyph; line breaks stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

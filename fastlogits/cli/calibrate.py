@@ -75,7 +75,10 @@ class Reads:
         found = np.zeros(rows, kind)
         there = min(max(self.ledger.done - self.base, 0), rows)
         if there:
-            found[:there] = np.fromfile(f"{self.options.resume}.rows", kind, there, offset=self.offset)
+            known = np.fromfile(f"{self.options.resume}.rows", kind, there, offset=self.offset)
+            if len(known) != there:
+                raise UserError(f"{self.options.resume}: not a state of a fastlogits run: it has too few records")
+            found[:there] = known
 
         def work(begin: int, end: int) -> tuple[None, bytes]:
             found[begin:end] = self.part(begin, end, step, power, kind)
@@ -89,6 +92,7 @@ class Reads:
     def part(self, begin: int, end: int, step: float, power: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """The records of the rows `begin` to `end`."""
         ids, found = self.ids[begin:end], np.zeros(end - begin, kind)
+        self.scored.logits.check_length()
         x = self.logits(begin, end)
         task = _core.TemperaturesTask(x, step, power, found["tails"].shape[1], ids)
         _threads.run_blocks(task.run, len(ids), _inputs.thread_count(None))

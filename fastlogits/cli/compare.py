@@ -10,7 +10,7 @@ import numpy as np
 
 import fastlogits
 from fastlogits.cli import UserError, inputs, report
-from fastlogits.cli.state import Ledger, packed, unpacked
+from fastlogits.cli.state import Ledger, count, packed, unpacked
 from fastlogits.cli.tables import lines, status_words, texts
 
 if TYPE_CHECKING:
@@ -55,13 +55,16 @@ class Totals:
         return {"rows": self.sums.rows, "sums": sums, "most": most, "skipped": self.skipped}
 
     @classmethod
-    def of(cls, value: dict[str, Any] | None) -> Totals | None:
-        """What `plain` gave."""
+    def of(cls, value: dict[str, Any] | None, done: int) -> Totals | None:
+        """What `plain` gave of the first `done` rows."""
         if value is None:
             return None
-        sums = {str(name): unpacked(total) for name, total in value["sums"].items()}
-        most = {str(name): Extreme(float(number), int(row)) for name, (number, row) in value["most"].items()}
-        return cls(fastlogits.ComparisonTotals(int(value["rows"]), sums), most, int(value["skipped"]))
+        rows, skipped = count(value["rows"], done), count(value["skipped"], done)
+        sums = {name: unpacked(value["sums"][name]) for name in (*MEASURES, "agreement")}
+        most = {name: Extreme(float(number), count(row, done - 1)) for name, (number, row) in value["most"].items()}
+        if rows + skipped != done or most.keys() != (set(MEASURES) if rows else set()):
+            raise ValueError("the totals are not those of the rows")
+        return cls(fastlogits.ComparisonTotals(rows, sums), most, skipped)
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,10 @@ class Comparing:
         columns = [texts(values) for values in found]
         return self.totals.plain(), lines(begin, status_words(status), columns)
 
+    def restored(self, totals: dict[str, Any] | None, done: int) -> Totals | None:
+        """The totals of a state in which the first `done` rows are done."""
+        return Totals.of(totals, count(done, len(self.sides[0])))
+
     def check(self) -> None:
         """Refuses options out of range before anything is written."""
         try:
@@ -122,6 +129,8 @@ class Comparing:
 
     def ask(self, rows: slice | int, on_error: str) -> Any:
         """The library's answer about some rows."""
+        for each in self.named:
+            each.check_length()
         wanted = dict.fromkeys(MEASURES, True)
         return fastlogits.compare_distributions(
             self.sides[0][rows], self.sides[1][rows], **wanted, top_n=self.options.top_n, beta=self.options.beta,
@@ -158,7 +167,7 @@ def collect(options: argparse.Namespace) -> Compared:
     identity = {"command": "compare", "a": p.identity(), "b": q.identity(), "options": chosen}
     header = ",".join(["row", "status", *MEASURES, "agreement"]) + "\r\n"
     with Ledger(options.resume, identity, csv, header.encode()) as ledger:
-        work.totals = ledger.restore(Totals.of)
+        work.totals = ledger.restore(work.restored)
         inputs.check_skipped(options, work.totals.skipped if work.totals else 0)
         ledger.run("comparing", len(work.sides[0]), size, work.part)
     return told(options, work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastlogits.cli import report
+from fastlogits.cli import printable, report
 from fastlogits.cli.steering import FileRow, rows_of, sampler_of
 
 if TYPE_CHECKING:
@@ -26,5 +26,5 @@ def run(options: argparse.Namespace) -> None:
         report.print_json({"sampler": repr(sampler), "rows": rows})
         return
     for index, (row, explanation) in enumerate(told):
-        print("\n" * (index > 0) + f"{row.file}, row {row.number}")
+        print("\n" * (index > 0) + printable(f"{row.file}, row {row.number}"))
         print(explanation)

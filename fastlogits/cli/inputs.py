@@ -37,6 +37,10 @@ class Named:
         """As the user names it."""
         return self.path if self.name is None else f"{self.path}:{self.name}"
 
+    def check_length(self) -> None:
+        """Before a part of the array is read: see `load.check_length`."""
+        load.check_length(self.path, self.array)
+
     def identity(self) -> dict[str, Any]:
         """What tells this input from any other, in JSON's types."""
         found = Path(self.path).stat()
@@ -136,8 +140,9 @@ def check_outputs(options: argparse.Namespace, *inputs: Named) -> None:
         if option == "report" and not path.lower().endswith((".html", ".htm")):
             raise UserError(f"--report {path}: must end in .html")
         if is_special(path):
-            if option in ("resume", "report"):
-                raise UserError(f"--{option} {path}: must name a file, not a device or pipe")
+            if option in ("resume", "report") or (option == "csv" and options.resume is not None):
+                hint = " (a run with --resume cuts and continues it)" if option == "csv" else ""
+                raise UserError(f"--{option} {path}: must name a file, not a device or pipe{hint}")
             continue
         places = [path + ending for ending in ENDINGS[option == "resume"]] + [f"{os.path.realpath(path)}.tmp"]
         for place in dict.fromkeys(map(os.path.realpath, places)):

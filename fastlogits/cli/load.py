@@ -7,12 +7,12 @@ import re
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastlogits.cli import UserError
+from fastlogits.cli.state import is_special
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,11 +24,20 @@ DAMAGED = (ValueError, OSError, EOFError, KeyError, NotImplementedError, Runtime
 
 def first_bytes(path: str) -> bytes:
     """The start of a file, which names its format."""
+    return contents(path, 6)
+
+
+def contents(path: str, count: int = -1) -> bytes:
+    """The first `count` bytes of a file, or all; a pipe, which could block or be read once only, is refused."""
+    if is_special(path):
+        raise UserError(f"{path}: must be a file, got a pipe or device; save what it holds in a file")
     try:
         with open(path, "rb") as file:
-            return file.read(6)
+            return file.read(count)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
+    except MemoryError:
+        raise UserError(f"{path}: does not fit into memory") from None
 
 
 def is_npz(path: str) -> bool:
@@ -48,14 +57,31 @@ def read_array(path: str, key: str | None, wanted: str, hint: str = "choose with
             mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
             return mapped
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            member: NDArray[Any] = archive[chosen_name(path, archive.files, key, wanted, hint)]
+            name = chosen_name(path, archive.files, key, wanted, hint)
+            member = archive[name]
+            if not isinstance(member, np.ndarray):  # NumPy returns the bytes of what is no .npy
+                raise UserError(f"{path}: {name} is not an array, but another file in the archive ({hint})")
             return member
     except MemoryError:
         raise UserError(f"{path}: the array does not fit into memory") from None
     except DAMAGED as error:
+        if "max_header_size" in str(error):
+            raise UserError(f"{path}: its header is too long for an array of numbers") from None
         if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise UserError(f"{path}: holds Python objects (a pickle), which are never loaded") from None
         raise UserError(f"{path}: damaged or incomplete: {error}") from None
+
+
+def check_length(path: str, array: NDArray[Any]) -> None:
+    """Refuses a mapped file that has become shorter than its array.
+
+    The system kills a process that reads a mapped page behind the end of its file, so this is looked at before each
+    part is read. A file that is cut while a part is being read still ends the process (SIGBUS).
+    """
+    if isinstance(array, np.memmap):
+        size, needed = array._mmap.size(), array.offset + array.nbytes
+        if size < needed:
+            raise UserError(f"{path}: was cut to {size:,} bytes while it was read, but {needed:,} are needed")
 
 
 def chosen_name(path: str, names: list[str], key: str | None, wanted: str, hint: str) -> str:
@@ -65,12 +91,6 @@ def chosen_name(path: str, names: list[str], key: str | None, wanted: str, hint:
     if key not in names:
         raise UserError(f"{path}: no array {key!r}; it holds {', '.join(names) or 'no array'} ({hint})")
     return key
-
-
-def read_rows(path: str, key: str | None) -> NDArray[Any]:
-    """The logits of a file as [rows, V], leading axes flattened in C order; one row if it holds [V]."""
-    array = read_logits(path, key)
-    return array.reshape(-1, array.shape[-1])
 
 
 def read_logits(path: str, key: str | None, hint: str = "choose with --key") -> NDArray[Any]:
@@ -95,7 +115,7 @@ def read_ids(path: str, key: str | None, hint: str) -> NDArray[Any]:
     """The targets of a .npy or .npz, or token ids in a text file, separated by commas or spaces or as a JSON list."""
     if first_bytes(path).startswith((NPY, *NPZ)):
         return read_array(path, key, "targets", hint)
-    found = read_contexts(path)
+    found = contexts_of(path)
     try:
         return np.array(found.lists if found.per_row else found.lists[0], np.int64)
     except (ValueError, OverflowError):
@@ -109,13 +129,17 @@ def chosen_rows(text: str | None, rows: int, path: str) -> range:
     there = f"{path} has {rows} row{'s' * (rows != 1)}"
     if not re.fullmatch(r"-?\d+|(-?\d+)?:(-?\d+)?(:(-?\d+)?)?", text.strip()):
         raise UserError(f"--row must be a row number or a range like 2:5, got {text!r}")
+    try:
+        parts = [int(part) if part.strip() else None for part in text.split(":")]
+    except ValueError:  # thousands of digits
+        raise UserError(f"--row must hold numbers of at most 4,300 digits, got {len(text):,} characters") from None
     if ":" not in text:
         number = int(text)
         if not -rows <= number < rows:
             raise UserError(f"--row {number} is out of range: {there}, counted from 0")
         return range(rows)[number : number + 1 or None]
     try:
-        chosen = range(rows)[slice(*(int(part) if part.strip() else None for part in text.split(":")))]
+        chosen = range(rows)[slice(*parts)]
     except ValueError:
         raise UserError(f"--row {text}: the step must not be 0") from None
     if not chosen:
@@ -148,10 +172,15 @@ def read_contexts(text: str | None) -> Contexts:
         return contexts_in(text, "--context")
     if first_bytes(text).startswith((NPY, *NPZ)):
         return as_contexts(read_array(text, None, "context").tolist(), text)
+    return contexts_of(text)
+
+
+def contexts_of(path: str) -> Contexts:
+    """The contexts in a text file."""
     try:
-        return contexts_in(Path(text).read_text("utf-8"), text)
+        return contexts_in(contents(path).decode(), path)
     except UnicodeDecodeError:
-        raise UserError(f"{text}: neither .npy, .npz nor text") from None
+        raise UserError(f"{path}: neither .npy, .npz nor text") from None
 
 
 def contexts_in(text: str, name: str) -> Contexts:
@@ -160,7 +189,7 @@ def contexts_in(text: str, name: str) -> Contexts:
         text = f"[{','.join(text.replace(',', ' ').split())}]"
     try:
         return as_contexts(json.loads(text), name)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # an integer of thousands of digits is a ValueError of Python
         raise UserError(f"{name}: not a list of token ids") from None
 
 

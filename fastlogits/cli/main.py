@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from fastlogits.cli import UserError
+from fastlogits.cli import UserError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def one_line(message: object) -> str:
-    """The text of `message` without line breaks."""
-    return " ".join(str(message).split())
+    """The text of `message` without line breaks and control characters."""
+    return printable(" ".join(str(message).split()))
 
 
 def bias_pair(text: str) -> tuple[int, float]:
@@ -237,7 +237,7 @@ def run(argv: Sequence[str]) -> int:
         return 0
     except OSError as error:
         write_no_more()
-        return complain(error)
+        return complain(f"{error.filename or 'standard output'}: {error.strerror}")
 
 
 def write_no_more() -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import fastlogits
 from fastlogits._exact import ExactSum
-from fastlogits.cli import UserError, inputs, page, report
-from fastlogits.cli.state import Ledger, packed, unpacked
+from fastlogits.cli import UserError, inputs, load, page, report
+from fastlogits.cli.state import Ledger, count, packed, unpacked
 from fastlogits.cli.tables import lines, status_words, texts
 from fastlogits.texts import TextScore
 
@@ -50,13 +49,17 @@ class Totals:
         return {"logprob": self.score.total, "entropy": self.entropy, "varentropy": self.varentropy}
 
     @classmethod
-    def of(cls, value: dict[str, Any] | None) -> Totals:
-        """What `plain` gave; nothing yet if there is none."""
+    def of(cls, value: dict[str, Any] | None, rows: int) -> Totals:
+        """What `plain` gave of `rows` rows that are not ignored; nothing yet if there is none."""
         if value is None:
             return cls()
-        score = TextScore(unpacked(value["logprob"]), value["tokens"], value["hits"])
+        skipped = count(value["skipped"], rows)
+        tokens = count(value["tokens"])
+        if tokens + skipped != rows:
+            raise ValueError("the totals are not those of the rows")
+        score = TextScore(unpacked(value["logprob"]), tokens, count(value["hits"], tokens))
         sums = unpacked(value["entropy"]), unpacked(value["varentropy"])
-        return cls(score, *sums, value["ranks"], value["within"], value["skipped"])
+        return cls(score, *sums, count(value["ranks"]), count(value["within"], tokens), skipped)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class Scoring:
 
     def part(self, begin: int, end: int) -> tuple[dict[str, Any], bytes]:
         """All totals with rows `begin` to `end`, and their lines of the CSV."""
+        self.scored.logits.check_length()
         x, ids = self.scored.rows[begin:end], self.scored.ids[begin:end]
         found, status = self.ask(x, ids, "status")
         bad = np.flatnonzero(status)
@@ -115,6 +119,11 @@ class Scoring:
             bad.size,
         )
         return self.totals.plain(), rows_told(begin, ids, status, found) if self.options.csv else b""
+
+    def restored(self, totals: dict[str, Any] | None, done: int) -> Totals:
+        """The totals of a state in which the first `done` rows are done."""
+        done = count(done, len(self.scored.ids))
+        return Totals.of(totals, int(np.count_nonzero(self.scored.ids[:done] >= 0)))
 
     def check(self) -> None:
         """Refuses options out of range before anything is written."""
@@ -152,15 +161,13 @@ def length_of(options: argparse.Namespace) -> tuple[int | None, int | None]:
     if options.text is not None:
         if options.words is not None or options.bytes is not None:
             raise UserError("--text holds the words and bytes already: leave --words and --bytes out")
+        text = load.contents(options.text)
+        if not text.strip():
+            raise UserError(f"{options.text}: holds no word")
         try:
-            text = Path(options.text).read_bytes()
-            if not text.strip():
-                raise UserError(f"{options.text}: holds no word")
             return len(re.split(r"\s+", text.decode())), len(text)
         except UnicodeDecodeError:
             raise UserError(f"{options.text}: not a text in UTF-8") from None
-        except OSError as error:
-            raise UserError(f"{options.text}: {error.strerror}") from None
     for name in ("words", "bytes"):
         count = getattr(options, name)
         if count is not None and count < 1:
@@ -183,24 +190,23 @@ def collect(options: argparse.Namespace) -> Score:
     chosen = {"ignore_index": options.ignore_index, "temperature": options.temperature, "top_n": work.top_n, "csv": csv}
     identity = {"command": "score", **scored.identity(), "options": chosen}
     with Ledger(options.resume, identity, csv, header(work.top_n).encode()) as ledger:
-        work.totals = ledger.restore(Totals.of)
+        work.totals = ledger.restore(work.restored)
         inputs.check_skipped(options, work.totals.skipped)
         ledger.run("scoring", len(scored.rows), steps, work.part)
-    found = told(options, scored, work, words, size)
+    totals = work.totals.score
+    whole = TextScore(totals.total, totals.tokens, totals.hits, words, size)
+    found = told(options, scored, work, whole)
     if options.report is not None:
-        page.write(options, scored, found, pieces)
+        page.write(options, scored, whole, pieces)
     return found
 
 
-def told(
-    options: argparse.Namespace, scored: inputs.Scored, work: Scoring, words: int | None, size: int | None
-) -> Score:
-    """The figures of the totals."""
-    totals, tokens = work.totals, work.totals.score.tokens
+def told(options: argparse.Namespace, scored: inputs.Scored, work: Scoring, whole: TextScore) -> Score:
+    """The numbers of the totals, `whole` among them."""
+    totals, tokens = work.totals, whole.tokens
     if not tokens:
         raise UserError(f"{scored.logits.shown}: no row is left: {totals.skipped} are bad, {scored.ignored} ignored")
-    whole = TextScore(totals.score.total, tokens, totals.score.hits, words, size)
-    top = work.top_n or None
+    top, words, size = work.top_n or None, whole.words, whole.bytes
     return Score(
         scored.logits.shown, scored.targets.shown, scored.rows.shape[1], options.temperature, len(scored.rows), tokens,
         scored.ignored, totals.skipped, whole.loglikelihood, 0.0 - whole.total.over(tokens), whole.perplexity,

@@ -12,6 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from fastlogits.cli import printable
 from fastlogits.cli.report import figures
 
 BLOCKS = " ▏▎▍▌▋▊▉█"  # eighths of a cell
@@ -36,7 +37,8 @@ class Screen:
         self.ascii = not self.console.encoding.lower().replace("-", "").startswith("utf")
 
     def plain(self, text: str) -> str:
-        """`text` with the signs that ASCII lacks replaced."""
+        """`text` without control characters, and with the signs that ASCII lacks replaced."""
+        text = printable(text)
         if self.ascii:
             for sign, letters in ("·", "-"), ("→", "->"), ("×", "x"), ("▲", "+"), ("▼", "-"), ("…", "..."):
                 text = text.replace(sign, letters)
@@ -80,7 +82,7 @@ class Screen:
 
     def quoted(self, piece: str) -> str:
         """A token's text in quotes, so that spaces and line breaks show."""
-        return json.dumps(piece, ensure_ascii=self.ascii)
+        return printable(json.dumps(piece, ensure_ascii=self.ascii))
 
 
 def percent(share: float) -> str:

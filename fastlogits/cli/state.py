@@ -8,8 +8,8 @@ bits wherever the run was interrupted and whatever the chunks.
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import fcntl
 import json
 import os
 import sys
@@ -21,8 +21,13 @@ import fastlogits
 from fastlogits._exact import ExactSum
 from fastlogits.cli import UserError, progress
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 Read = TypeVar("Read")
@@ -80,10 +85,12 @@ class Ledger:
         """Close the output and let others at the state."""
         self._close()
 
-    def restore(self, read: Callable[[Any], Read]) -> Read:
-        """The totals so far, through the function that reads them."""
+    def restore(self, read: Callable[[Any, int], Read]) -> Read:
+        """The totals so far, through the function that reads them and checks them against the rows done."""
         try:
-            return read(self.totals)
+            if (self.totals is None) != (self.done == 0):
+                raise ValueError("totals without rows, or rows without totals")
+            return read(self.totals, self.done)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{self.path}: not a state of a fastlogits run: its totals cannot be read") from None
 
@@ -93,8 +100,9 @@ class Ledger:
         self.done, self.totals = self.done + rows, totals
         if self.path is not None:
             if self.file:
-                self.file.flush()
-                os.fsync(self.file.fileno())
+                with _naming(self.output):
+                    self.file.flush()
+                    os.fsync(self.file.fileno())
             done = {"done": self.done, "totals": totals, "length": self.length, "crc": self.crc}
             told = {"format": FORMAT, "identity": self.identity, **done}
             replace(self.path, json.dumps({**told, "seal": _seal(told)}).encode())
@@ -125,17 +133,17 @@ class Ledger:
         """Close both files; a lock that is a file of its own goes."""
         try:
             if self.file:
-                self.file.close()
+                with _naming(self.output):
+                    self.file.close()
         finally:
             if self.lock:
-                if os.path.getsize(self.lock.name) == 0:
-                    os.unlink(self.lock.name)
-                self.lock.close()
+                _unlock(self.lock)
 
     def _append(self, output: bytes) -> None:
         """Write behind what is there."""
         if self.file and output:
-            self.file.write(output)
+            with _naming(self.output):
+                self.file.write(output)
             self.length, self.crc = self.length + len(output), zlib.crc32(output, self.crc)
 
     def _load(self, path: str) -> bool:
@@ -146,8 +154,8 @@ class Ledger:
             seal = found.pop("seal")
             if found["format"] != FORMAT or _seal(found) != seal:
                 raise ValueError
-            identity, self.done, self.totals = found["identity"], found["done"], found["totals"]
-            self.length, self.crc = found["length"], found["crc"]
+            identity, self.totals = found["identity"], found["totals"]
+            self.done, self.length, self.crc = (count(found[name]) for name in ("done", "length", "crc"))
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -174,6 +182,17 @@ def _difference(was: Any, now: Any, name: str = "") -> str:
     return "" if was == now else f"{name} was {json.dumps(was)}, is {json.dumps(now)}"
 
 
+@contextlib.contextmanager
+def _naming(path: str | None) -> Iterator[None]:
+    """Within it an error of the operating system becomes one that names the file, except that of a closed pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+
 def _locked(path: str) -> IO[bytes]:
     """A file that no other run holds; the lock ends with the process, however that ends."""
     try:
@@ -181,11 +200,29 @@ def _locked(path: str) -> IO[bytes]:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if sys.platform == "win32":
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
         raise UserError(f"{path.removesuffix('.lock')}: another run is at work on this state") from None
     return file
+
+
+def _unlock(file: IO[bytes]) -> None:
+    """Let others at the state; a lock that is a file of its own goes."""
+    empty = os.path.getsize(file.name) == 0
+    if sys.platform == "win32":  # an open file cannot be deleted there, nor one that another run has opened
+        file.close()
+        if empty:
+            with contextlib.suppress(OSError):
+                os.unlink(file.name)
+        return
+    if empty:  # before the lock is released, for then another run may hold it
+        os.unlink(file.name)
+    file.close()
 
 
 def _opened(path: str, known: tuple[int, int] | None) -> IO[bytes]:
@@ -252,12 +289,21 @@ def replace(path: str, content: bytes) -> None:
         raise UserError(f"{path}: {error.strerror}") from None
 
 
+def count(value: Any, most: int | None = None) -> int:
+    """A number of things, at least 0, that a state holds; anything else is a ValueError."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0 or (most is not None and value > most):
+        raise ValueError(f"not a count: {value!r}")
+    return value
+
+
 def packed(total: ExactSum) -> list[str]:
     """An exact sum in JSON's types."""
     return [hex(total.units), repr(total.others)]
 
 
-def unpacked(value: list[str]) -> ExactSum:
+def unpacked(value: Any) -> ExactSum:
     """The sum that `packed` wrote."""
     units, others = value
+    if not isinstance(units, str) or not isinstance(others, str):
+        raise TypeError("an exact sum is a pair of texts")
     return ExactSum(int(units, 16), float(others))

@@ -57,11 +57,13 @@ def rows_of(options: argparse.Namespace) -> Iterator[FileRow]:
     """The chosen rows of all files, one after the other."""
     contexts = load.read_contexts(options.context)
     for path in options.files:
-        rows = load.read_rows(path, options.key)
+        array = load.read_logits(path, options.key)
+        rows = array.reshape(-1, array.shape[-1])
         contexts.check(len(rows), path)
         for number in load.chosen_rows(options.row, len(rows), path):
             try:
                 context = np.array(contexts.of_row(number), np.int64)
             except OverflowError:
                 raise UserError("--context: a token id is beyond 64 bits") from None
+            load.check_length(path, array)
             yield FileRow(path, number, rows[number], context)

@@ -126,15 +126,15 @@ def sample(
     if torch.compiler.is_compiling() and out is None:
         _refuse_compiled(generator, context=context, keys=keys, prompt_length=prompt_length or None)
         return _sample_op(logits, num_samples, replacement, *_compiled(steering))
-    seed = None
+    seed, sampler = None, pipeline.sampler_of("sample", steering, rng="generator")
     if num_samples is None and out is None and context is None and keys is None and isinstance(logits, torch.Tensor):
-        seed = pipeline.sampler_of(steering).run_tensor(logits, None, prompt_length, _seed, generator)
+        seed = sampler.run_tensor(logits, None, prompt_length, _seed, generator)
         if isinstance(seed, torch.Tensor):
             return seed
     array = memory("logits", logits)
     rng = _inputs.Seed(lambda: _seed(generator)) if seed is None else seed
     inputs = {"context": context, "prompt_length": prompt_length, "keys": keys, "n": num_samples, "out": out}
-    found = pipeline.sample(array, replacement=replacement, rng=rng, **inputs, **steering)
+    found = sampler.sample(array, replacement=replacement, rng=rng, **inputs)
     return found if out is not None else _full(np.shape(found), found)
 
 
@@ -184,7 +184,7 @@ def filter_logits(
         _refuse_compiled(None, context=context, prompt_length=prompt_length or None)
         return _filter_logits_op(logits, *_compiled(steering))
     if out is None and context is None and isinstance(logits, torch.Tensor):
-        kept = pipeline.sampler_of(steering).run_tensor(logits, None, prompt_length, None)
+        kept = pipeline.sampler_of("filter_logits", steering).run_tensor(logits, None, prompt_length, None)
         if kept is not None:
             return kept
     array = memory("logits", logits)
