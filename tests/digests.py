@@ -48,11 +48,11 @@ def run(command: list[str], place: Path, **environment: str) -> str:
 
 
 def recorded_levels(extension: Path) -> str:
-    """Return the last -O flag of each recorded command line, with the number of objects that have it."""
+    """Return the last -O flag of the recorded command lines, which the linker has made unique."""
     text = run(["readelf", "-p", ".GCC.command.line", str(extension)], ROOT)
     lines = [line for line in text.splitlines() if "-std=c11" in line]
     levels = [found[-1] if (found := re.findall(r"-O[0-9sgz]?(?=\s|$)", line)) else "none" for line in lines]
-    return ", ".join(f"{level} in {levels.count(level)}" for level in sorted(set(levels))) or "not recorded"
+    return ", ".join(sorted(set(levels))) or "not recorded"
 
 
 def check(compiler: str, flags: str, place: Path) -> bool:
