@@ -233,8 +233,10 @@ def test_any_call(data: st.DataObject) -> None:
         elif kind != "none":
             sort = "float16" if kind == "small" else "float64"
             call["b"] = np.array(data.draw(st.lists(st.integers(1, 9), min_size=shape[-1], max_size=shape[-1])), sort)
+    # SciPy's softmax and log_softmax subtract the maximum from unsigned integers, which wraps around.
+    exact = x.astype(np.float32) if dtype == "uint16" and name != "logsumexp" else x
     try:
-        wanted = both_of(scipy.special, name, x, axis, call)
+        wanted = both_of(scipy.special, name, exact, axis, call)
     except (TypeError, ValueError) as error:
         with pytest.raises(type(error)):
             both_of(ours, name, x, axis, call)
