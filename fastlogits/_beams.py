@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import _inputs, _run
+from fastlogits._plain import to_dict
 
 Array = NDArray[Any]
 
@@ -41,6 +42,10 @@ class BeamStep(NamedTuple):
     scores: NDArray[np.float64]
     beams: NDArray[np.int64]
     ids: NDArray[np.int64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
     def split(
         self, eos: Any, *, length: Any = 1, length_penalty: float = 1.0, num_beam_groups: int = 1

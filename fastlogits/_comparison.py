@@ -15,6 +15,7 @@ from fastlogits import _core, _inputs, _temperatures, _threads
 from fastlogits import _params as params
 from fastlogits._errors import Status, refuse_row
 from fastlogits._exact import ExactSum
+from fastlogits._plain import to_dict
 
 Array = NDArray[Any]
 MEASURES = ("kl", "reverse_kl", "js", "total_variation", "cross_entropy")
@@ -42,6 +43,10 @@ class ComparisonTotals:
 
     rows: int
     sums: dict[str, ExactSum]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
     def __add__(self, other: ComparisonTotals) -> ComparisonTotals:
         """The totals of both."""
@@ -95,6 +100,10 @@ class Comparison(NamedTuple):
     total_variation: Any
     cross_entropy: Any
     agreement: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
     def totals(self) -> ComparisonTotals:
         """The sums over the rows that are not NaN."""
@@ -157,7 +166,7 @@ class _Rows:
         """float32 unless a side was float64; a finite value stays finite."""
         if not self.wide:
             values = _core.single(values, True)  # type: ignore[assignment]
-        return values.reshape(outer) if outer else values[0]
+        return values.reshape(outer) if outer else values.item()
 
 
 class _Tops:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastlogits import _core
 from fastlogits._errors import Status, refuse_row
+from fastlogits._plain import to_dict
 from fastlogits._run import refuse_lone_bans
 from fastlogits._step_tokens import RemoveInvalidValues
 from fastlogits._thresholds import Seen, threshold
@@ -63,6 +64,10 @@ class StepReport:
     threshold: float
     smallest: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
+
     def asked(self) -> str:
         """Condition and threshold in one line, such as "p >= 0.05"; empty if there is none."""
         return f"{self.condition} {self.threshold:.5g}" if self.condition else ""
@@ -103,6 +108,10 @@ class Explanation:
     collected: int
     floor: float
     steps: tuple[StepReport, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
     def __str__(self) -> str:
         passes = f"{self.passes} pass" + ("" if self.passes == 1 else "es")

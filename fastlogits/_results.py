@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastlogits._plain import to_dict
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -17,8 +19,8 @@ class SampleResult(NamedTuple):
     """Drawn tokens and their log-probs, natural logarithms.
 
     ``logprobs``, ``ranks`` and ``top_*`` speak of the processed distribution, the one drawn from; ``raw_logprobs`` of
-    the logits as they came. Log-probs are float32, float64 for float64 logits. For a single row ids and
-    ranks are ints, the log-probs NumPy scalars.
+    the logits as they came. Log-probs are float32, float64 for float64 logits. For a single row they are
+    ints and floats.
 
     With ``n`` the first four are [..., n]; what ``replacement=False`` could not draw is -1 and -inf there.
 
@@ -50,6 +52,10 @@ class SampleResult(NamedTuple):
     top_ids: NDArray[np.int64]
     top_logprobs: NDArray[Any]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
+
 
 class GumbelMax(NamedTuple):
     """Tokens of the largest logit + Gumbel noise; padded with -1 and -inf where fewer than n survive.
@@ -76,6 +82,10 @@ class GumbelMax(NamedTuple):
     ids: Any
     values: Any
     base: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +117,10 @@ class Candidates:
     logits: NDArray[Any]
     logprobs: NDArray[Any]
     offsets: NDArray[np.int64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
     def __len__(self) -> int:
         return self.offsets.size - 1

@@ -105,7 +105,7 @@ class Call:
         return with_status(result, self.status, self.outer)
 
     def shaped(self, values: Array) -> Any:
-        """One value per row in the shape of the batch; for a single row an int or a NumPy scalar."""
+        """One value per row in the shape of the batch; for a single row an int or a float."""
         return shaped(values, self.outer)
 
 
@@ -206,10 +206,8 @@ def narrowed(values: NDArray[np.float64], code: int) -> Array:
 
 
 def shaped(values: Array, outer: tuple[int, ...]) -> Any:
-    """One value per row in the shape of the batch; for a single row an int, a bool or a NumPy scalar."""
-    if outer:
-        return values.reshape(outer)
-    return values[0] if values.dtype.kind == "f" else values.item()
+    """One value per row in the shape of the batch; for a single row an int, a bool or a float."""
+    return values.reshape(outer) if outer else values.item()
 
 
 def with_status(result: Any, status: NDArray[np.int32] | None, outer: tuple[int, ...]) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fastlogits import _core, _inputs, _prepare, _run, _threads
 from fastlogits import state as _state
 from fastlogits._errors import Status, refuse_row, row_name
+from fastlogits._plain import to_dict
 
 Array = NDArray[Any]
 
@@ -42,6 +43,10 @@ class Verified(NamedTuple):
     accepted: Any
     tokens: Any
     path: NDArray[np.int64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
 
 class Drafts:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastlogits import _bfloat16 as half
 from fastlogits import _core, _inputs, _threads
 from fastlogits import _params as params
+from fastlogits._plain import to_dict
 
 __all__ = ["TopK", "argmax", "log_softmax", "logsumexp", "softmax", "top_k"]
 
@@ -34,6 +35,10 @@ class TopK(NamedTuple):
 
     values: Array
     indices: NDArray[np.int64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
 
 def softmax(

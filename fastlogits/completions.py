@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastlogits import _bfloat16 as half
 from fastlogits import _inputs, _temperatures, labels
 from fastlogits import _params as params
+from fastlogits._plain import to_dict
 
 __all__ = [
     "CompletionPrefixes",
@@ -43,6 +44,10 @@ class CompletionPrefixes(NamedTuple):
 
     prefixes: list[tuple[int, ...]]
     rows: list[Ids]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
 
 class CompletionScores(NamedTuple):
@@ -78,6 +83,10 @@ class CompletionScores(NamedTuple):
     calibrated: Floats | None
     greedy: NDArray[np.bool_]
     tokens: list[Floats]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
 
 def completion_prefixes(completions: Sequence[Any]) -> CompletionPrefixes:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastlogits import _core, _inputs, _run, _temperatures, _threads
 from fastlogits import _params as params
 from fastlogits._errors import refuse_row, row_name
+from fastlogits._plain import to_dict
 
 __all__ = ["TokenLogprobs", "token_logprobs"]
 
@@ -22,7 +23,7 @@ _MOST_TOKENS = 2**31 - 1
 class TokenLogprobs(NamedTuple):
     """What rows of logits say of their targets, natural logarithms; None where it was not asked for.
 
-    Arrays have one value per row, [...]; a single row gives an int, a bool or NumPy scalars. Log-probs and the other
+    Arrays have one value per row, [...]; a single row gives ints, bools and floats. Log-probs and the other
     figures are float32, float64 for float64 logits. Rows with an ignored target, and bad rows under
     ``on_error="status"``, hold NaN, -1 and False.
 
@@ -67,6 +68,10 @@ class TokenLogprobs(NamedTuple):
     greedy: Any
     margin: Any
     candidate_logprobs: NDArray[Any] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
 
 def token_logprobs(

@@ -16,6 +16,7 @@ from fastlogits import _core, _inputs
 from fastlogits._errors import row_name
 from fastlogits._exact import ExactSum
 from fastlogits._params import shown
+from fastlogits._plain import to_dict
 from fastlogits._results import SampleResult
 from fastlogits.scoring import TokenLogprobs
 
@@ -58,6 +59,10 @@ class TextScore:
     hits: int | None = None
     words: int | None = None
     bytes: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
     def __add__(self, other: TextScore) -> TextScore:
         """The totals of both texts."""
@@ -276,6 +281,10 @@ class Window(NamedTuple):
     begin: int
     end: int
     first: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
     @property
     def own(self) -> slice:

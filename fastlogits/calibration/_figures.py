@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import _temperatures, arrays
+from fastlogits._plain import to_dict
 from fastlogits.calibration import _bins, _intake
 
 Floats = NDArray[np.float64]
@@ -42,6 +43,10 @@ class ReliabilityCurve(NamedTuple):
     accuracies: Floats
     low: Floats
     high: Floats
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
 
 def curve_from(confidences: Any, correct: Any, bins: int, strategy: str, rule: str, level: float) -> ReliabilityCurve:

@@ -13,6 +13,7 @@ from fastlogits import _bfloat16 as half
 from fastlogits import _params as params
 from fastlogits import _temperatures
 from fastlogits._errors import row_name
+from fastlogits._plain import to_dict
 from fastlogits.calibration import _bins, _intake
 
 Floats = NDArray[np.float64]
@@ -55,6 +56,10 @@ class Scaling:
     ece_after: float
     rows: int
     steps: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
     def transform(self, logits: Any) -> Floats:
         """Calibrated logits, float64, of logits [..., C]."""

@@ -12,6 +12,7 @@ import numpy as np
 from fastlogits import _core, _temperatures
 from fastlogits import _params as params
 from fastlogits._errors import row_name
+from fastlogits._plain import to_dict
 from fastlogits.calibration import _bins, _intake
 
 
@@ -78,6 +79,10 @@ class TemperatureFit:
     rows: int
     reads: int
     at_bound: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
+        return to_dict(self)
 
 
 class _Search:
