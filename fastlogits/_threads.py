@@ -50,11 +50,12 @@ def run_blocks(work: Callable[[int, int], None], rows: int, threads: int, width:
     with the piece that they are at.
     """
     threads = min(threads, rows, _MOST_WORKERS)
-    step, stopped = max(1, _PIECE // max(width, 1)), threading.Event()
+    step = max(1, _PIECE // max(width, 1))
     if threads <= 1:
         for begin in range(0, rows, step):
             work(begin, min(begin + step, rows))
         return
+    stopped = threading.Event()
     blocks = min(rows, threads * _BLOCKS_PER_THREAD)
     edges = [rows * i // blocks for i in range(blocks + 1)]
     todo = deque(itertools.pairwise(edges))
