@@ -136,7 +136,7 @@ class _Rows:
                 for run in works:
                     run(at, at + step)
 
-        _threads.run_blocks(work, rows, self.threads)
+        _threads.run_blocks(work, rows, self.threads, p.shape[-1])
         sides = (task.status_a, task.status_b) if task else tuple(each.status() for each in tops)
         status = np.where(sides[0], sides[0], sides[1]).astype(np.int32)
         if tops:

@@ -40,7 +40,7 @@ class Status(IntEnum):
     BAD_TOKEN = 6
     NEGATIVE = 8
     UNDRAWN = 9
-    TOO_FEW = 10
+    TOO_FEW = 11
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class Call:
     def run(self, seed: int = 0, **results: Any) -> _core.PlanTask:
         """Runs all rows; the first bad one raises unless the status is wanted."""
         task = _core.PlanTask(self.plan, self.x, seed=seed, status=self.status, **self.inputs, **results)
-        _threads.run_blocks(task.run, self.rows, self.threads)
+        _threads.run_blocks(task.run, self.rows, self.threads, self.n)
         if task.failures:
             row, status, step, value = min(task.failures)
             steps = self.steps_of(row)
@@ -279,7 +279,7 @@ def check_enough(call: Call, ids: NDArray[np.int64]) -> None:
         kept = int(np.count_nonzero(ids[row] >= 0))
         raise ValueError(
             f"n must be at most the number of tokens left, {kept} in {row_name('logits', row, call.outer)}, as tokens "
-            f'do not come again, got {ids.shape[1]}; on_error="status" pads with -1'
+            f'do not come again, got {ids.shape[1]}; fastlogits.sample pads with -1 under on_error="status"'
         )
 
 

@@ -149,7 +149,7 @@ def verify(
         distinct=not replacement, seed=_inputs.seed_word(rng), accepted=accepted, emitted=emitted, path=path,
         status=status, beside=around, **inputs,
     )  # fmt: skip
-    _threads.run_blocks(task.run, rows, count)
+    _threads.run_blocks(task.run, rows, count, (n + 1) * drafts.vocab)
     if task.failures:
         row, bad, at, value = min(task.failures)
         if bad == Status.STEP_INF and at == 0:

@@ -114,7 +114,7 @@ def tops(name: str, logits: Any, temperature: float, threads: int | None = None,
 
 def _run(task: _core.TemperaturesTask, name: str, logits: Any, threads: int | None, first: int = 0) -> None:
     """All rows of a task; the first bad one raises."""
-    _threads.run_blocks(task.run, task.status.size, _inputs.thread_count(threads))
+    _threads.run_blocks(task.run, task.status.size, _inputs.thread_count(threads), logits.shape[-1])
     bad = np.flatnonzero(task.status)
     if bad.size:
         row, outer = int(bad[0]), logits.shape[:-1]

@@ -10,7 +10,7 @@ import itertools
 import os
 import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_WORKERS = 256
 _BLOCKS_PER_THREAD = 4  # rows take unequal times: whoever is done early takes another block
+_PIECE = 1 << 21  # values between two moments at which the interpreter can answer a signal
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 
@@ -41,16 +42,20 @@ def _workers() -> ThreadPoolExecutor:
         return _pool
 
 
-def run_blocks(work: Callable[[int, int], None], rows: int, threads: int) -> None:
+def run_blocks(work: Callable[[int, int], None], rows: int, threads: int, width: int) -> None:
     """Calls ``work(begin, end)`` for blocks that cover 0 .. rows, on up to ``threads`` threads, the caller's included.
 
-    Returns when all blocks are done; the first exception of any block is raised.
+    Returns when all blocks are done; the first exception of any block is raised. A block is done in pieces of rows of
+    ``width`` values each, so that an interruption (Ctrl-C) is answered between two of them; other threads then end
+    with the piece that they are at.
     """
     threads = min(threads, rows, _MOST_WORKERS)
+    step = max(1, _PIECE // max(width, 1))
     if threads <= 1:
-        if rows:
-            work(0, rows)
+        for begin in range(0, rows, step):
+            work(begin, min(begin + step, rows))
         return
+    stopped = threading.Event()
     blocks = min(rows, threads * _BLOCKS_PER_THREAD)
     edges = [rows * i // blocks for i in range(blocks + 1)]
     todo = deque(itertools.pairwise(edges))
@@ -58,10 +63,13 @@ def run_blocks(work: Callable[[int, int], None], rows: int, threads: int) -> Non
     def drain() -> None:
         while True:
             try:
-                begin, end = todo.popleft()
+                first, last = todo.popleft()
             except IndexError:
                 return
-            work(begin, end)
+            for begin in range(first, last, step):
+                if stopped.is_set():
+                    return
+                work(begin, min(begin + step, last))
 
     helpers: list[Future[None]] = []
     try:
@@ -71,9 +79,11 @@ def run_blocks(work: Callable[[int, int], None], rows: int, threads: int) -> Non
         except RuntimeError:
             pass  # the interpreter is on its way out: no thread can be started, and the caller drains alone
         drain()
-    finally:
-        # A helper that never started is cancelled: its blocks are done. The others finish before memory is given up.
-        started = [helper for helper in helpers if not helper.cancel()]
-        errors = [error for helper in started if (error := helper.exception()) is not None]
+        # A helper that never started is cancelled: its blocks are done.
+        errors = [error for helper in helpers if not helper.cancel() and (error := helper.exception()) is not None]
+    except BaseException:  # the others end before memory is given up
+        stopped.set()
+        wait(helper for helper in helpers if not helper.cancel())
+        raise
     if errors:
         raise errors[0]

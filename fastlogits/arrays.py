@@ -214,7 +214,7 @@ def argmax(x: Any, *, axis: int = -1, threads: int | None = None) -> Any:
         raise ValueError("argmax of an empty axis")
     ids = np.empty(rows, np.int64)
     task = _core.ArrayTask(_core.ARGMAX, array, axis, ids=ids)
-    _threads.run_blocks(task.run, rows, _inputs.thread_count(threads))
+    _threads.run_blocks(task.run, rows, _inputs.thread_count(threads), array.shape[axis])
     return ids.reshape(outer) if outer else int(ids[0])
 
 
@@ -266,7 +266,7 @@ def top_k(x: Any, k: int, *, axis: int = -1, sorted: bool = True, threads: int |
     ids = np.empty((*outer, top), np.int64)
     if top:
         task = _core.ArrayTask(_core.TOP_K, array, axis, values=values, ids=ids, top=top)
-        _threads.run_blocks(task.run, rows, _inputs.thread_count(threads))
+        _threads.run_blocks(task.run, rows, _inputs.thread_count(threads), array.shape[axis])
     if bits:
         known = half.bfloat16()
         values = half.widened(values) if known is None else values.view(known)
@@ -311,5 +311,5 @@ def _dense(which: int, x: Any, axis: Any, temperature: Any, out: Any, dtype: Any
         return target
     column = target if whole else np.expand_dims(target, at)
     task = _core.ArrayTask(which, array, at, t, column)
-    _threads.run_blocks(task.run, rows, count)
+    _threads.run_blocks(task.run, rows, count, array.shape[at])
     return target if out is None else out

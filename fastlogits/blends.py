@@ -209,7 +209,7 @@ def _blend(step: _prepare.Prepared, given: dict[str, Any], axis: Any, out: Any, 
     outer = rows[0].shape[: at % ndim] + rows[0].shape[at % ndim + 1 :]
     (prepared,) = _prepare.spread([step], outer)
     task = _core.BlendTask(prepared, rows, np.atleast_1d(target), at % ndim)
-    _threads.run_blocks(task.run, math.prod(outer), _inputs.thread_count(threads))
+    _threads.run_blocks(task.run, math.prod(outer), _inputs.thread_count(threads), rows[0].shape[at % ndim])
     return target[()] if out is None else out
 
 

@@ -217,7 +217,7 @@ class _Call:
         t, status = self.t if self.t.size == 1 else self.t[here], self.status[here]
         results: dict[str, Any] = {name: array[here] for name, array in self.found.items()}
         task = _core.ScoresTask(x, t, self.ids[here], given=given, status=status, **results)
-        _threads.run_blocks(task.run, status.size, self.wanted.threads)
+        _threads.run_blocks(task.run, status.size, self.wanted.threads, x.shape[-1])
         if self.wanted.on_error == "raise" and (status.any() if status.size > 8 else any(status.tolist())):
             row = int(np.flatnonzero(status)[0])
             refuse_row(self.outer, first + row, int(status[row]))

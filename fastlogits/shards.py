@@ -332,7 +332,7 @@ def _fill(made: Array, x: Array, ids: Array, t: Array, whole: Array | None, colu
         found |= {"top_ids": np.empty((rows, columns), np.int64), "top_logprobs": np.empty((rows, columns))}
     firsts = np.where(ids < 0, -1, 0)
     task = _core.ScoresTask(x, np.ascontiguousarray(t), firsts, logprobs=np.empty(rows), **found)
-    _threads.run_blocks(task.run, rows, threads)
+    _threads.run_blocks(task.run, rows, threads, x.shape[-1])
     offset, there = made["offset"][0], found["best"] >= 0
     top_ids = found["top_ids"] if columns > 1 else found["best"][:, None]
     logits = np.where(top_ids < 0, -np.inf, _gathered(x, np.maximum(top_ids, 0)))

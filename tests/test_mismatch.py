@@ -217,7 +217,7 @@ def test_a_ban_in_a_companion_row_of_verify_and_batch() -> None:
 @pytest.mark.parametrize("more", [{}, {"draw": "gumbel"}, {"logprobs": 2}], ids=str)
 def test_fewer_tokens_than_asked_for(more: dict[str, Any]) -> None:
     """An id of -1 would name the last token, so none is returned unless asked for."""
-    words = "n must be at most the number of tokens left, 2 in logits{}, as tokens do not come again, got 4; on_error"
+    words = "n must be at most the number of tokens left, 2 in logits{}, as tokens do not come again, got 4; fastlogits"
     with refused(ValueError, words.format("")):
         fl.sample(ROW, n=4, top_k=2, replacement=False, rng=7, **more)
     with refused(ValueError, words.format("[1]")):

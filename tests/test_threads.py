@@ -129,7 +129,7 @@ def test_the_gil_is_released() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 5, 1000])
 def test_blocks_cover_each_row_once(count: int, threads: int) -> None:
     seen: list[int] = []
-    _threads.run_blocks(lambda begin, end: seen.extend(range(begin, end)), count, threads)
+    _threads.run_blocks(lambda begin, end: seen.extend(range(begin, end)), count, threads, 1)
     assert sorted(seen) == list(range(count))
 
 
@@ -143,7 +143,7 @@ def test_an_error_in_a_block_is_raised_when_all_are_done() -> None:
 
     for threads in (2, 4):
         with pytest.raises(KeyError):
-            _threads.run_blocks(work, 12, threads)
+            _threads.run_blocks(work, 12, threads, 1)
 
 
 def test_default_and_all_cores() -> None:

@@ -95,7 +95,7 @@ class Reads:
         self.scored.logits.check_length()
         x = self.logits(begin, end)
         task = _core.TemperaturesTask(x, step, power, found["tails"].shape[1], ids)
-        _threads.run_blocks(task.run, len(ids), _inputs.thread_count(None))
+        _threads.run_blocks(task.run, len(ids), _inputs.thread_count(None), x.shape[-1])
         bad = np.flatnonzero(task.status)
         if bad.size and self.options.nan == "raise":
             inputs.refuse(self.scored.logits, begin + int(bad[0]), int(task.status[bad[0]]))

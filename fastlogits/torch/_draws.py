@@ -239,14 +239,19 @@ def _multinomial(x: torch.Tensor, num_samples: int, replacement: bool, generator
     try:
         if num_samples == 1:
             return torch.as_tensor(_PLAIN.sample(logs.numpy(), rng=seed)).unsqueeze(-1)
-        ids = torch.from_numpy(_PLAIN.sample(logs.numpy(), n=num_samples, replacement=replacement, rng=seed))
+        return torch.from_numpy(_PLAIN.sample(logs.numpy(), n=num_samples, replacement=replacement, rng=seed))
     except ValueError:
         _refuse_weights(x)
+        _refuse_few(x, num_samples)
         raise
-    if not replacement and ids.numel() and ids[..., -1].min() < 0:
-        row = np.argwhere(ids[..., -1].numpy() < 0)[0].tolist()
+
+
+def _refuse_few(x: torch.Tensor, num_samples: int) -> None:
+    """Raises the error of a row with too few weights to draw each once."""
+    few = np.argwhere(((x > 0).sum(-1) < num_samples).numpy())
+    if len(few):
+        row = few[0].tolist()
         raise ValueError(f"input{row or ''} has fewer weights above 0 than num_samples={num_samples}, none is replaced")
-    return ids
 
 
 def _one_of_weights(x: Any, num_samples: Any, replacement: Any) -> bool:

@@ -22,7 +22,7 @@ def _run(which: int, array: Any, at: int, rows: int, out: Any, values: Any = Non
     if rows == 1:
         task.run(0, 1)
     else:
-        _threads.run_blocks(task.run, rows, _inputs.thread_count(None))
+        _threads.run_blocks(task.run, rows, _inputs.thread_count(None), array.shape[at])
 
 
 def dense(which: int, x: Any, dim: int, dtype: torch.dtype | None, out: Any) -> torch.Tensor:
@@ -181,7 +181,7 @@ def selective(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     targets = ids if count == 1 else np.ascontiguousarray(ids[::count])
     given = None if beside is None else ids.reshape(rows, count)
     task = _core.ScoresTask(array, _ONE, targets, logprobs=logprobs, status=status, given=given, given_logprobs=beside)
-    _threads.run_blocks(task.run, rows, 1 if rows == 1 else _inputs.thread_count(None))
+    _threads.run_blocks(task.run, rows, 1 if rows == 1 else _inputs.thread_count(None), array.shape[-1])
     if status.any():
         row = int(np.flatnonzero(status)[0])
         refuse_row(array.shape[:-1], row, int(status[row]))
