@@ -46,7 +46,8 @@ class Builders:
         ===================== ==================================================================================
 
         Fields that do not concern the choice of a token (model, messages, max_tokens, stop, stream, n, ...) are
-        accepted and left to the caller: pass ``seed`` as ``rng=`` and ``top_logprobs`` as ``logprobs=`` of `sample`.
+        accepted and left to the caller: pass ``top_logprobs`` as ``logprobs=`` and
+        ``Sampler.rng_of(fields, "openai")`` as ``rng=`` of `sample`.
 
         Examples
         --------
@@ -93,7 +94,7 @@ class Builders:
         ===================== ==================================================================================
 
         Fields that do not concern the choice of a token (n, stop, max_tokens, logprobs, ...) are accepted and left to
-        the caller: pass ``seed`` as ``rng=``.
+        the caller: pass ``rng=Sampler.rng_of(fields, "vllm")``, which is None for the seed -1.
 
         Examples
         --------
@@ -207,7 +208,8 @@ class Builders:
         ======================================= ================================================================
 
         Fields that do not concern the choice of a token (n_predict, stop, n_probs, ...) are accepted and left to the
-        caller: pass ``seed`` as ``rng=``. Its penalties count the prompt.
+        caller: pass ``rng=Sampler.rng_of(fields, "llama.cpp")``, which is None for the seeds -1 and 4294967295. Its
+        penalties count the prompt.
 
         Examples
         --------
@@ -218,3 +220,34 @@ class Builders:
         Sampler(Temperature(0.7), TopK(40))
         """
         return cls(*_systems.from_llama_cpp(fields, eos_token_id))
+
+    @staticmethod
+    def rng_of(fields: Any, system: str) -> int | None:
+        """The seed of a request as ``rng=`` of `sample`: None where the system takes the seed for "random".
+
+        Parameters
+        ----------
+        fields : mapping, or object with the field ``seed``, or a seed
+            What ``from_openai`` and so on take; or the seed itself, an int or None.
+        system : "openai", "vllm" or "llama.cpp"
+            Whose seed it is. Without a seed the draw is random in all of them, with -1 in vLLM and llama.cpp, with
+            4294967295 in llama.cpp. OpenAI's and vLLM's seeds are taken mod 2^64, llama.cpp's mod 2^32.
+
+        Returns
+        -------
+        int or None
+
+        Raises
+        ------
+        ValueError, TypeError
+            An unknown system; a seed that is no integer.
+
+        Examples
+        --------
+        >>> import fastlogits as fl
+        >>> fl.Sampler.rng_of({"seed": 7}, "vllm"), fl.Sampler.rng_of({"seed": -1}, "vllm")
+        (7, None)
+        >>> fl.Sampler.rng_of(4294967295, "llama.cpp") is None
+        True
+        """
+        return _systems.rng_of(fields, system)

@@ -1,5 +1,11 @@
 # The pipeline: `Plan` holds the steps as C reads them, `PlanTask` one checked call, `Plan.sample` the short way.
 
+cdef enum:
+    FL_IDLE = 1     # a step does nothing without a context
+    FL_FORGETS = 2  # a step forgets what is drawn without a state
+
+IDLE, FORGETS = FL_IDLE, FL_FORGETS
+
 
 cdef class Plan:
     """Prepared steps; `fastlogits.Sampler` inherits from it."""
@@ -8,6 +14,7 @@ cdef class Plan:
     cdef _c.fl_step *storage
     cdef bint random  # a step asks for randomness
     cdef int64_t needs  # the least row length that biases and masks fit
+    cdef int reminders  # what calls are still to be warned of once: IDLE, FORGETS
     cdef readonly tuple steps
     cdef readonly tuple prepared
     cdef readonly tuple beside  # arguments of a call: rows that the first step combines with the logits
@@ -16,12 +23,12 @@ cdef class Plan:
     def __dealloc__(self):
         PyMem_Free(self.storage)
 
-    def _fill(self, tuple steps, tuple prepared, shape):
+    def _fill(self, tuple steps, tuple prepared, shape, int reminders=0):
         """Lays out ``prepared`` (of `fastlogits._prepare`); possible once."""
         cdef Py_ssize_t i
         if self.storage is not NULL:
             raise TypeError(f"{type(self).__name__} is immutable")
-        self.steps, self.prepared, self.shape = steps, prepared, shape
+        self.steps, self.prepared, self.shape, self.reminders = steps, prepared, shape, reminders
         self.beside = steps[0].beside if steps else ()
         self.storage = <_c.fl_step *>PyMem_Calloc(len(prepared) + 1, sizeof(_c.fl_step))
         if self.storage is NULL:
@@ -50,6 +57,14 @@ cdef class Plan:
         kept = <double *>elements(memory, cnp.NPY_DOUBLE, rows * self.plan.count * _c.FL_MEMORY)
         for r in range(rows):
             _c.fl_plan_remember(&self.plan, r, seen + r * self.plan.count, kept + r * self.plan.count * _c.FL_MEMORY)
+
+    def remind(self, context, state, bint draws):
+        """Warns, once each, of steps that do nothing without a context, or forget what a call without a state draws."""
+        cdef int due = (FL_IDLE if context is None else 0) | (FL_FORGETS if draws else 0)
+        due &= self.reminders
+        if due and state is None:
+            self.reminders &= ~due
+            self._warn(due)
 
     def fits(self, int64_t n):
         """Whether biases and masks fit a row of ``n`` values."""
@@ -85,6 +100,8 @@ cdef class Plan:
         fill_tensor_rows(&rows, &t, last)
         if rows.rows.rows != 1 or rows.rows.n < (self.needs if self.needs > 1 else 1):
             return None
+        if self.reminders:
+            self.remind(context, None, seed is not None)
         memset(&given, 0, sizeof(given))
         memset(&results, 0, sizeof(results))
         for i in range(last):
@@ -141,8 +158,8 @@ cdef class Plan:
         state : State, or a list with one per row, optional
             What `Sampler.state` gives, in the place of context, prompt_length, position and keys; never changed here.
         rng : int, numpy.random.Generator, BitGenerator, SeedSequence or None
-            An int >= 0 is the seed of this very call and nothing advances; a Generator gives one 64-bit word to each
-            call; None takes entropy from the operating system.
+            An int >= 0 is a fixed seed, which repeats its random number: nothing advances but by the position. A
+            Generator gives one 64-bit word to each call; None, random, takes entropy from the operating system.
         position : int or one per row, optional
             Which number of the stream (seed, key) a row uses; the number of its context tokens by default, else 0.
         keys : one int per row, optional
@@ -178,8 +195,8 @@ cdef class Plan:
         Draw rule: over the survivors in token-id order, masses in double, the first whose running mass exceeds
         u * total. u depends on (seed, key, position) and nothing else. `fastlogits.steps.Gumbel` is another rule.
 
-        With an integer `rng` the same call gives the same token. **In a decoding loop pass the context**: its growing
-        length is the position, so the loop moves by itself. A loop without context must pass `position` or a
+        A fixed `rng` repeats its number: the same call gives the same token. **In a decoding loop pass the context**:
+        its growing length is the position, so the loop moves by itself. A loop without context must pass `position` or a
         Generator, else each call repeats the same u. Passing a context changes u even where no penalty reads it.
 
         Examples
@@ -222,6 +239,8 @@ cdef class Plan:
             if not plain_beside(self.beside, (uncond, amateur, expert, anti), logits, code, beside, given.beside):
                 return self._sample(logits, n, replacement, context, prompt_length, state, rng, position, keys, logprobs,
                                     out, threads, on_error, (uncond, amateur, expert, anti))
+        if self.reminders and state is None and (context is None or self.reminders & FL_FORGETS):
+            self.remind(context, None, True)
         memset(&results, 0, sizeof(results))
         given.seed = PyLong_AsUnsignedLongLong(self._seed(rng) if not small_int(rng) else rng)
         fill_rows(&rows, logits, 0, code)

@@ -106,3 +106,9 @@ def refuse_row(
         Status.ALL_BANNED: f"has no token left after {name} (step {step}){banned}",
     }
     raise ValueError(f"{where} {words[Status(status)]}")
+
+
+def import_error(error: ImportError, packages: tuple[str, ...], missing: str) -> ImportError:
+    """What to raise from the error of importing some packages: `missing` if one is not there, else what failed."""
+    absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in packages
+    return ImportError(missing if absent else f"{' or '.join(packages)} is installed, but fails to import: {error}")

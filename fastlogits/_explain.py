@@ -225,6 +225,7 @@ def _run_row(
     call: Call, plan: _core.Plan, row: int, seed: int, allowed: tuple[int, ...] = (), **results: Any
 ) -> _core.PlanTask:
     """Runs ``plan`` on one row of the call, which may fail in the ways allowed."""
+    call.remind(draws=False)
     task = _core.PlanTask(plan, call.x, seed=seed, **call.inputs, **results)
     task.run(row, row + 1)
     for at, status, step, value in task.failures:

@@ -34,7 +34,9 @@ def _torch_array(name: str, tensor: Any, torch: Any) -> Array:
     if tensor.device.type != "cpu":
         raise ValueError(f"{name} must be in CPU memory, got a tensor on {tensor.device}; pass {name}.cpu()")
     if tensor.requires_grad:
-        raise TypeError(f"{name} must not require a gradient; pass {name}.detach()")
+        if torch.is_grad_enabled():
+            raise TypeError(f"{name} must not require a gradient; pass {name}.detach(), or call under torch.no_grad()")
+        return _torch_array(name, tensor.detach(), torch)
     if tensor.layout is not torch.strided:
         raise TypeError(f"{name} must be a dense tensor, got layout {tensor.layout}; pass {name}.to_dense()")
     tensor = tensor.resolve_neg()
@@ -308,7 +310,7 @@ def seed_word(rng: Any) -> int:
     if isinstance(rng, _INTEGERS) and not isinstance(rng, bool):
         seed = int(rng)
         if seed < 0:
-            raise ValueError(f"rng must be >= 0, got {seed}")
+            raise ValueError(f"rng must be >= 0, got {seed}; None means random")
         return seed if seed < 2**64 else int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
     allowed = "an integer, numpy.random.Generator, BitGenerator, SeedSequence or None"
     raise TypeError(f"rng must be {allowed}, got {_mismatch.random_source(rng)}")

@@ -35,6 +35,7 @@ class Call:
         beside: tuple[Any, ...] = (None,) * 4,
     ) -> None:
         self.plan = plan
+        self._given = plan, context, state
         self._take(logits, threads, on_error)
         states = None if state is None else _state.of_rows(state, self.outer, self.rows)
         if states is not None:
@@ -75,6 +76,7 @@ class Call:
 
     def run(self, seed: int = 0, **results: Any) -> _core.PlanTask:
         """Runs all rows; the first bad one raises unless the status is wanted."""
+        self.remind(draws="ids" in results)
         task = _core.PlanTask(self.plan, self.x, seed=seed, status=self.status, **self.inputs, **results)
         _threads.run_blocks(task.run, self.rows, self.threads, self.n)
         if task.failures:
@@ -87,6 +89,11 @@ class Call:
         if "states" in self.inputs:
             task.tell(self.n)
         return task
+
+    def remind(self, draws: bool) -> None:
+        """Warns of a context or state that the steps miss; once per Sampler."""
+        plan, context, state = self._given
+        plan.remind(context, state, draws)
 
     def steps_of(self, row: int) -> tuple[Any, ...]:
         """The steps that a row goes through."""
@@ -117,6 +124,7 @@ class MixedCall(Call):
     ) -> None:
         self.states, self.plan = states, _core.Plan()
         self.plan._fill((), (), ())
+        self._given = self.plan, None, states
         self._take(logits, threads, on_error)
         if self.outer != (len(states),):
             raise ValueError(

@@ -134,14 +134,17 @@ def verify(
             _prepare.check_fits(plan.prepared, drafts.vocab)
     around = _run.beside_arrays(plans[0], beside, drafts.target, "target_logits")
     count = _inputs.thread_count(threads)
+    samplers = plans[: 1 if drafts.logits is None else 2]
     if state is None:
         plans = (_run.bound(plans[0], outer), _run.bound(plans[1], outer))
         inputs = context_inputs(drafts, context, prompt_length, position, keys)
     else:
         _state.check_alone(context, prompt_length, position, keys)
         inputs = {"states": _state.of_rows(state, outer, rows)}
-        for plan in plans[: 1 if drafts.logits is None else 2]:
+        for plan in samplers:
             _state.check_fits(inputs["states"], drafts.vocab, plan)
+    for plan in samplers:
+        plan.remind(context, state, draws=True)
     accepted, emitted = np.zeros(rows, np.int64), np.full((rows, n + 1), -1, np.int64)
     path, status = np.full((rows, n), -1, np.int64), np.zeros(rows, np.int32) if on_error == "status" else None
     task = _core.VerifyTask(

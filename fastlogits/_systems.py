@@ -49,6 +49,35 @@ def _attributes(fields: Any) -> dict[str, Any]:
     return {name: getattr(fields, name) for name in public}
 
 
+def llama_seed(seed: int) -> int | None:
+    """A seed of llama.cpp, which takes it mod 2^32; -1 is 2^32 - 1 to it, and asks for a random seed, here None."""
+    word = seed & (2**32 - 1)
+    return None if word == 2**32 - 1 else word
+
+
+#: What a system's seed is to ``rng=``.
+_SEEDS: dict[str, Callable[[int], int | None]] = {
+    "openai": lambda seed: seed % 2**64,
+    "vllm": lambda seed: None if seed == -1 else seed % 2**64,
+    "llama.cpp": llama_seed,
+}
+
+
+def rng_of(fields: Any, system: Any) -> int | None:
+    """The seed among the fields of a request, or a seed by itself, as ``rng=``."""
+    if not isinstance(system, str) or system not in _SEEDS:
+        raise ValueError(f"system must be one of {', '.join(map(repr, _SEEDS))}, got {shown(system)}")
+    if isinstance(fields, Mapping):
+        seed = fields.get("seed")
+    else:
+        seed = fields if _nothing(fields) or isinstance(fields, int | np.integer) else getattr(fields, "seed", fields)
+    if _nothing(seed):
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed must be an integer or None, got {shown(seed)}")
+    return _SEEDS[system](int(seed))
+
+
 class _System(NamedTuple):
     """What fields a system has: ours to use, unsupported ones unless a test holds for their value, and others."""
 

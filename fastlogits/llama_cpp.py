@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import ctypes
 import secrets
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Unpack
@@ -20,14 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import arrays
+from fastlogits import steps as s
+from fastlogits._errors import import_error
 from fastlogits._familiar import refuse_unknown
+from fastlogits._patch import replaced
 from fastlogits._steering import KEYWORDS, Steering
+from fastlogits._systems import llama_seed
 from fastlogits.sampler import Sampler
+from fastlogits.state import State
 
 __all__ = ["LogitsProcessor", "fast_logprobs", "fast_sampling"]
 
-#: llama.cpp's LLAMA_DEFAULT_SEED asks for a random seed.
-_RANDOM_SEED = 0xFFFFFFFF
+#: How many sequences a processor follows at a time.
+_SEQUENCES = 8
 
 
 class LogitsProcessor:
@@ -47,6 +53,10 @@ class LogitsProcessor:
     Called as ``processor(input_ids, scores)`` with ids [n] and float32 scores [V] of any stride (the client's are 12
     bytes apart), it writes the result into ``scores`` and returns it, which is the client's contract.
 
+    The processor keeps a `State` for each of the last sequences that it saw, so mirostat and adaptive-p adapt. Tokens
+    that continue none of these sequences begin a new one. Without ``only_drawn`` the surprise of a token is the one
+    that it has in the scores returned before it, which is right where llama.cpp's chain draws from them unchanged.
+
     Examples
     --------
     >>> import numpy as np
@@ -62,18 +72,71 @@ class LogitsProcessor:
         refuse_unknown(type(self).__name__, steering, KEYWORDS)
         self._sampler = steps[0] if given else Sampler(*steps, **steering)
         self._only_drawn, self._rng = only_drawn, rng
+        self._sequences = _Sequences(self._sampler)
 
     def __call__(self, input_ids: NDArray[np.intc], scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """The scores as the steps leave them, in their place."""
-        context = np.asarray(input_ids, np.int64)
-        if self._only_drawn:
-            token = self._sampler.sample(scores, context=context, rng=self._rng)
-            kept = scores[token]
-            scores[...] = -np.inf
-            scores[token] = kept
-        else:
-            self._sampler.filter_logits(scores, context=context, rng=self._rng, out=scores)
+        with self._sequences.lock:
+            sequence = self._sequences.of(np.array(input_ids, np.int64))
+            if self._only_drawn:
+                token = self._sampler.sample(scores, state=sequence.state, rng=self._rng)
+                kept = scores[token]
+                scores[...] = -np.inf
+                scores[token] = kept
+            else:
+                before = np.array(scores) if self._sequences.remembers else None
+                self._sampler.filter_logits(scores, state=sequence.state, rng=self._rng, out=scores)
+                sequence.row = before
         return scores
+
+
+class _Sequence:
+    """One sequence as far as a processor has seen it."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.tokens = np.empty(0, np.int64)
+        self.row: NDArray[np.float32] | None = None  # the scores behind these tokens, where somebody else draws
+
+    def follow(self, ids: NDArray[np.int64]) -> None:
+        """Accepts the tokens of `ids` beyond its own."""
+        new = ids[self.tokens.size :]
+        if self.row is not None and new.size == 1:
+            self._hear(self.row, int(new[0]))
+        self.state.accept(new)
+        self.tokens, self.row = ids, None
+
+    def _hear(self, row: NDArray[np.float32], token: int) -> None:
+        """Has the state take a token for one drawn from `row`, if it can be.
+
+        A token drafted from the very target distribution is always accepted, and a state hears accepted tokens.
+        """
+        rows, sampler = np.stack([row, row]), self.state.sampler
+        with contextlib.suppress(ValueError):  # a token of probability 0
+            sampler.verify(rows, [token], draft_logits=rows[:1], state=self.state, rng=0)
+
+
+class _Sequences:
+    """The sequences that a processor follows, the one seen last at the end."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        self.lock = threading.Lock()
+        self.remembers = any(step.name in ("mirostat", "adaptive_p") for step in sampler.steps)
+        self._known: list[_Sequence] = []
+
+    def __reduce__(self) -> Any:
+        return _Sequences, (self._sampler,)
+
+    def of(self, ids: NDArray[np.int64]) -> _Sequence:
+        """The longest sequence that `ids` continues, up to date; a new one where there is none."""
+        known = [each for each in self._known if np.array_equal(each.tokens, ids[: each.tokens.size])]
+        found = max(known, key=lambda each: each.tokens.size, default=None)
+        if found is None:
+            found = _Sequence(self._sampler.state())
+        found.follow(ids)
+        self._known = [*(each for each in self._known if each is not found), found][-_SEQUENCES:]
+        return found
 
 
 class _Chain:
@@ -83,10 +146,9 @@ class _Chain:
         self._llama, self._sampler, self._processors = llama, sampler, processors
         self._address_of = _row_address(client)
         self._n = int(llama.n_vocab())
-        seed = int(llama._seed)
-        self._seed = secrets.randbits(63) if seed == _RANDOM_SEED else seed
-        self._drawn = np.empty(256, np.int64)  # as llama.cpp's chain, which is told of what it drew, not of the prompt
-        self._count = 0
+        seed = llama_seed(int(llama._seed))
+        self._seed = secrets.randbits(63) if seed is None else seed
+        self._state = sampler.state()  # as llama.cpp's chain, which is told of what it drew, not of the prompt
         self._rows: dict[int, NDArray[np.float32]] = {}
 
     def sample(self, ctx: Any, idx: int = -1) -> int:
@@ -98,12 +160,8 @@ class _Chain:
             self._rows[address] = row
         for processor in self._processors or ():
             row = np.asarray(processor(self._llama._input_ids, row.copy()), np.float32)
-        at = self._count
-        token = self._sampler.sample(row, context=self._drawn[:at], rng=self._seed)
-        if at == self._drawn.size:
-            self._drawn = np.concatenate([self._drawn, np.empty_like(self._drawn)])
-        self._drawn[at] = token
-        self._count = at + 1
+        token = self._sampler.sample(row, state=self._state, rng=self._seed)
+        self._state.accept(token)
         return int(token)
 
     def close(self) -> None:
@@ -135,7 +193,7 @@ def _sampler_of(llama: Any, options: dict[str, Any]) -> Sampler:
         steering |= {"temperature": 0.0}
     elif given["temp"] > 0 and mode in (1, 2):
         tau, eta = given.get("mirostat_tau", 5.0), given.get("mirostat_eta", 0.1)
-        steering |= {"mirostat": mode, "mirostat_tau": tau, "mirostat_eta": eta}
+        return Sampler(*Sampler(**steering, preset="llama.cpp").steps, s.Mirostat(mode, tau, eta))
     elif given["temp"] > 0:
         steering |= {
             "top_k": max(0, given["top_k"]),
@@ -163,41 +221,46 @@ def fast_sampling(llama: Any, sampler: Sampler | None = None) -> Iterator[None]:
     Raises
     ------
     ImportError
-        llama-cpp-python is not installed.
+        llama-cpp-python is not installed, or fails to import.
     TypeError
         `llama` is no Llama, or of a version that samples in another way.
 
     Notes
     -----
     The contiguous row of ``llama_get_logits_ith`` is read in place. ``logits_processor``, and ``logit_bias``, which the
-    client hands over as one, run first, on a copy. A grammar leaves a call to the client's chain, with a warning. The
-    client's seed is ours, but tokens come from our generator: the same seed gives other tokens than llama.cpp, and the
-    same ones on every machine.
+    client hands over as one, run first, on a copy. A grammar leaves a call to the client's chain, with a warning.
+
+    The client's seed is used as it is; -1 and 4294967295 are random, as in the client. Tokens come from our generator:
+    the same seed gives other tokens than llama.cpp, and the same ones on every machine. Each completion keeps a
+    `State`, so mirostat and adaptive-p adapt.
+
+    Contexts may begin and end in any order and in any thread, for several models and more than once for one model. The
+    sampler of a model is that of the context that began last.
     """
     client = _client(llama)
-    original = llama._init_sampler
 
-    def init(*args: Any, logits_processor: Any = None, grammar: Any = None, **options: Any) -> Any:
-        if grammar is not None:
-            warnings.warn("a grammar is llama.cpp's own work: this call samples with its chain", stacklevel=2)
-            return original(*args, logits_processor=logits_processor, grammar=grammar, **options)
-        if args:
-            raise TypeError("_init_sampler takes keywords alone under fast_sampling")
-        return _Chain(llama, client, sampler or _sampler_of(llama, options), logits_processor)
+    def made(original: Any) -> Any:
+        def init(*args: Any, logits_processor: Any = None, grammar: Any = None, **options: Any) -> Any:
+            if grammar is not None:
+                warnings.warn("a grammar is llama.cpp's own work: this call samples with its chain", stacklevel=2)
+                return original(*args, logits_processor=logits_processor, grammar=grammar, **options)
+            if args:
+                raise TypeError("_init_sampler takes keywords alone under fast_sampling")
+            return _Chain(llama, client, sampler or _sampler_of(llama, options), logits_processor)
 
-    llama._init_sampler = init
-    try:
+        return init
+
+    with replaced(llama, "_init_sampler", made):
         yield
-    finally:
-        del llama._init_sampler
 
 
 def _client(llama: Any) -> Any:
     """The client's module, once it is sure that `llama` is what this adapter knows."""
     try:
         import llama_cpp
-    except ImportError:
-        raise ImportError("fastlogits.llama_cpp needs llama-cpp-python: pip install llama-cpp-python") from None
+    except ImportError as error:
+        missing = "fastlogits.llama_cpp needs llama-cpp-python: pip install llama-cpp-python"
+        raise import_error(error, ("llama_cpp",), missing) from error
     if not isinstance(llama, llama_cpp.Llama):
         raise TypeError(f"llama must be a llama_cpp.Llama, got {type(llama).__name__}")
     needed = ("_init_sampler", "_input_ids", "_seed", "last_n_tokens_size", "n_vocab", "logits_to_logprobs")
@@ -304,7 +367,7 @@ def fast_logprobs(llama: Any) -> Iterator[None]:
     Raises
     ------
     ImportError
-        llama-cpp-python is not installed.
+        llama-cpp-python is not installed, or fails to import.
     TypeError
         `llama` is no Llama, or of a version that this adapter does not know.
 
@@ -312,30 +375,30 @@ def fast_logprobs(llama: Any) -> Iterator[None]:
     -----
     Results are the client's, to the rounding of a log-prob. ``Llama.logits_to_logprobs`` called by others gives an
     array, as before. As long as the context lasts, the names ``sorted`` and ``zip`` of the module ``llama_cpp.llama``
-    are ours: they are Python's own for everything but these log-probs.
+    are ours: they are Python's own for everything but these log-probs. Contexts may begin and end in any order and in
+    any thread, for several models and more than once for one model.
     """
     client = _client(llama)
-    module, original = client.llama, llama._create_completion
-    before = client.Llama.__dict__["logits_to_logprobs"]
 
-    def completion(*args: Any, logprobs: int | None = None, **options: Any) -> Iterator[Any]:
-        running = original(*args, logprobs=logprobs, **options)
-        while True:
-            token = _wanted.set(logprobs or 0)
-            try:
-                part = next(running)
-            except StopIteration:
-                return
-            finally:
-                _wanted.reset(token)
-            yield part
+    def made(original: Any) -> Any:
+        def completion(*args: Any, logprobs: int | None = None, **options: Any) -> Iterator[Any]:
+            running = original(*args, logprobs=logprobs, **options)
+            while True:
+                token = _wanted.set(logprobs or 0)
+                try:
+                    part = next(running)
+                except StopIteration:
+                    return
+                finally:
+                    _wanted.reset(token)
+                yield part
 
-    llama._create_completion = completion
-    client.Llama.logits_to_logprobs = staticmethod(_logits_to_logprobs)
-    module.sorted, module.zip = _sorted, _zip
-    try:
+        return completion
+
+    with (
+        replaced(client.llama, "sorted", lambda original: _sorted, sorted),
+        replaced(client.llama, "zip", lambda original: _zip, zip),
+        replaced(client.Llama, "logits_to_logprobs", lambda original: _logits_to_logprobs),
+        replaced(llama, "_create_completion", made),
+    ):
         yield
-    finally:
-        del llama._create_completion
-        client.Llama.logits_to_logprobs = before
-        del module.sorted, module.zip

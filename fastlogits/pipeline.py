@@ -80,7 +80,7 @@ def sample(
 
     Notes
     -----
-    With an integer ``rng`` nothing advances: the same call gives the same token. **In a decoding loop pass the
+    A fixed ``rng`` repeats its number: the same call gives the same token. **In a decoding loop pass the
     context**: its growing length is the position in the random stream, so the loop moves by itself. A loop without
     context must pass ``position`` or a Generator, else each call repeats the same u. Passing a context changes u even
     where no penalty reads it.

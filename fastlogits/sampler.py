@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
-from fastlogits import _beams, _core, _inputs, _prepare, _run, _speculative
+from fastlogits import _beams, _core, _inputs, _prepare, _reminders, _run, _speculative
 from fastlogits import state as _state
 from fastlogits import steps as s
 from fastlogits._builders import Builders
@@ -186,7 +186,8 @@ class Sampler(Builders, _core.Plan):
         _prepare.check_order(steps)
         prepared = [_prepare.prepared(step) for step in steps]
         shape = _prepare.shape_of(prepared)
-        self._fill(tuple(steps), tuple(_prepare.spread(prepared, shape) if shape else prepared), shape)
+        spread = tuple(_prepare.spread(prepared, shape) if shape else prepared)
+        self._fill(tuple(steps), spread, shape, _reminders.reminders(spread))
 
     # The short way for plain arguments lives in C; `_sample`, `_seed` and `_refuse` are what it leaves to Python.
     sample = _core.Plan.sample
@@ -672,6 +673,9 @@ class Sampler(Builders, _core.Plan):
 
     def _seed(self, rng: Any) -> int:
         return _inputs.seed_word(rng)
+
+    def _warn(self, due: int) -> None:
+        _reminders.warn(self.prepared, due)
 
     def _refuse(
         self, outer: Any, row: int, status: int, step: int, value: float, n: int, given: tuple[Any, ...] = ()

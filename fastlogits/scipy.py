@@ -184,8 +184,8 @@ def _scipy(name: str, dtype: np.dtype[Any]) -> Any:
     """`scipy.special`, which is asked for `name` of a type that only it takes."""
     try:
         return importlib.import_module("scipy.special")
-    except ImportError:
-        raise ImportError(f"{name} of dtype {dtype} is left to SciPy: pip install scipy") from None
+    except ImportError as error:
+        raise ImportError(f"{name} of dtype {dtype} is left to SciPy: pip install scipy") from error
 
 
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:

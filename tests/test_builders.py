@@ -355,3 +355,29 @@ def test_llama_cpp_preset_refusals() -> None:
         with pytest.raises((ValueError, TypeError), match=match):
             fl.Sampler(preset="llama.cpp", **keywords)  # type: ignore[misc, arg-type]
     assert fl.Sampler(preset="llama.cpp", mirostat=[0, 2]).steps == (s.Mirostat([0, 2]),)
+
+
+@pytest.mark.parametrize(("system", "seed", "rng"), [
+    ("openai", 7, 7), ("openai", None, None), ("openai", -1, 2**64 - 1), ("vllm", 7, 7), ("vllm", None, None),
+    ("vllm", -1, None), ("vllm", -2, 2**64 - 2), ("vllm", 4294967295, 4294967295), ("llama.cpp", 7, 7),
+    ("llama.cpp", None, None), ("llama.cpp", -1, None), ("llama.cpp", 4294967295, None), ("llama.cpp", 2**32, 0),
+    ("llama.cpp", -2, 2**32 - 2), ("llama.cpp", np.int64(5), 5),
+])  # fmt: skip
+def test_seeds(system: str, seed: Any, rng: int | None) -> None:
+    """Of a mapping, an object, or by itself; each system's own random is None."""
+    for fields in ({"seed": seed, "top_k": 3}, SimpleNamespace(seed=seed), seed):
+        found = fl.Sampler.rng_of(fields, system)
+        assert found == rng
+        assert found is None or type(found) is int
+        assert fl.sample([1.0, 2.0], rng=found) in (0, 1)
+    assert fl.Sampler.rng_of({"top_k": 3}, system) is None
+
+
+def test_seeds_refused() -> None:
+    with pytest.raises(ValueError, match="system must be one of 'openai', 'vllm', 'llama.cpp', got 'hf'"):
+        fl.Sampler.rng_of(7, "hf")
+    for bad in (True, 1.5, "7"):
+        with pytest.raises(TypeError, match="seed must be an integer or None"):
+            fl.Sampler.rng_of({"seed": bad}, "vllm")
+    with pytest.raises(ValueError, match="rng must be >= 0, got -1; None means random"):
+        fl.sample([1.0, 2.0], rng=-1)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import importlib.util
+import pickle
 import runpy
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +51,98 @@ def test_processor_draws() -> None:
     token = fl.sample(row, top_k=10, context=range(4), rng=7)
     assert np.flatnonzero(np.isfinite(held["logit"])).tolist() == [token]
     assert held["logit"][token] == row[token]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("tau", [1.0, 3.0])
+@pytest.mark.parametrize("only_drawn", [False, True])
+def test_processor_adapts(version: int, tau: float, only_drawn: bool) -> None:
+    """Mirostat, whoever draws: a fixed row's mean surprise comes to tau."""
+    row = np.random.default_rng(0).normal(0, 3, 32_000).astype(np.float32)
+    processor = adapter.LogitsProcessor(mirostat=version, mirostat_tau=tau, only_drawn=only_drawn, rng=3)
+    alone = fl.Sampler(mirostat=version, mirostat_tau=tau)
+    state, rng = alone.state([1]), np.random.default_rng(5)
+    ids, surprises = [1], []
+    for _ in range(400):
+        scores = processor(np.array(ids, np.intc), row.copy())
+        if only_drawn:
+            (token,) = np.flatnonzero(np.isfinite(scores))
+            drawn = alone.sample(row, state=state, rng=3, logprobs=0)
+            assert token == drawn.ids
+            state.accept(drawn.ids)
+            surprises.append(-float(drawn.logprobs) / np.log(2))
+        else:
+            p = fl.softmax(scores.astype(np.float64))
+            token = rng.choice(p.size, p=p / p.sum())
+            surprises.append(-np.log2(p[token]))
+        ids.append(int(token))
+    assert abs(np.mean(surprises[100:]) - tau) < 0.05 * tau
+
+
+def test_processor_adapts_by_probability() -> None:
+    """Adaptive-p: without `only_drawn` as with a state that hears the same tokens."""
+    row = np.random.default_rng(1).normal(0, 2, 200).astype(np.float32)
+    steering: dict[str, Any] = {"top_k": 20, "adaptive_target": 0.3, "adaptive_decay": 0.8}
+    processor, sampler = adapter.LogitsProcessor(**steering), fl.Sampler(**steering)
+    state, ids = sampler.state([5]), [5]
+    for i in range(30):
+        scores = processor(np.array(ids, np.intc), row.copy())
+        np.testing.assert_array_equal(scores, sampler.filter_logits(row, state=state))
+        token = sampler.sample(row, state=state, rng=i)
+        state.accept(token)
+        ids.append(token)
+
+
+def test_processor_follows_sequences() -> None:
+    """Two that take turns, one that begins anew, and more than it keeps: each as if it were alone."""
+    row = np.random.default_rng(2).normal(0, 3, 1000).astype(np.float32)
+    options: dict[str, Any] = {"mirostat": 2, "mirostat_tau": 1.0, "mirostat_eta": 0.5, "only_drawn": True, "rng": 7}
+
+    def step(processor: adapter.LogitsProcessor, ids: list[int]) -> None:
+        (token,) = np.flatnonzero(np.isfinite(processor(np.array(ids, np.intc), row.copy())))
+        ids.append(int(token))
+
+    def alone(start: list[int], steps: int) -> list[int]:
+        processor, ids = adapter.LogitsProcessor(**options), list(start)
+        for _ in range(steps):
+            step(processor, ids)
+        return ids
+
+    shared = adapter.LogitsProcessor(**options)
+    texts = [[i] for i in range(6)]
+    for _ in range(20):
+        for ids in texts:
+            step(shared, ids)
+    assert texts == [alone([i], 20) for i in range(6)]
+    again = [0]
+    for _ in range(20):
+        step(shared, again)
+    assert again == texts[0]
+    for i in range(100):
+        step(shared, [1000 - 1 - i])
+    assert len(shared._sequences._known) == 8
+    step(shared, [3, 4, 5])
+    same = copy.deepcopy(shared), pickle.loads(pickle.dumps(shared))
+    for each in same:
+        ids = [2]
+        step(each, ids)
+        assert ids == alone([2], 1)
+
+
+def test_processor_reads_the_prompt() -> None:
+    """Penalties count all ids, also when the caller changes its array in place."""
+    row = np.random.default_rng(4).normal(size=50).astype(np.float32)
+    processor = adapter.LogitsProcessor(repetition_penalty=1.5, presence_penalty=0.5)
+    buffer = np.arange(12)
+    for n in (3, 4, 9, 2, 12):
+        found = processor(buffer[:n], row.copy())
+        right = fl.filter_logits(row, repetition_penalty=1.5, presence_penalty=0.5, context=range(n))
+        np.testing.assert_array_equal(found, right)
+    buffer[:] = 7
+    found = processor(buffer, row.copy())
+    np.testing.assert_array_equal(
+        found, fl.filter_logits(row, repetition_penalty=1.5, presence_penalty=0.5, context=[7])
+    )
 
 
 def test_bad_scores_are_named_and_left() -> None:
@@ -184,3 +280,93 @@ def test_logprobs_with_echo(llama: Any) -> None:
         found = llama.create_completion("The sea is", **options)["choices"][0]["logprobs"]
     assert found["tokens"] == wanted["tokens"]
     assert [list(each or ()) for each in found["top_logprobs"]] == [list(each or ()) for each in wanted["top_logprobs"]]
+
+
+def surprises(llama: Any, count: int, options: dict[str, Any]) -> Any:
+    """-log2 p of each token in the row that it was drawn from."""
+    llama.reset()
+    tokens = llama.tokenize(b"The sea is")
+    found = []
+    # The generator yields before the token is evaluated, so the last row is the one that it was drawn from.
+    for token in llama.generate(tokens, top_k=0, top_p=1.0, min_p=0.0, temp=1.0, **options):
+        row = np.array(llama._scores[llama.n_tokens - 1])
+        found.append(-(float(row[token]) - float(fl.logsumexp(row.astype(np.float64)))) / np.log(2))
+        if len(found) == count:
+            return np.array(found)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("mode", [1, 2])
+def test_mirostat_adapts_as_in_the_client(llama: Any, mode: int) -> None:
+    """The means of both chains agree; benchmarks/llama_cpp_surprise.py looks closer."""
+    options = {"mirostat_mode": mode, "mirostat_tau": 3.0}
+    means = []
+    for fast in (False, True):
+        found = []
+        for seed in range(4):
+            llama.set_seed(seed)
+            with adapter.fast_sampling(llama) if fast else contextlib.nullcontext():
+                found.append(surprises(llama, 100, options)[50:].mean())
+        means.append(np.mean(found))
+    assert abs(means[1] - means[0]) < 0.25 * means[0]
+
+
+def test_penalties_before_mirostat(llama: Any) -> None:
+    """The client's penalties run with mirostat, its temperature and cuts do not."""
+    options = {"mirostat_mode": 2, "repeat_penalty": 1.3, "temp": 0.5, "top_k": 5}
+    sampler = adapter._sampler_of(llama, options)
+    assert [step.name for step in sampler.steps] == ["repetition_penalty", "mirostat"]
+
+
+@pytest.mark.parametrize("seed", [-1, 4294967295, None, 7])
+def test_seeds_are_the_clients(llama: Any, seed: int | None) -> None:
+    """-1 and 4294967295 are random; None and any other number give the text that they gave before."""
+    with adapter.fast_sampling(llama):
+        texts = set()
+        for _ in range(6):
+            llama.set_seed(5)
+            llama.reset()
+            found = llama.create_completion("The sea is", max_tokens=12, temperature=3.0, top_k=0, min_p=0.0, seed=seed)
+            texts.add(found["choices"][0]["text"])
+    assert len(texts) > 1 if seed in (-1, 4294967295) else len(texts) == 1
+
+
+def test_two_models_and_any_order(llama: Any) -> None:
+    """Both adapters, on two models, twice on one, ended in another order than begun, and in threads."""
+    import llama_cpp
+
+    other = llama_cpp.Llama(llama.model_path, n_ctx=64, logits_all=True, verbose=False, seed=5)
+    options: dict[str, Any] = {"max_tokens": 3, "logprobs": 2, "temperature": 0.0}
+
+    def complete(model: Any) -> Any:
+        model.reset()
+        return model.create_completion("The sea is", **options)["choices"][0]["logprobs"]["tokens"]
+
+    wanted, module = complete(llama), vars(llama_cpp.llama)
+    contexts = [
+        kind(model) for model in (llama, other, llama) for kind in (adapter.fast_logprobs, adapter.fast_sampling)
+    ]
+    for each in contexts:
+        each.__enter__()
+    for i in (2, 0, 5, 1, 4, 3):
+        assert complete(llama) == complete(other) == wanted
+        contexts[i].__exit__(None, None, None)
+    wrong: list[Any] = []
+
+    def work(model: Any) -> None:
+        for _ in range(5):
+            with adapter.fast_sampling(model), adapter.fast_logprobs(model):
+                if complete(model) != wanted:
+                    wrong.append(model)
+
+    threads = [threading.Thread(target=work, args=(model,)) for model in (llama, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    for model in (llama, other):
+        assert not {"_init_sampler", "_create_completion"} & vars(model).keys()
+    assert not {"sorted", "zip"} & module.keys()
+    assert "fastlogits" not in llama_cpp.Llama.logits_to_logprobs.__module__
+    other.close()

@@ -152,8 +152,9 @@ def test_complex_goes_to_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
         return original(name, *args, **kwargs)
 
     monkeypatch.setattr("importlib.import_module", missing)
-    with pytest.raises(ImportError, match="logsumexp of dtype complex128 is left to SciPy: pip install scipy"):
+    with pytest.raises(ImportError, match="logsumexp of dtype complex128 is left to SciPy: pip install scipy") as error:
         ours.logsumexp(x)
+    assert str(error.value.__cause__) == "scipy.special"
 
 
 def test_empty() -> None:

@@ -141,3 +141,23 @@ assert fl.top_k(x, 2).values.tolist() == x.flip(0)[:2].tolist()
 assert fl.softmax(np.zeros(2), dtype="bfloat16").dtype == np.float32
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "bfloat16", "float64"])
+def test_gradients_are_off(torch: Any, name: str) -> None:
+    """Under no_grad and inference_mode a tensor that requires a gradient is any tensor; else an error says so."""
+    plain = torch.randn(3, 50).to(getattr(torch, name))
+    x = plain.clone().requires_grad_()
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            for call in (
+                fl.softmax, fl.logsumexp, fl.argmax, lambda x: fl.sample(x, rng=0), lambda x: fl.sample(x[0], rng=0),
+                lambda x: fl.probs(x, top_k=3), lambda x: fl.token_logprobs(x, [1, 2, 3]).logprobs,
+            ):  # fmt: skip
+                np.testing.assert_array_equal(call(x), call(plain))
+            fl.softmax(plain, out=(out := torch.empty_like(plain).requires_grad_()))
+            np.testing.assert_array_equal(fl.argmax(out), fl.argmax(plain))
+    with pytest.raises(
+        TypeError, match=r"must not require a gradient; pass x\.detach\(\), or call under torch\.no_grad"
+    ):
+        fl.softmax(x)

@@ -329,3 +329,22 @@ def test_arrays_over_tensors() -> None:
     assert bits is not None
     assert bits.dtype == _core.BFLOAT16_BITS
     assert _core.tensor_array(torch.ones(2, dtype=torch.int32)) is None
+
+
+def test_gradients_are_off() -> None:
+    """Under no_grad and inference_mode tensors that require a gradient are taken; results require none."""
+    plain = torch.randn(3, 50)
+    x = plain.clone().requires_grad_()
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            for call in (
+                lambda x: ft.softmax(x, -1), lambda x: ft.log_softmax(x, -1), lambda x: ft.logsumexp(x, -1),
+                lambda x: ft.argmax(x, -1), lambda x: ft.topk(x, 3).values, lambda x: ft.filter_logits(x, top_k=3),
+                lambda x: ft.filter_logits(x[0], top_k=3), lambda x: ft.sample(x, generator=torch.manual_seed(1)),
+                lambda x: ft.sample(x[0], generator=torch.manual_seed(1)),
+                lambda x: ft.selective_log_softmax(x, torch.tensor([1, 2, 3])),
+                lambda x: ft.multinomial(x.exp(), 1, generator=torch.manual_seed(1)),
+            ):  # fmt: skip
+                found = call(x)
+                assert torch.equal(found, call(plain))
+                assert not found.requires_grad

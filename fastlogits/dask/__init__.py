@@ -13,10 +13,12 @@ their own: dask 2026.8 mixes up what one call returns for both. Needs dask: ``pi
 - Errors of a chunk name the row of the whole array. One chunk of the logits is in memory per running task.
 """
 
+from fastlogits._errors import import_error as _import_error
+
 try:
     from dask import array as _array  # noqa: F401
 except ImportError as error:
-    raise ImportError('fastlogits.dask needs dask: pip install "dask[array]"') from error
+    raise _import_error(error, ("dask",), 'fastlogits.dask needs dask: pip install "dask[array]"') from error
 
 from fastlogits.dask._arrays import argmax, log_softmax, logsumexp, softmax, top_k
 from fastlogits.dask._calibration import brier_score, calibration_error, negative_log_likelihood, reliability_curve

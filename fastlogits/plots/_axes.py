@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastlogits._errors import import_error
+
 if TYPE_CHECKING:
     from os import PathLike
 
@@ -18,10 +20,8 @@ def matplotlib() -> Any:
     """The package with its pyplot, or an ImportError that names the extra."""
     try:
         import matplotlib.pyplot
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
-            raise
-        raise ImportError(MISSING) from error
+    except ImportError as error:
+        raise import_error(error, ("matplotlib",), MISSING) from error
     return matplotlib
 
 

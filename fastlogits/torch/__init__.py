@@ -6,10 +6,12 @@ Eager calls go straight to the kernels; under `torch.compile` the same functions
 
 from __future__ import annotations
 
+from fastlogits._errors import import_error as _import_error
+
 try:
     import torch as _torch
-except ImportError:
-    raise ImportError("fastlogits.torch needs torch: pip install torch") from None
+except ImportError as error:
+    raise _import_error(error, ("torch",), "fastlogits.torch needs torch: pip install torch") from error
 
 from fastlogits.torch._arrays import argmax, log_softmax, logsumexp, selective_log_softmax, softmax, topk
 from fastlogits.torch._draws import filter_logits, multinomial, sample

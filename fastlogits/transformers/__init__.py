@@ -11,11 +11,17 @@ from __future__ import annotations
 
 from typing import Any as _Any
 
+from fastlogits._errors import import_error as _import_error
+
 try:
     import torch as _torch
     import transformers as _transformers
-except ImportError:
-    raise ImportError("fastlogits.transformers needs transformers and torch: pip install transformers torch") from None
+except ImportError as error:
+    raise _import_error(
+        error,
+        ("transformers", "torch"),
+        "fastlogits.transformers needs transformers and torch: pip install transformers torch",
+    ) from error
 
 from fastlogits.transformers import _processors
 from fastlogits.transformers._fused import Fused, from_generation_config, fused

@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -48,18 +48,25 @@ KNOWN: dict[type, Any] = {}
 class Steered:
     """Base of our classes, before transformers' class of the same name, whose constructor they keep.
 
-    `steps` reads nothing but attributes that transformers' own objects have, so it serves these, too.
+    `steps` and `work` read nothing but attributes that transformers' own objects have, so they serve these, too.
     """
 
-    def __init_subclass__(cls) -> None:
+    attributes: ClassVar[frozenset[str]]  # those that transformers' objects may have
+
+    def __init_subclass__(cls, attributes: str = "") -> None:
         if Steered in cls.__bases__:
+            cls.attributes = frozenset(attributes.split())
             KNOWN[cls] = KNOWN[next(base for base in cls.__bases__ if base is not Steered)] = cls
 
     def steps(self, rows: Rows) -> Plan | None:
-        """Steps for scores of this shape; None where `__call__` does it all.
+        """Steps for scores of this shape; None where `work` does it all.
 
         Made anew only when an attribute that it read has changed: `self` is a `Read`.
         """
+        raise NotImplementedError
+
+    def work(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The processed scores, where there are no steps."""
         raise NotImplementedError
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -70,7 +77,7 @@ class Steered:
         input_ids : integer tensor [B, L]
             The tokens so far.
         scores : CPU tensor [B, V] of float32, float16, bfloat16 or float64
-            Read in place, left as they are.
+            Read in place, left as they are. Scores of three axes go to transformers' own code, as a copy.
 
         Returns
         -------
@@ -79,8 +86,8 @@ class Steered:
         Raises
         ------
         ValueError, TypeError
-            Another shape, device or type; a gradient; a row with NaN or +inf or without a finite score; no
-            ``input_ids`` where the processor looks at them.
+            Another shape, device or type; a gradient, unless under ``torch.no_grad()``; a row with NaN or +inf or
+            without a finite score; no ``input_ids`` where the processor looks at them.
         """
         chain = self.__dict__.get("_chain")
         if chain is None or chain.processors[0] is not self:
@@ -271,9 +278,13 @@ class Chain:
         """What runs, in order."""
         shape, dtype = scores.shape, scores.dtype
         if shape != self._shape or dtype is not self._dtype or not self._seen.holds():
-            x = checked(scores)
             self._shape = None  # until all parts are made
-            self._parts = self._made(Rows(x.shape[0], x.shape[1], x.dtype == np.float64))
+            if len(shape) == 3 and not any(isinstance(processor, Plan) for processor in self.processors):
+                self._seen = Seen()
+                self._parts = [_copied, *(theirs(*each) for each in self._known)]
+            else:
+                x = checked(scores)
+                self._parts = self._made(Rows(x.shape[0], x.shape[1], x.dtype == np.float64))
             self._shape, self._dtype = shape, dtype
         return self._parts
 
@@ -282,14 +293,16 @@ class Chain:
         parts: list[Any] = []
         self._seen = Seen()
         for processor, ours in self._known:
+            if ours and not vars(processor).keys() - _OURS <= ours.attributes:
+                parts.append(theirs(processor, ours))
+                continue
             read = Read(processor, self._seen)
             plan = processor if isinstance(processor, Plan) else ours and ours.steps(read, rows)
             value = getattr(read, "filter_value", -math.inf) if plan else -math.inf
             if plan is None:
-                parts.append(ours.__call__.__get__(processor) if ours else processor)
+                parts.append(ours.work.__get__(processor) if ours else processor)
             elif value != -math.inf:
-                own = next(base for base in ours.__bases__ if base is not Steered).__call__.__get__(processor)
-                parts.append(Filled(Run.of(*plan), value, own))
+                parts.append(Filled(Run.of(*plan), value, theirs(processor, ours)))
             elif parts and isinstance(parts[-1], Run) and joins(parts[-1], plan):
                 before = parts.pop()
                 start = plan.prompt_length if before.prompt_length is None else before.prompt_length
@@ -297,6 +310,22 @@ class Chain:
             else:
                 parts.append(Run.of(*plan))
         return parts
+
+
+#: What our objects have besides the attributes of transformers'.
+_OURS = frozenset(("_chain",))
+
+
+def theirs(processor: Any, ours: Any) -> Any:
+    """Transformers' own code for a processor whose steps we know, an unknown processor itself."""
+    if not ours:
+        return processor
+    return next(base for base in ours.__bases__ if base is not Steered).__call__.__get__(processor)
+
+
+def _copied(input_ids: Tensor, scores: Tensor) -> Tensor:
+    """Scores that transformers' own code may change."""
+    return scores.clone()
 
 
 def joins(run: Run, plan: Plan) -> bool:

@@ -46,8 +46,10 @@ class _Theirs:
 
 theirs: Any = _Theirs()
 
+_BIAS = "sequence_bias length_1_bias multi_token_biases prepared_bias_variables"
 
-class TemperatureLogitsWarper(Steered, theirs.TemperatureLogitsWarper):
+
+class TemperatureLogitsWarper(Steered, theirs.TemperatureLogitsWarper, attributes="temperature"):
     """Divides the scores by ``temperature``."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -55,7 +57,7 @@ class TemperatureLogitsWarper(Steered, theirs.TemperatureLogitsWarper):
         return Plan((s.Temperature(rows.number(self.temperature)),))
 
 
-class TopKLogitsWarper(Steered, theirs.TopKLogitsWarper):
+class TopKLogitsWarper(Steered, theirs.TopKLogitsWarper, attributes="top_k filter_value min_tokens_to_keep"):
     """Keeps the ``top_k`` largest scores and what equals the last of them."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -63,7 +65,7 @@ class TopKLogitsWarper(Steered, theirs.TopKLogitsWarper):
         return Plan((s.TopK(self.top_k, ties="keep"),))
 
 
-class TopPLogitsWarper(Steered, theirs.TopPLogitsWarper):
+class TopPLogitsWarper(Steered, theirs.TopPLogitsWarper, attributes="top_p filter_value min_tokens_to_keep"):
     """Keeps the likeliest tokens up to probability ``top_p``, at least ``min_tokens_to_keep``."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -71,7 +73,7 @@ class TopPLogitsWarper(Steered, theirs.TopPLogitsWarper):
         return Plan((s.TopP(self.top_p, self.min_tokens_to_keep),))
 
 
-class TopHLogitsWarper(Steered, theirs.TopHLogitsWarper):
+class TopHLogitsWarper(Steered, theirs.TopHLogitsWarper, attributes="top_h top_n filter_value"):
     """Keeps the likeliest of 100 tokens up to the share ``top_h`` of their entropy."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -79,7 +81,7 @@ class TopHLogitsWarper(Steered, theirs.TopHLogitsWarper):
         return Plan((s.TopH(self.top_h),))
 
 
-class MinPLogitsWarper(Steered, theirs.MinPLogitsWarper):
+class MinPLogitsWarper(Steered, theirs.MinPLogitsWarper, attributes="min_p filter_value min_tokens_to_keep"):
     """Keeps tokens of at least ``min_p`` times the largest probability."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -87,7 +89,7 @@ class MinPLogitsWarper(Steered, theirs.MinPLogitsWarper):
         return Plan((s.MinP(self.min_p, self.min_tokens_to_keep),))
 
 
-class TypicalLogitsWarper(Steered, theirs.TypicalLogitsWarper):
+class TypicalLogitsWarper(Steered, theirs.TypicalLogitsWarper, attributes="mass filter_value min_tokens_to_keep"):
     """Keeps the tokens whose surprise is nearest to the entropy, up to probability ``mass``."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -95,7 +97,7 @@ class TypicalLogitsWarper(Steered, theirs.TypicalLogitsWarper):
         return Plan((s.TypicalP(self.mass, self.min_tokens_to_keep, ties="keep"),))
 
 
-class EpsilonLogitsWarper(Steered, theirs.EpsilonLogitsWarper):
+class EpsilonLogitsWarper(Steered, theirs.EpsilonLogitsWarper, attributes="epsilon filter_value min_tokens_to_keep"):
     """Keeps tokens of probability ``epsilon`` at least."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -103,7 +105,7 @@ class EpsilonLogitsWarper(Steered, theirs.EpsilonLogitsWarper):
         return Plan((s.EpsilonCutoff(rows.number(self.epsilon), self.min_tokens_to_keep),))
 
 
-class EtaLogitsWarper(Steered, theirs.EtaLogitsWarper):
+class EtaLogitsWarper(Steered, theirs.EtaLogitsWarper, attributes="epsilon filter_value min_tokens_to_keep"):
     """Keeps tokens of probability min(epsilon, sqrt(epsilon) exp(-entropy)) at least."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -111,7 +113,11 @@ class EtaLogitsWarper(Steered, theirs.EtaLogitsWarper):
         return Plan((s.EtaCutoff(float(self.epsilon), self.min_tokens_to_keep),))
 
 
-class RepetitionPenaltyLogitsProcessor(Steered, theirs.RepetitionPenaltyLogitsProcessor):
+class RepetitionPenaltyLogitsProcessor(
+    Steered,
+    theirs.RepetitionPenaltyLogitsProcessor,
+    attributes="penalty prompt_ignore_length logits_indices cu_seq_lens_q",
+):
     """Divides positive and multiplies negative scores of earlier tokens, ``prompt_ignore_length`` of them left out."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -123,7 +129,9 @@ class RepetitionPenaltyLogitsProcessor(Steered, theirs.RepetitionPenaltyLogitsPr
         return Plan((penalty,), ignored)
 
 
-class EncoderRepetitionPenaltyLogitsProcessor(Steered, theirs.EncoderRepetitionPenaltyLogitsProcessor):
+class EncoderRepetitionPenaltyLogitsProcessor(
+    Steered, theirs.EncoderRepetitionPenaltyLogitsProcessor, attributes="penalty encoder_input_ids"
+):
     """Raises the scores of the tokens of ``encoder_input_ids``."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -135,7 +143,7 @@ class EncoderRepetitionPenaltyLogitsProcessor(Steered, theirs.EncoderRepetitionP
         return Plan((s.EncoderRepetitionPenalty(1 / rows.number(self.penalty), spread),))
 
 
-class NoRepeatNGramLogitsProcessor(Steered, theirs.NoRepeatNGramLogitsProcessor):
+class NoRepeatNGramLogitsProcessor(Steered, theirs.NoRepeatNGramLogitsProcessor, attributes="ngram_size"):
     """Bans what would complete an n-gram that the tokens hold already."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -143,7 +151,9 @@ class NoRepeatNGramLogitsProcessor(Steered, theirs.NoRepeatNGramLogitsProcessor)
         return Plan((s.NoRepeatNgram(self.ngram_size),))
 
 
-class EncoderNoRepeatNGramLogitsProcessor(Steered, theirs.EncoderNoRepeatNGramLogitsProcessor):
+class EncoderNoRepeatNGramLogitsProcessor(
+    Steered, theirs.EncoderNoRepeatNGramLogitsProcessor, attributes="ngram_size batch_size generated_ngrams"
+):
     """Bans what would complete an n-gram of ``encoder_input_ids``."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -161,7 +171,7 @@ class EncoderNoRepeatNGramLogitsProcessor(Steered, theirs.EncoderNoRepeatNGramLo
         return Plan((s.BadWords([found[row // beams] for row in range(rows.size)]),) if any(found) else ())
 
 
-class SequenceBiasLogitsProcessor(Steered, theirs.SequenceBiasLogitsProcessor):
+class SequenceBiasLogitsProcessor(Steered, theirs.SequenceBiasLogitsProcessor, attributes=_BIAS):
     """Adds a bias to the last token of a sequence where its others end the tokens."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -169,7 +179,7 @@ class SequenceBiasLogitsProcessor(Steered, theirs.SequenceBiasLogitsProcessor):
         return Plan((s.SequenceBias({key: rows.number(bias) for key, bias in self.sequence_bias.items()}),))
 
 
-class NoBadWordsLogitsProcessor(Steered, theirs.NoBadWordsLogitsProcessor):
+class NoBadWordsLogitsProcessor(Steered, theirs.NoBadWordsLogitsProcessor, attributes=_BIAS + " bad_word_ids"):
     """Bans the last token of a sequence where its others end the tokens."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -178,13 +188,15 @@ class NoBadWordsLogitsProcessor(Steered, theirs.NoBadWordsLogitsProcessor):
         return Plan((s.BadWords(words),) if words else ())
 
 
-class PrefixConstrainedLogitsProcessor(Steered, theirs.PrefixConstrainedLogitsProcessor):
+class PrefixConstrainedLogitsProcessor(
+    Steered, theirs.PrefixConstrainedLogitsProcessor, attributes="_prefix_allowed_tokens_fn _num_beams"
+):
     """Leaves the tokens that ``prefix_allowed_tokens_fn(batch_id, tokens)`` allows."""
 
     def steps(self, rows: Rows) -> None:
         """A function of the user's, asked at every call."""
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+    def work(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The allowed scores; 0 in their place where all beams of a sequence had banned all of them."""
         n = len(given_ids(input_ids))
         if len(checked(scores)) != n:
@@ -204,7 +216,7 @@ class PrefixConstrainedLogitsProcessor(Steered, theirs.PrefixConstrainedLogitsPr
         return out
 
 
-class ForcedBOSTokenLogitsProcessor(Steered, theirs.ForcedBOSTokenLogitsProcessor):
+class ForcedBOSTokenLogitsProcessor(Steered, theirs.ForcedBOSTokenLogitsProcessor, attributes="bos_token_id"):
     """Leaves ``bos_token_id`` alone, with score 0, behind one token."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -212,7 +224,9 @@ class ForcedBOSTokenLogitsProcessor(Steered, theirs.ForcedBOSTokenLogitsProcesso
         return Plan((s.ForcedBosToken(self.bos_token_id),))
 
 
-class ForcedEOSTokenLogitsProcessor(Steered, theirs.ForcedEOSTokenLogitsProcessor):
+class ForcedEOSTokenLogitsProcessor(
+    Steered, theirs.ForcedEOSTokenLogitsProcessor, attributes="max_length eos_token_id"
+):
     """Leaves ``eos_token_id`` alone, with score 0, as token number ``max_length``."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -220,7 +234,7 @@ class ForcedEOSTokenLogitsProcessor(Steered, theirs.ForcedEOSTokenLogitsProcesso
         return Plan((s.ForcedEosToken(self.eos_token_id.reshape(-1).tolist(), self.max_length),))
 
 
-class MinLengthLogitsProcessor(Steered, theirs.MinLengthLogitsProcessor):
+class MinLengthLogitsProcessor(Steered, theirs.MinLengthLogitsProcessor, attributes="min_length eos_token_id"):
     """Bans ``eos_token_id`` while there are less than ``min_length`` tokens."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -228,7 +242,9 @@ class MinLengthLogitsProcessor(Steered, theirs.MinLengthLogitsProcessor):
         return _banned_until(self.min_length, rows.tokens(self.eos_token_id))
 
 
-class MinNewTokensLengthLogitsProcessor(Steered, theirs.MinNewTokensLengthLogitsProcessor):
+class MinNewTokensLengthLogitsProcessor(
+    Steered, theirs.MinNewTokensLengthLogitsProcessor, attributes="prompt_length_to_skip min_new_tokens eos_token_id"
+):
     """Bans ``eos_token_id`` while there are less than ``min_new_tokens`` behind ``prompt_length_to_skip``."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -236,7 +252,9 @@ class MinNewTokensLengthLogitsProcessor(Steered, theirs.MinNewTokensLengthLogits
         return _banned_until(self.prompt_length_to_skip + self.min_new_tokens, rows.tokens(self.eos_token_id))
 
 
-class ExponentialDecayLengthPenalty(Steered, theirs.ExponentialDecayLengthPenalty):
+class ExponentialDecayLengthPenalty(
+    Steered, theirs.ExponentialDecayLengthPenalty, attributes="regulation_start regulation_factor eos_token_id"
+):
     """Raises ``eos_token_id`` ever more from a length on."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -245,7 +263,7 @@ class ExponentialDecayLengthPenalty(Steered, theirs.ExponentialDecayLengthPenalt
         return Plan((s.ExponentialDecayLengthPenalty(penalty, self.eos_token_id.reshape(-1).tolist()),), 0)
 
 
-class SuppressTokensLogitsProcessor(Steered, theirs.SuppressTokensLogitsProcessor):
+class SuppressTokensLogitsProcessor(Steered, theirs.SuppressTokensLogitsProcessor, attributes="suppress_tokens"):
     """Bans ``suppress_tokens``."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -253,7 +271,9 @@ class SuppressTokensLogitsProcessor(Steered, theirs.SuppressTokensLogitsProcesso
         return Plan((s.SuppressTokens(rows.tokens(self.suppress_tokens)),))
 
 
-class SuppressTokensAtBeginLogitsProcessor(Steered, theirs.SuppressTokensAtBeginLogitsProcessor):
+class SuppressTokensAtBeginLogitsProcessor(
+    Steered, theirs.SuppressTokensAtBeginLogitsProcessor, attributes="begin_suppress_tokens begin_index"
+):
     """Bans ``begin_suppress_tokens`` behind ``begin_index`` tokens."""
 
     def steps(self, rows: Rows) -> Plan:
@@ -277,13 +297,15 @@ class LogitNormalization(Steered, theirs.LogitNormalization):
         return Plan((s.RenormalizeLogits(),))
 
 
-class ClassifierFreeGuidanceLogitsProcessor(Steered, theirs.ClassifierFreeGuidanceLogitsProcessor):
+class ClassifierFreeGuidanceLogitsProcessor(
+    Steered, theirs.ClassifierFreeGuidanceLogitsProcessor, attributes="guidance_scale"
+):
     """u + guidance_scale (c - u), c the first and u the second half of the rows."""
 
     def steps(self, rows: Rows) -> None:
         """Twice as many rows come in as go out."""
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+    def work(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The guided scores [B, V] of scores [2 B, V]."""
         x, half = checked(scores), len(given_ids(input_ids))
         if len(x) != 2 * half:
@@ -293,13 +315,17 @@ class ClassifierFreeGuidanceLogitsProcessor(Steered, theirs.ClassifierFreeGuidan
         return out
 
 
-class UnbatchedClassifierFreeGuidanceLogitsProcessor(Steered, theirs.UnbatchedClassifierFreeGuidanceLogitsProcessor):
+class UnbatchedClassifierFreeGuidanceLogitsProcessor(
+    Steered,
+    theirs.UnbatchedClassifierFreeGuidanceLogitsProcessor,
+    attributes="guidance_scale model unconditional_context",
+):
     """u + guidance_scale (c - u) of log-softmaxes; ``model`` is asked for the unconditional scores u."""
 
     def steps(self, rows: Rows) -> None:
         """A second run of the model."""
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+    def work(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """The guided scores."""
         if self.guidance_scale == 1:
             return scores.log_softmax(dim=-1)
