@@ -16,11 +16,12 @@ _NEEDED = ("offset", "size", "vocab", "target", "best", "temperature", "level", 
 _SAME = ("vocab", "code", "temperature", "target", "given", "peaks")
 _INTEGER, _REAL, _CODE = np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.int32)
 #: Types of the fields, those of lists by element, and the statuses that a shard may tell of.
-_TYPES = {name: _INTEGER for name in ("offset", "size", "vocab", "target", "best", "above", "top_ids", "given")} | {
-    name: _REAL
-    for name in ("temperature", "level", "top", "rest", "second", "entropy", "varentropy", "top_logits", "given_logits",
-                 "peaks", "beside")
-} | {"code": _CODE, "status": _CODE}  # fmt: skip
+_TYPES = (
+    dict.fromkeys(("offset", "size", "vocab", "target", "best", "above", "top_ids", "given"), _INTEGER)
+    | dict.fromkeys(("temperature", "level", "top", "rest", "second", "entropy", "varentropy"), _REAL)
+    | dict.fromkeys(("top_logits", "given_logits", "peaks", "beside"), _REAL)
+    | dict.fromkeys(("code", "status"), _CODE)
+)
 _PAIRS = {"top_ids": "top_logits", "given": "given_logits"}
 _STATUSES = (Status.OK, Status.NAN, Status.POS_INF, Status.NO_FINITE, Status.CHANGED)
 _NOTHING = {"f": np.nan, "i": -1, "b": False}
@@ -150,10 +151,11 @@ def _check_types(number: int, each: Array) -> None:
         if not right:
             raise TypeError(f"summaries[{number}][{name!r}] must be as shard_summary made it, got {each.dtype[name]}")
     names = set(each.dtype.names or ())
-    whole, pairs = {"sums", "peaks", "beside"}, _PAIRS.items()
-    alone = any((a in names) != (b in names) or (a in names and each.dtype[a].shape != each.dtype[b].shape) for a, b in pairs)
-    if alone or names & whole not in (set(), whole) or ("varentropy" in names and "entropy" not in names):
-        raise TypeError(f"summaries[{number}] must hold the fields that shard_summary made, got {', '.join(sorted(names))}")
+    whole, shapes = {"sums", "peaks", "beside"}, {name: each.dtype[name].shape for name in names}
+    paired = all(shapes.get(a) == shapes.get(b) for a, b in _PAIRS.items())
+    if not paired or names & whole not in (set(), whole) or ("varentropy" in names and "entropy" not in names):
+        got = ", ".join(sorted(names))
+        raise TypeError(f"summaries[{number}] must hold the fields that shard_summary made, got {got}")
 
 
 def _check_values(number: int, each: Array) -> None:

@@ -1,12 +1,13 @@
 """Blocks of rows on several threads. A row's result does not depend on it, only the time does.
 
-The pool holds as many threads as calls have ever asked for at one time, less the callers. It is made anew when calls ask for
-more, and in the child of a fork (which inherits no threads). At interpreter exit, when no thread may be started, the
-caller does all blocks itself.
+The pool holds as many threads as calls have ever asked for at one time, less the callers. It is made anew when calls
+ask for more, and in the child of a fork (which inherits no threads). At interpreter exit, when no thread may be
+started, the caller does all blocks itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -46,10 +47,8 @@ def _submit(work: Callable[[], None], count: int) -> list[Future[None]]:
                 _pool.shutdown(wait=False)  # its threads end with what they have begun
             _pool, _size = ThreadPoolExecutor(wanted, thread_name_prefix="fastlogits"), wanted
         helpers: list[Future[None]] = []
-        try:
+        with contextlib.suppress(RuntimeError):  # at interpreter exit no thread starts, and the caller works alone
             helpers.extend(_pool.submit(work) for _ in range(count))
-        except RuntimeError:
-            pass  # the interpreter is on its way out: no thread can be started, and the caller works alone
         return helpers
 
 

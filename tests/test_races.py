@@ -2,8 +2,8 @@
 
 A thread rewrites logits, companion rows, contexts, masks, targets and parameters between two finite versions, then
 between finite values and NaN, while one output at a time runs. A read or write outside a buffer ends the process, at
-the latest under the address sanitizer, with which ``.ci/sanitize`` runs this file. FASTLOGITS_RACE_SECONDS sets the time
-for each output.
+the latest under the address sanitizer, with which ``.ci/sanitize`` runs this file. FASTLOGITS_RACE_SECONDS sets the
+time for each output, over all its types and shapes; each step has half as much.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ import fastlogits as fl
 from fastlogits import _core
 
 Array = NDArray[Any]
-SECONDS = float(os.environ.get("FASTLOGITS_RACE_SECONDS", "0.2"))
+SECONDS = float(os.environ.get("FASTLOGITS_RACE_SECONDS", "0.6"))
 # Long enough for the passes without the GIL, for lists sorted by digits and for a nucleus that is never listed.
 N = 12_345
 KINDS: dict[str, Any] = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float64": float}
-
 
 
 class Shared:
@@ -103,19 +102,18 @@ def written(shared: Shared, order: tuple[int, ...]) -> Iterator[None]:
         shared.write(0)
 
 
-def race(shared: Shared, call: Callable[[], Any]) -> int:
-    """Calls for as long as the output has; returns how many calls gave a result."""
-    done = 0
+def race(shared: Shared, call: Callable[[], Any], share: float = 1.0) -> None:
+    """Calls for that share of the output's time."""
     for order in ((0, 1), (0, 2, 1, 2)):
-        end = time.monotonic() + SECONDS / 2
+        end = time.monotonic() + SECONDS * share / 2
         with written(shared, order):
             while time.monotonic() < end:
                 try:
                     call()
-                except Exception:
+                except AssertionError:
+                    raise
+                except Exception:  # whatever the arrays of this moment deserve
                     continue
-                done += 1
-    return done
 
 
 def in_row(ids: Any, shared: Shared) -> None:
@@ -172,7 +170,7 @@ OUTPUTS: dict[str, Callable[[Shared], Any]] = {
 def test_outputs(name: str, kind: str) -> None:
     shared, call = Shared(kind), OUTPUTS[name]
     call(shared)
-    race(shared, lambda: call(shared))
+    race(shared, lambda: call(shared), 1 / 6)
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
@@ -181,7 +179,7 @@ def test_rows_and_strides(name: str) -> None:
     many, thirds, call = Shared("float32", 3000, rows=3), Shared("float32", stride=3), OUTPUTS[name]
     for shared in (many, thirds):
         call(shared)
-        race(shared, functools.partial(call, shared))
+        race(shared, functools.partial(call, shared), 1 / 6)
 
 
 ENDS = ("sample", "probs", "filter_logits", "candidates", "log-probs", "gumbel")
@@ -224,7 +222,7 @@ def test_steps(name: str, kind: str) -> None:
         sampler, end = next(turns)
         ended(sampler, end, shared)
 
-    race(shared, call)
+    race(shared, call, 1 / 6)
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64"])
