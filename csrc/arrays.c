@@ -118,9 +118,9 @@ static int logsumexp_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, c
     if (out->dtype == FL_F64 && !row.wide && fl_row_widen(s, k, &row)) return FL_NO_MEMORY;
     int status = fl_mass_run(k, s, &row, NULL, t, -FLT_MAX, 0, &m);
     if (status == FL_NO_MEMORY) return status;
-    double v = status == FL_NAN         ? (double)NAN
-               : status == FL_POS_INF   ? (double)INFINITY
+    double v = status == FL_POS_INF     ? (double)INFINITY
                : status == FL_NO_FINITE ? -(double)INFINITY
+               : status                 ? (double)NAN
                                         : fl_mass_lse(&m);
     fl_store_values(&v, 1, fl_row_address(out, r), 0, out->dtype);
     return FL_OK;

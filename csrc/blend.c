@@ -107,6 +107,7 @@ static int open_parts(fl_scratch *s, const fl_rows *x, const fl_rows *const *bes
 int fl_blend_open(fl_job *j, const fl_step_values *v, const fl_plan *plan, const fl_rows *x) {
     int bad = 0, n = 0;
     if (open_parts(j->s, x, j->in->beside, j->r, j->parts, &n)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (n < (v->op == FL_OP_d_experts ? 3 : 2)) return fl_fail(j, FL_NO_FINITE, -1, 0);
     j->parts_n = n;
     j->blend = roles_of(v, j->parts);
     set_floor(j->k, v, j->parts, &j->blend);

@@ -57,7 +57,7 @@ double fl_target(const fl_step_values *v, double total) {
 }
 
 void fl_cands_keep(fl_cands *c, int64_t n) {
-    if (n < c->n) c->n = n;
+    if (n < c->n) c->n = n > 0 ? n : 0;
     if (c->known > c->n) c->known = c->n;
 }
 

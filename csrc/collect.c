@@ -4,12 +4,12 @@
 float fl_value_below(const fl_job *j, double logit) {
     double v = logit * j->program.temperature;
     v -= fabs(v) * 0x1p-21 + 0x1p-140 + j->row.slack;
-    if (v < -(double)FLT_MAX) return -FLT_MAX;
+    if (!(v >= -(double)FLT_MAX)) return -FLT_MAX; /* also of inf - inf */
     return v > (double)FLT_MAX ? FLT_MAX : (float)v;
 }
 
 float fl_job_floor(fl_job *j, int64_t rank) {
-    if (!j->row.x && 2 * rank > fl_groups(j->row.n)) return -FLT_MAX; /* nothing to count in */
+    if (!j->row.x && rank > fl_groups(j->row.n) / 2) return -FLT_MAX; /* nothing to count in */
     float floor = fl_row_floor(j->k, j->s, &j->row, j->live, j->gmax, j->smax, rank, &j->reached);
     return j->row.blend ? fl_blend_lowered(j, floor) : floor;
 }
@@ -73,10 +73,11 @@ int fl_collect(fl_job *j, float floor, int64_t equals) {
     if (j->row.wide || j->row.blend) equals = INT64_MAX; /* equal images are not equal values */
     float *values = (float *)(void *)c->logit;
     if (passing && !j->row.x)
-        c->raw = j->k->blend_collect[j->row.dtype](j->row.blend, n, j->live, j->gmax, floor, c->raw_id);
+        c->raw = j->k->blend_collect[j->row.dtype](j->row.blend, n, j->live, j->gmax, floor, room, c->raw_id);
     else if (passing)
         c->raw =
             j->k->row_collect[j->row.dtype](j->row.x, n, j->live, j->gmax, floor, NAN, equals, room, c->raw_id, values);
+    if (c->raw < 0) return fl_fail(j, FL_CHANGED, -1, 0);
     if (equals < INT64_MAX) c->raw = fl_trim(j->k, equals, c->raw, c->raw_id, values);
     for (int64_t i = 0; i < c->raw; i++)
         c->raw_logit[i] = !j->row.blend && !j->row.wide ? (double)values[i] : fl_row_value(&j->row, c->raw_id[i]);

@@ -149,6 +149,7 @@ static int measured(const fl_kernels *k, fl_scratch *s, const fl_row *row, doubl
     m->wide = row->wide ? row->wide : wide;
     m->top = row->wide ? fl_wide_top(row, NULL, gmax, image) : (double)image;
     m->at = fl_first_equal(k, row, NULL, gmax, m->top);
+    if (m->at < 0) return FL_CHANGED;
     m->rest = k->f64_rest(m->wide, row->n, 1.0 / t, m->at) * 0x1p-512;
     return FL_OK;
 }

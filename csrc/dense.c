@@ -115,7 +115,8 @@ int64_t fl_dense_draw(const fl_job *j, const fl_dense *d, double u) {
     if (d->uniform) {
         int64_t nth = (int64_t)(u * (double)d->uniform);
         float top = j->k->row_max[FL_F32](j->gmax, fl_groups(n));
-        return d->uniform == n ? nth : j->k->row_nth[j->row.dtype](j->row.x, n, j->live, top, NAN, nth);
+        if (d->uniform < n) nth = j->k->row_nth[j->row.dtype](j->row.x, n, j->live, top, NAN, nth);
+        return nth < n ? nth : -1;
     }
     double target = u * d->total, running = 0;
     for (int64_t b = 0; b < blocks; b++) {
@@ -159,7 +160,7 @@ int fl_draw_dense(fl_job *j, const fl_dense *d) {
     if (j->gumbel) return fl_gumbel_dense(j, d);
     for (; drawn->n < drawn->room; drawn->n++) {
         int64_t id = fl_dense_draw(j, d, fl_draw_u(j, drawn->n));
-        if (id < 0) return fl_fail(j, FL_NO_FINITE, -1, 0);
+        if (id < 0) return fl_fail(j, FL_CHANGED, -1, 0);
         drawn->id[drawn->n] = id;
         if (!fl_only_ids(j)) drawn->logit[drawn->n] = fl_dense_logit(j, d, id);
     }
@@ -211,7 +212,7 @@ static int write_logits(fl_job *j, fl_dense *d) {
     double less = j->program.renormalise ? j->top + d->log_total : 0;
     int status = fl_fits(j, out, j->top - less);
     if (status) return status;
-    if (j->row.wide) {
+    if (j->row.wide || out->dtype != j->row.dtype) {
         for (int64_t id = 0; id < n; id++) fl_store_at(out, j->r, id, fl_dense_logit(j, d, id) - less);
         return FL_OK;
     }

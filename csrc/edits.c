@@ -187,7 +187,10 @@ static void fetch_values(fl_edits *e, const fl_row *row) {
 /* The head again, step by step, to name the one that left the finite numbers. */
 static int blame(fl_edits *e, const fl_program *p, const fl_row *row, fl_where *where) {
     fetch_values(e, row);
-    if (overflowed(e)) return fl_row_fault(row);
+    if (overflowed(e)) {
+        int fault = fl_row_fault(row);
+        return fault ? fault : FL_CHANGED;
+    }
     for (int32_t i = 0; i < p->head; i++) {
         fl_edits_apply(e, &p->at[i]);
         if (overflowed(e)) {

@@ -11,14 +11,14 @@ static double log_total_of(fl_cands *c) {
 
 double fl_list_logprob(fl_cands *c, int64_t id) {
     int64_t at = 0;
-    while (c->id[at] != id) at++;
+    while (at < c->n - 1 && c->id[at] != id) at++;
     return (c->logit[at] - c->logit[0]) - log_total_of(c);
 }
 
-/* A token's place in raw. */
+/* A listed token's place in raw. */
 static int64_t place_in_list(const fl_cands *c, int64_t id) {
     int64_t at = 0;
-    while (at < c->raw && c->raw_id[at] != id) at++;
+    while (at < c->raw - 1 && c->raw_id[at] != id) at++;
     return at;
 }
 
@@ -111,17 +111,14 @@ int fl_draw_list(fl_job *j) {
     double *running = fl_buffer(j->s, FL_BUF_E, (size_t)(c->raw + 1) * sizeof(double));
     int status = fl_drawn_open(j);
     if (status || !running) return status ? status : fl_fail(j, FL_NO_MEMORY, -1, 0);
-    if (j->gumbel) {
-        fl_gumbel_list(j);
-        return FL_OK;
-    }
+    if (j->gumbel) return fl_gumbel_list(j);
     const double *mass = fl_cands_masses(c, c->n);
     memset(running, 0, (size_t)c->raw * sizeof(double));
     for (int64_t i = 0; i < c->n; i++) running[c->pos[i]] = mass[i];
     for (int64_t i = 1; i < c->raw; i++) running[i] += running[i - 1];
     for (; d->n < d->room; d->n++) {
         int64_t at = 0, drawn = c->n > 1 ? place_of(running, c->raw, fl_draw_u(j, d->n)) : c->pos[0];
-        while (c->pos[at] != drawn) at++;
+        while (at < c->n - 1 && c->pos[at] != drawn) at++;
         d->id[d->n] = c->id[at];
         d->logit[d->n] = c->logit[at];
     }

@@ -56,6 +56,7 @@ fl_exp64_args fl_exp64_args_of(double t, double shift, int64_t exponent) {
 
 int64_t fl_exponent_of(double x, double t) {
     double e = x / t * FL_LOG2E;
+    if (!(fabs(e) < 0x1p62)) return 0;
     int64_t i = (int64_t)e;
     return i - (e < (double)i);
 }

@@ -20,7 +20,8 @@ typedef enum {
     FL_STEP_INF = 4,   /* a step made a +inf (or a NaN); where.step says which */
     FL_ALL_BANNED = 5, /* edits and masks removed every token; where.step is the last edit, where.banned all that ban */
     FL_BAD_TOKEN = 6,  /* a token id of the context lies outside the row; where.value is the id */
-    FL_NO_MEMORY = 7
+    FL_NO_MEMORY = 7,
+    FL_CHANGED = 10 /* what was read twice did not agree: another thread writes to it */
 } fl_status;
 
 typedef struct {
@@ -96,7 +97,7 @@ int fl_top_k(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t top, 
 typedef struct {
     double step;            /* > 0, finite */
     int32_t power, count;   /* 1 or 4; 1 to FL_TEMPERATURES */
-    const int64_t *targets; /* a token per row, in [0, n), or negative: the row is left out */
+    const int64_t *targets; /* a token per row, in [0, n), else FL_CHANGED, or negative: the row is left out */
     double *targets_at;     /* logits of the targets */
     double *tops;           /* the largest logit x_top */
     int64_t *ids;           /* its first id */
@@ -124,7 +125,7 @@ typedef struct {
 typedef struct {
     fl_per_row temperature; /* > 0, finite */
     const int64_t *targets; /* a token per row, in [0, n), or negative: the row is left out and not read */
-    const int64_t *given;   /* `count` further tokens in [0, n) per row */
+    const int64_t *given;   /* `count` further tokens in [0, n) per row; for others, FL_CHANGED */
     int64_t count;
     int64_t given_step; /* from row to row: count, or 0 for the same tokens in all */
     double *logprobs;   /* of the targets */

@@ -225,10 +225,11 @@ static int search_all(fl_job *j, const fl_dense *dense) {
         else
             search_list(j, &d, i);
         if (status) return status;
+        if (!d.n) return fl_fail(j, FL_CHANGED, -1, 0); /* no token is finite any longer */
         all->n += d.n;
     }
     return FL_OK;
 }
 
-void fl_gumbel_list(fl_job *j) { search_all(j, NULL); }
+int fl_gumbel_list(fl_job *j) { return search_all(j, NULL); }
 int fl_gumbel_dense(fl_job *j, const fl_dense *d) { return search_all(j, d); }

@@ -49,7 +49,7 @@ enum {                /* what each buffer of the scratch holds */
        FL_BUF_ROW,      /* a result row on its way to another type or stride */
        FL_BUF_DRAWN,    /* drawn tokens */
        FL_BUF_NOISE,    /* bounds of blocks in Gumbel-max */
-       FL_BUF_PATH,     /* a context with accepted tokens */
+       FL_BUF_PATH,     /* a context of the row's own, with accepted tokens */
        FL_BUF_BY_ID,    /* probabilities of the list by id */
        FL_BUF_RESIDUAL, /* what is left of a target distribution */
        FL_BUFFERS
@@ -63,6 +63,9 @@ struct fl_scratch {
 
 /* Buffer `which` with at least `bytes` bytes (contents not kept when it grows), or NULL. */
 void *fl_buffer(fl_scratch *s, int which, size_t bytes);
+
+/* An index from an array that other threads may write: read once, so that what is checked is what is used. */
+static inline int64_t fl_peek(const int64_t *at) { return *(const volatile int64_t *)at; }
 
 /* ---- row.c: one row, whatever its type and strides ---------------------------------------------- */
 
@@ -133,7 +136,8 @@ typedef struct {
 
 enum { FL_KEEP_E = 1, FL_KEEP_MOMENTS = 2, FL_KEEP_MEAN = 4 }; /* what fl_mass_run keeps beside the group sums */
 
-/* Returns an fl_status: FL_NAN, FL_POS_INF, FL_NO_FINITE (no live finite value), FL_NO_MEMORY. May widen the row.
+/* Returns an fl_status: FL_NAN, FL_POS_INF, FL_NO_FINITE (no live finite value), FL_CHANGED, FL_NO_MEMORY. After FL_OK `at`
+ * is a token of the row and all masses are finite. May widen the row.
  * cut: -FLT_MAX for all values. */
 int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double temperature, float cut,
                 int keep, fl_mass *out);
@@ -186,7 +190,8 @@ int fl_shard_sums(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int64_t 
 
 /* ---- sort.c ----------------------------------------------------------------------------------- */
 
-/* order: indices of v by (value descending, index ascending). No NaN. Returns 0, or -1 without memory. */
+/* order: indices of v by (value descending, index ascending); some indices below n in any order, perhaps more than once, if
+ * there is a NaN. Returns 0, or -1 without memory. */
 int fl_sort_descending(const fl_kernels *k, fl_scratch *s, const double *v, int64_t n, int32_t *order);
 
 /* ---- floor.c: thresholds that miss nothing ------------------------------------------------------ */
@@ -217,7 +222,7 @@ typedef struct {
     int64_t count;
 } fl_best;
 
-/* The values that are at least floor, less what cannot be among the best `top`. Returns FL_OK or FL_NO_MEMORY. */
+/* The values that are at least floor, less what cannot be among the best `top`. Returns FL_OK, FL_CHANGED or FL_NO_MEMORY. */
 int fl_collect_best(const fl_kernels *k, fl_scratch *s, const fl_row *row, const float *gmax, float floor,
                     fl_reached *known, int64_t top, fl_best *best);
 

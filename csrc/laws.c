@@ -81,7 +81,7 @@ int64_t fl_law_draw(const fl_law *l, double u) {
     int64_t i = 0;
     for (int64_t at = 0; at < l->n; at++) total += l->shares[at];
     while (i < l->n - 1 && !((running += l->shares[i]) > u * total)) i++;
-    return l->ids[i];
+    return l->n ? l->ids[i] : -1;
 }
 
 int fl_law_sample(fl_law *l) { return l->job.is_dense ? fl_draw_dense(&l->job, &l->dense) : fl_draw_list(&l->job); }

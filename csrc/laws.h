@@ -28,7 +28,7 @@ void fl_law_none(fl_law *l);
 /* The list's survivors by id. FL_OK or FL_NO_MEMORY. */
 int fl_law_list(fl_law *l);
 double fl_law_share(fl_law *l, int64_t id);
-/* A token, by the inverse of its running mass; a list by id is at hand. */
+/* A token, by the inverse of its running mass, -1 where there is none; a list by id is at hand. */
 int64_t fl_law_draw(const fl_law *l, double u);
 /* A token drawn as `sample` draws it, in job.drawn. A status. */
 int fl_law_sample(fl_law *l);

@@ -35,15 +35,15 @@ int64_t fl_first_equal(const fl_kernels *k, const fl_row *row, const uint16_t *l
     int64_t groups = fl_groups(row->n);
     if (row->wide && image > FLT_MAX) image = FLT_MAX;
     if (row->wide && image < -FLT_MAX) image = -FLT_MAX;
-    for (int64_t nth = 0, block = -1;; nth++) {
-        int64_t g = k->row_nth[FL_F32](gmax, groups, NULL, image, NAN, nth);
-        if (g >= groups) return -1;
-        if (g / FL_LANES == block) continue;
-        block = g / FL_LANES;
-        int64_t first = block * FL_BLOCK, count = row->n - first < FL_BLOCK ? row->n - first : FL_BLOCK;
+    for (int64_t g = 0; g < groups; g += FL_LANES) {
+        g += k->row_nth[FL_F32](gmax + g, groups - g, NULL, image, NAN, 0);
+        if (g >= groups) break;
+        g -= g % FL_LANES;
+        int64_t first = g / FL_LANES * FL_BLOCK, count = row->n - first < FL_BLOCK ? row->n - first : FL_BLOCK;
         int64_t found = first_equal_here(k, row, live, first, count, top);
         if (found < count) return first + found;
     }
+    return -1;
 }
 
 /* Largest double among the live values whose image is the largest image. */
@@ -67,9 +67,10 @@ static double cut_of(const fl_mass *m) { return m->cut > -FLT_MAX ? (double)m->c
 /* The other values of the top's group that have a mass, at most 15. */
 static int64_t group_without_top(const fl_mass *m, const fl_row *row, const uint16_t *live, double *values) {
     int64_t first = m->at / FL_BLOCK * FL_BLOCK + m->at % FL_LANES, count = 0;
-    for (int64_t id = first; id < row->n && id < first + FL_BLOCK; id += FL_LANES)
-        if (id != m->at && is_live(live, id) && fl_row_value(row, id) >= cut_of(m))
-            values[count++] = fl_row_value(row, id);
+    for (int64_t id = first; id < row->n && id < first + FL_BLOCK; id += FL_LANES) {
+        double v = fl_row_value(row, id);
+        if (id != m->at && is_live(live, id) && v >= cut_of(m)) values[count++] = v;
+    }
     return count;
 }
 
@@ -134,14 +135,16 @@ static void sharpen(const fl_kernels *k, const fl_row *row, const uint16_t *live
         if (g != own) m->sharp += sharp_group(k, row, live, m, &args, g);
 }
 
-/* The mass of all but the top, from the group sums and the values beside the top. */
-static void rest_of_row(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
+/* The mass of all but the top, from the group sums and the values beside the top. FL_OK or FL_CHANGED. */
+static int rest_of_row(const fl_kernels *k, const fl_row *row, const uint16_t *live, fl_mass *m) {
     double values[FL_LANES];
+    if (m->at < 0) return FL_CHANGED;
     int64_t count = group_without_top(m, row, live, values), groups = fl_groups(row->n);
     if (m->gsum64)
         fl_mass_rest_of_doubles(k, m, groups, top_group(m), values, count);
     else
         fl_mass_rest_of_floats(k, m, groups, top_group(m), values, count);
+    return m->others <= DBL_MAX ? FL_OK : FL_CHANGED;
 }
 
 void fl_mass_in_doubles(fl_mass *m) {
@@ -167,8 +170,7 @@ static int run_doubles(const fl_kernels *k, fl_scratch *s, const fl_row *row, co
     m->at = fl_first_equal(k, row, live, m->gmax, m->top);
     fl_mass_in_doubles(m);
     k->f64_sumexp(row->wide, row->n, live, &m->args64, m->gsum64, m->e64);
-    rest_of_row(k, row, live, m);
-    return FL_OK;
+    return rest_of_row(k, row, live, m);
 }
 
 int fl_row_fault(const fl_row *row) {
@@ -209,6 +211,9 @@ static uint32_t read_floats(const fl_kernels *k, const fl_row *row, const uint16
     return k->row_sumexp[row->dtype](row->x, row->n, live, &m->args, m->gmax, m->gsum, m->e);
 }
 
+/* A pass whose guess was far off is followed by one that knows the maximum. */
+enum { MOST_PASSES = 4 };
+
 int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double t, float cut, int keep,
                 fl_mass *m) {
     int64_t groups = fl_groups(row->n);
@@ -222,6 +227,7 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
     m->exponent = fl_exponent_of(guess, t) - 8;
     m->moments.centre = (float)guess;
     for (;; m->passes++) {
+        if (m->passes > MOST_PASSES) return FL_CHANGED;
         m->args = fl_exp_args_of(t, m->exponent);
         m->args.least = cut > m->args.least ? cut : m->args.least;
         uint32_t bad = read_floats(k, row, live, m);
@@ -232,6 +238,7 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
             int fault = bad || m->top > DBL_MAX ? fl_row_fault(row) : FL_OK;
             if (fault) return fault;
             if (m->top < -DBL_MAX) return FL_NO_FINITE;
+            if (m->top > DBL_MAX) return FL_CHANGED;
             if (!narrow) return widened(k, s, row, live, keep, m);
             break;
         }
@@ -239,9 +246,8 @@ int fl_mass_run(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t 
         m->moments.centre = (float)m->top;
     }
     m->at = fl_first_equal(k, row, live, m->gmax, m->top);
-    if (keep & FL_KEEP_MEAN) sharpen(k, row, live, m);
-    rest_of_row(k, row, live, m);
-    return FL_OK;
+    if (keep & FL_KEEP_MEAN && m->at >= 0) sharpen(k, row, live, m);
+    return rest_of_row(k, row, live, m);
 }
 
 int fl_mass_again(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_t *live, double t, fl_mass *m) {
@@ -253,8 +259,7 @@ int fl_mass_again(const fl_kernels *k, fl_scratch *s, fl_row *row, const uint16_
     m->passes = 1;
     k->row_again[row->dtype](row->x, row->n, live, &m->args, NULL, m->gsum);
     sharpen(k, row, live, m);
-    rest_of_row(k, row, live, m);
-    return FL_OK;
+    return rest_of_row(k, row, live, m);
 }
 
 double fl_mass_total(const fl_mass *m) { return m->unit + m->others; }

@@ -104,7 +104,8 @@ int fl_nucleus_floor(fl_job *j, const fl_mass *m, double target, float *floor) {
 }
 
 int fl_nucleus_lower(fl_job *j, const fl_mass *m, float *floor) {
-    *floor = (float)((double)*floor - m->temperature * 2.0794415416798357); /* ln 8 */
+    double lower = (double)*floor - m->temperature * 2.0794415416798357; /* ln 8 */
+    *floor = lower > -(double)FLT_MAX ? (float)lower : -FLT_MAX;
     return j->k->count_ge(m->gmax, fl_groups(j->row.n), *floor) <= LIST_GROUPS;
 }
 
@@ -206,6 +207,7 @@ static int cut_among_equals(fl_job *j, float low, float high, float hi, double m
     if (inside != equal || keep < 1 || keep > equal) return -1;
     d->cut_logit = logit;
     d->cut_id = k->row_nth[row->dtype](row->x, n, j->live, low, high, keep - 1);
+    if (d->cut_id >= n) return -1;
     d->split = d->cut_id / FL_BLOCK * FL_BLOCK;
     d->low = low;
     d->high = high;
@@ -226,7 +228,7 @@ enum { BUCKETS = 256 };
 /* The bucket of a logit in [low, high): ascending buckets hold descending logits. */
 static int64_t bucket_of(double logit, double high, double scale) {
     double at = (high - logit) * scale;
-    return at < BUCKETS - 1 ? (int64_t)at : BUCKETS - 1;
+    return at < 0 ? 0 : at < BUCKETS - 1 ? (int64_t)at : BUCKETS - 1;
 }
 
 /* The kept ones of the list, raw[0 .. n - 1] with masses in units of the top's: whole buckets while they stay below the
@@ -334,8 +336,9 @@ int fl_nucleus_cut(fl_job *j, double target, fl_dense *d) {
     m->gsum = b.above;
     above += j->k->sum_all(m->gsum, fl_groups(n));
     if (above >= target) return -1;
-    int64_t room = (int64_t)((b.mass_lo - b.mass_hi) / (double)b.lo) + BRACKET;
-    int equals = 0, status = cut_in_list(j, &b, low, high, room < 4 * BRACKET ? room : 4 * BRACKET, above, target, d);
+    double inside = (b.mass_lo - b.mass_hi) / (double)b.lo;
+    int64_t room = inside >= 0 && inside < 3 * BRACKET ? (int64_t)inside + BRACKET : 4 * BRACKET;
+    int equals = 0, status = cut_in_list(j, &b, low, high, room, above, target, d);
     if (status == -1) {
         status = cut_among_equals(j, low, high, b.hi, target - above, d);
         equals = status == FL_OK;

@@ -360,9 +360,9 @@ int fl_end_dense(fl_job *j, fl_dense *d);
 
 /* ---- gumbel.c: draws by Gumbel-max, into j->drawn -------------------------------------------------- */
 
-/* From the list. */
-void fl_gumbel_list(fl_job *j);
-/* From survivors that were never listed; needs the group maxima alone. FL_OK or a failure. */
+/* From the list, or from survivors that were never listed, for which the group maxima alone are needed. FL_OK or a
+ * failure. */
+int fl_gumbel_list(fl_job *j);
 int fl_gumbel_dense(fl_job *j, const fl_dense *d);
 
 /* ---- ends.c ------------------------------------------------------------------------------------- */

@@ -42,6 +42,7 @@ int fl_set_top(fl_job *j, double live_top) {
         if (value > DBL_MAX) return fl_fail(j, FL_STEP_INF, j->program.at[i].index, value);
     }
     j->top = value > edited ? value : edited;
+    if (j->top > DBL_MAX && !j->row.blend) return fl_fail(j, FL_CHANGED, -1, 0); /* the row holds no +inf any longer */
     if (j->top >= -DBL_MAX) return FL_OK;
     if (j->parts_n && j->row.blend) return fl_blend_fault(j, FL_ALL_BANNED);
     int raw = j->k->row_count[j->row.dtype](j->row.x, j->row.n, NULL, -FLT_MAX) > 0;
@@ -114,6 +115,7 @@ int fl_run_list(fl_job *j) {
 
 int fl_run_rest(fl_job *j, int32_t from) {
     fl_cands *c = &j->list;
+    if (!c->n) return fl_fail(j, FL_CHANGED, -1, 0); /* the top of the row has gone */
     if (has_joint(&j->program)) {
         c->joint = fl_buffer(j->s, FL_BUF_JOINT, (size_t)(c->raw + 1) * sizeof(double));
         if (!c->joint) return fl_fail(j, FL_NO_MEMORY, -1, 0);
@@ -226,13 +228,15 @@ int fl_run_floor(fl_job *j) {
     return status ? status : fl_run_list(j);
 }
 
+enum { MOST_GUESSES = 32 };
+
 /* Lists a nucleus small enough for it, min_keep tokens at least: 1 if listed, 0 if not, else -1 after a failure. */
 static int list_nucleus(fl_job *j, const fl_mass *m, const fl_step_values *v, double target) {
     float floor, kept = v->min_keep > 1 ? fl_job_floor(j, v->min_keep) : FLT_MAX;
     int found = fl_nucleus_floor(j, m, target, &floor);
-    while (found) {
+    for (int guess = 0; found && guess < MOST_GUESSES; guess++) {
         if (fl_collect(j, kept < floor ? kept : floor, INT64_MAX)) return -1;
-        if (found == FL_FLOOR_SURE || fl_cands_total(&j->list) >= target) return 1;
+        if (found == FL_FLOOR_SURE || (j->list.n && fl_cands_total(&j->list) >= target)) return 1;
         found = fl_nucleus_lower(j, m, &floor) ? FL_FLOOR_GUESSED : 0;
     }
     return 0;

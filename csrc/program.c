@@ -29,10 +29,11 @@ static int hears_of(int32_t op) {
     return op == FL_OP_mirostat ? FL_HEARS_SURPRISE : op == FL_OP_adaptive_p ? FL_HEARS_SHARE : FL_HEARS_NOTHING;
 }
 
-/* Lengths become integers; those beyond any context mean the same as this one. */
-static void limit_length(double *length) { *length = *length < 0x1p62 ? *length : 0x1p62; }
+/* Lengths become integers; those beyond any context mean the same as this one, and NaN too. */
+static void limit_length(double *length) { *length = *length < 0x1p62 ? (*length > -1.0 ? *length : -1.0) : 0x1p62; }
 
 static void limit_lengths(fl_step_values *v) {
+    if (v->op == FL_OP_top_k) limit_length(&v->value);
     if (v->op == FL_OP_dry) limit_length(&v->third);
     if (v->op == FL_OP_repetition_penalty) limit_length(&v->second);
     if (v->op == FL_OP_no_repeat_ngram || v->op == FL_OP_encoder_no_repeat_ngram) limit_length(&v->value);
@@ -169,6 +170,7 @@ int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r
         }
         if (forces(&v)) p->count = p->shares = 0; /* what came before no longer matters */
         v.vocab = n;
+        if (v.min_keep > n) v.min_keep = n;
         if (v.op == FL_OP_mirostat && v.value == 1.0) v.needs = FL_NEEDS_PREFIX;
         if (v.hears) remembered(&v, memory);
         if (v.hears == FL_HEARS_SHARE) v.slot = p->shares++;

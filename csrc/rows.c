@@ -16,6 +16,7 @@ double fl_draw_u(const fl_job *j, int64_t number) {
 
 fl_context fl_context_of(const fl_inputs *in, int64_t r) {
     fl_context c = {in->context, in->context ? in->context_n : 0, fl_integer_at(in->prompt_length, r, 0), NULL};
+    c.prompt_length = c.prompt_length > 0 ? c.prompt_length : 0;
     if (in->context && in->context_offsets) {
         c.ids = in->context + in->context_offsets[r];
         c.n = in->context_offsets[r + 1] - in->context_offsets[r];
@@ -23,13 +24,18 @@ fl_context fl_context_of(const fl_inputs *in, int64_t r) {
     return c;
 }
 
-/* The row's context, position and key from the inputs of the call; fails at a token outside the row. */
+/* The row's context, position and key from the inputs of the call; fails at a token outside the row. The context becomes a
+ * copy, which no other thread writes once it is checked. */
 static int read_inputs(fl_job *j) {
     const fl_inputs *in = j->in;
     fl_context *c = &j->edits.context;
     *c = fl_context_of(in, j->r);
     j->position = fl_integer_at(in->position, j->r, c->n);
     j->key = fl_integer_at(in->keys, j->r, j->r);
+    if (!c->n) return FL_OK;
+    int64_t *ids = fl_buffer(j->s, FL_BUF_PATH, (size_t)c->n * sizeof(int64_t));
+    if (!ids) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    c->ids = memcpy(ids, c->ids, (size_t)c->n * sizeof(int64_t));
     int64_t n = j->row.n, outside = 0; /* negative as soon as one id is negative or above the last */
     for (int64_t i = 0; i < c->n; i++) outside |= c->ids[i] | (int64_t)((uint64_t)(n - 1) - (uint64_t)c->ids[i]);
     for (int64_t i = 0; outside < 0 && i < c->n; i++)

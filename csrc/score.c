@@ -46,7 +46,8 @@ static int best_tokens(const fl_kernels *k, fl_scratch *s, const fl_row *row, co
     fl_best best;
     fl_reached known = {.groups = -1};
     float floor = floor_of(k, s, row, m->gmax, top, &known);
-    if (fl_collect_best(k, s, row, m->gmax, floor, &known, top, &best)) return FL_NO_MEMORY;
+    int status = fl_collect_best(k, s, row, m->gmax, floor, &known, top, &best);
+    if (status) return status;
     int32_t *order = fl_buffer(s, FL_BUF_SLOTS, (size_t)best.count * sizeof(int32_t));
     if (!order || fl_sort_descending(k, s, best.values, best.count, order)) return FL_NO_MEMORY;
     for (int64_t i = 0; i < top; i++) {
@@ -65,8 +66,8 @@ static void entropies(const fl_kernels *k, const fl_row *row, fl_mass *m, const 
     if (o->varentropies) o->varentropies[r] = pair[1];
 }
 
-static int report(const fl_kernels *k, fl_scratch *s, const fl_row *row, fl_mass *m, const fl_scores *o, int64_t r) {
-    int64_t target = o->targets[r];
+static int report(const fl_kernels *k, fl_scratch *s, const fl_row *row, fl_mass *m, const fl_scores *o, int64_t r,
+                  int64_t target) {
     o->logprobs[r] = logprob_of(m, fl_row_value(row, target));
     if (o->ranks) o->ranks[r] = rank_of(k, row, m->gmax, o->levels ? o->levels[r] : fl_row_value(row, target));
     if (o->best) o->best[r] = m->at;
@@ -74,8 +75,9 @@ static int report(const fl_kernels *k, fl_scratch *s, const fl_row *row, fl_mass
     if (o->logsumexps) o->logsumexps[r] = fl_mass_lse(m);
     if (o->margins) o->margins[r] = (m->top - second_of(k, row, m)) / m->temperature;
     for (int64_t i = 0; i < o->count; i++) {
-        double logit = fl_row_value(row, o->given[r * o->given_step + i]);
-        o->given_logprobs[r * o->count + i] = logprob_of(m, logit);
+        int64_t id = fl_peek(o->given + r * o->given_step + i);
+        if (id < 0 || id >= row->n) return FL_CHANGED;
+        o->given_logprobs[r * o->count + i] = logprob_of(m, fl_row_value(row, id));
     }
     entropies(k, row, m, o, r);
     if (!o->top_n) return FL_OK;
@@ -98,17 +100,17 @@ static void nothing(const fl_scores *o, int64_t r) {
 static int one_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_scores *o, int64_t r) {
     fl_row row;
     fl_mass m;
-    o->status[r] = FL_OK;
-    if (o->targets[r] >= 0) {
+    int64_t target = fl_peek(o->targets + r);
+    o->status[r] = target < x->n ? FL_OK : FL_CHANGED;
+    if (target >= 0 && target < x->n) {
         double t = o->temperature.at[r * o->temperature.step];
         int keep = o->entropies || o->varentropies ? FL_KEEP_MOMENTS : 0;
         if (fl_row_open(s, k, x, r, &row)) return FL_NO_MEMORY;
         int status = fl_mass_run(k, s, &row, NULL, t, -FLT_MAX, keep, &m);
-        if (status == FL_NO_MEMORY) return status;
-        o->status[r] = status;
-        if (!status) status = report(k, s, &row, &m, o, r);
+        if (!status) status = report(k, s, &row, &m, o, r, target);
         if (!status && o->whole.guesses) status = fl_shard_sums(k, s, x, r, &o->whole, t);
-        if (!o->status[r]) return status;
+        if (!status || status == FL_NO_MEMORY) return status;
+        o->status[r] = status;
     }
     nothing(o, r);
     return FL_OK;

@@ -38,6 +38,7 @@ static int argmax_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, int6
         *id = plain_argmax(&row);
     else
         *id = fl_first_equal(k, &row, NULL, gmax, (double)k->row_max[FL_F32](smax, fl_supers(row.n)));
+    if (*id < 0) *id = 0; /* the maximum has changed since */
     return FL_OK;
 }
 
@@ -76,6 +77,7 @@ int fl_collect_best(const fl_kernels *k, fl_scratch *s, const fl_row *row, const
     room = (room < n ? room : n) + FL_LANES;
     if (candidate_room(s, room, best)) return FL_NO_MEMORY;
     int64_t count = k->row_collect[row->dtype](row->x, n, NULL, gmax, floor, NAN, equals, room, best->ids, best->found);
+    if (count < 0) return FL_CHANGED;
     if (!row->wide) count = fl_trim(k, top, count, best->ids, best->found);
     for (int64_t i = 0; i < count; i++) best->values[i] = row->wide ? row->wide[best->ids[i]] : (double)best->found[i];
     best->count = count;
@@ -95,7 +97,8 @@ static int best_values(const fl_kernels *k, fl_scratch *s, const fl_row *row, in
         floor = fl_row_floor(k, s, row, NULL, gmax, smax, top, &known);
         if (floor == -FLT_MAX && k->row_count[row->dtype](row->x, n, NULL, floor) < top) plain = 0;
     }
-    if (plain) return fl_collect_best(k, s, row, gmax, floor, &known, top, best);
+    int status = plain ? fl_collect_best(k, s, row, gmax, floor, &known, top, best) : FL_CHANGED;
+    if (status == FL_NO_MEMORY || (!status && best->count >= top)) return status;
     if (candidate_room(s, n, best)) return FL_NO_MEMORY;
     best->count = all_values(row, best->ids, best->values);
     return FL_OK;

@@ -48,7 +48,7 @@ static int rest_of_sums(const fl_kernels *k, fl_scratch *s, const fl_merging *a,
     fl_mass m = {.temperature = t, .top = a->whole.tops[r], .cut = -FLT_MAX};
     for (int64_t i = 0; i < FL_LANES; i++)
         if (a->beside[r * FL_LANES + i] >= (double)m.cut) values[count++] = a->beside[r * FL_LANES + i];
-    if (in_doubles(a->dtype, m.top, t)) {
+    if (a->whole.sums64 && in_doubles(a->dtype, m.top, t)) {
         m.gsum64 = a->whole.sums64 + r * 2 * groups;
         fl_mass_in_doubles(&m);
         fl_mass_rest_of_doubles(k, &m, groups, a->own[r], values, count);

@@ -49,6 +49,7 @@ int fl_run_smoothing(fl_job *j) {
     j->k->row_again[row->dtype](row->x, row->n, j->live, &d.mass.args, map, d.mass.gsum);
     j->trace.passes++;
     d.mass.at = fl_first_equal(j->k, row, j->live, j->gmax, d.mass.top);
+    if (d.mass.at < 0) return fl_fail(j, FL_CHANGED, -1, 0);
     rest_of_row(j, v, &d.mass);
     for (int64_t i = 0; i < j->edits.n; i++) j->edits.logit[i] = fl_smoothed(v, j->edits.logit[i], j->top);
     if (fl_edited_masses(j) || fl_dense_sums(j, &d)) return fl_fail(j, FL_NO_MEMORY, -1, 0);

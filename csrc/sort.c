@@ -115,6 +115,7 @@ int fl_sort_descending(const fl_kernels *k, fl_scratch *s, const double *v, int6
         return done > 0 ? 0 : done < 0 ? -1 : sort_by_digits(s, v, n, order);
     }
     int32_t rank[96];
+    memset(order, 0, (size_t)n * sizeof(int32_t)); /* NaN has no rank of its own */
     k->list_rank(v, n, rank);
     for (int64_t i = 0; i < n; i++) order[rank[i]] = (int32_t)i;
     return 0;

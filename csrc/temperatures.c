@@ -112,9 +112,9 @@ static int floats(const fl_kernels *k, fl_scratch *s, fl_row *row, const fl_temp
 static int one_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_tempered *t, int64_t r) {
     fl_row row;
     fl_rest rest = {.at = -1};
-    int64_t target = t->targets ? t->targets[r] : 0;
-    int status = FL_OK;
-    if (target >= 0) {
+    int64_t target = t->targets ? fl_peek(t->targets + r) : 0;
+    int status = t->targets && target >= x->n ? FL_CHANGED : FL_OK;
+    if (target >= 0 && !status) {
         if (fl_row_open(s, k, x, r, &row)) return FL_NO_MEMORY;
         int by_floats = !row.wide && t->step >= 1e-9 && t->step <= 1e9;
         status = by_floats ? floats(k, s, &row, t, &rest) : doubles(k, s, &row, t, &rest);

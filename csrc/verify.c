@@ -119,9 +119,10 @@ static void refuse(verification *v, int64_t x) {
     if (at >= 0) v->drafted[at] = 0;
 }
 
+/* -1 where nothing is left. */
 static int64_t draw_residual(const verification *v, double u) {
     double total = 0, running = 0;
-    int64_t last = 0;
+    int64_t last = -1;
     for (int64_t i = 0; i < v->n; i++) total += v->left[i];
     for (int64_t i = 0; i < v->n; i++) {
         if (!(v->left[i] > 0)) continue;
@@ -129,7 +130,7 @@ static int64_t draw_residual(const verification *v, double u) {
         running += v->left[i];
         if (running > u * total) break;
     }
-    return v->ids ? v->ids[last] : last;
+    return v->ids && last >= 0 ? v->ids[last] : last;
 }
 
 /* A token of norm(max(p - q, 0)) without a sum over p: drawn from p, kept with probability 1 - q / p. -1: not found. */
@@ -137,7 +138,8 @@ static int64_t try_residual(verification *v, int64_t x) {
     for (int64_t t = 0; t < TRIALS; t++) {
         double keep, u = uniform_at(v, t, RECOVER, &keep);
         int64_t id = fl_law_draw(&v->p, u);
-        double p = id < 0 ? 0 : fl_law_share(&v->p, id), q = v->q.none ? id == x : fl_law_share(&v->q, id);
+        if (id < 0) return -1;
+        double p = fl_law_share(&v->p, id), q = v->q.none ? id == x : fl_law_share(&v->q, id);
         if (keep * p < p - q) return id;
     }
     return -1;
@@ -221,7 +223,11 @@ static int64_t ask_children(verification *v, int64_t child, int *status) {
         if (*status) return -1;
         refuse(v, ids[last]);
     }
-    emit(v, draw_residual(v, uniform_at(v, TRIALS, RECOVER, NULL)));
+    int64_t id = draw_residual(v, uniform_at(v, TRIALS, RECOVER, NULL));
+    if (id < 0)
+        *status = failed(v, (fl_where){.status = FL_CHANGED, .step = -1}, v->r * (v->d->drafts + 1) + v->node + 1, 0);
+    else
+        emit(v, id);
     return -1;
 }
 
@@ -234,6 +240,8 @@ static int verify_row(verification *v) {
         if (child < 0) return draw_plainly(v);
         status = read_law(v, 0, v->r * (d->drafts + 1) + row);
         fl_law_none(&v->q);
+        if (!status && (d->draft || d->probs) && row >= d->draft_rows)
+            status = failed(v, (fl_where){.status = FL_UNDRAWN, .step = -1, .value = (double)child}, v->r, 0);
         if (!status && d->draft) status = read_law(v, 1, v->r * d->draft_rows + row);
         if (!status && d->probs) status = read_given(v, v->r * d->draft_rows + row);
         if (status) return status;
@@ -267,6 +275,9 @@ static int begin_row(verification *v, int64_t r) {
     if (!v->path) return FL_NO_MEMORY;
     if (v->context.n) memcpy(v->path, v->context.ids, (size_t)v->context.n * sizeof(int64_t));
     v->context.ids = v->path;
+    for (int64_t i = 0; i < v->context.n; i++)
+        if (v->path[i] < 0 || v->path[i] >= d->target->n)
+            return failed(v, (fl_where){.status = FL_CHANGED, .step = -1}, r * (d->drafts + 1), 0);
     return FL_OK;
 }
 

@@ -51,8 +51,8 @@ def uniform(seed: int, key: int, position: int) -> float: ...
 
 @disjoint_base
 class ArrayTask:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         which: int,
         x: NDArray[Any],
         axis: int,
@@ -61,18 +61,18 @@ class ArrayTask:
         values: NDArray[Any] | None = None,
         ids: NDArray[np.int64] | None = None,
         top: int = 1,
-    ) -> None: ...
+    ) -> Self: ...
     def run(self, begin: int, end: int) -> None: ...
 
 @disjoint_base
 class BlendTask:
-    def __init__(self, step: Any, arrays: tuple[NDArray[Any], ...], out: NDArray[Any], axis: int) -> None: ...
+    def __new__(cls, step: Any, arrays: tuple[NDArray[Any], ...], out: NDArray[Any], axis: int) -> Self: ...
     def run(self, begin: int, end: int) -> None: ...
 
 @disjoint_base
 class ScoresTask:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         x: NDArray[Any],
         temperature: NDArray[np.float64],
         targets: NDArray[np.int64],
@@ -93,7 +93,7 @@ class ScoresTask:
         rests: NDArray[np.float64] | None = None,
         whole: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
         sums: NDArray[Any] | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def run(self, begin: int, end: int) -> None: ...
 
 def merge_rows(
@@ -128,9 +128,9 @@ class TemperaturesTask:
     def status(self) -> NDArray[np.int32]: ...
     @property
     def targets_at(self) -> NDArray[np.float64] | None: ...
-    def __init__(
-        self, x: NDArray[Any], step: float, power: int, count: int, targets: NDArray[np.int64] | None = None
-    ) -> None: ...
+    def __new__(
+        cls, x: NDArray[Any], step: float, power: int, count: int, targets: NDArray[np.int64] | None = None
+    ) -> Self: ...
     def run(self, begin: int, end: int) -> None: ...
 
 @disjoint_base
@@ -139,8 +139,8 @@ class ComparisonTask:
     def status_a(self) -> NDArray[np.int32]: ...
     @property
     def status_b(self) -> NDArray[np.int32]: ...
-    def __init__(
-        self,
+    def __new__(
+        cls,
         a: NDArray[Any],
         b: NDArray[Any],
         temperature: NDArray[np.float64],
@@ -151,7 +151,7 @@ class ComparisonTask:
         js: NDArray[np.float64] | None = None,
         total_variation: NDArray[np.float64] | None = None,
         cross_entropy: NDArray[np.float64] | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def run(self, begin: int, end: int) -> None: ...
 
 def sequence(cls: type[Sequence], *fields: Any) -> Any: ...
@@ -241,8 +241,8 @@ def single(values: NDArray[np.float64], above: bool = False) -> NDArray[np.float
 
 @disjoint_base
 class PlanTask:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         plan: Plan,
         x: NDArray[Any],
         *,
@@ -273,7 +273,7 @@ class PlanTask:
         status: NDArray[np.int32] | None = None,
         trace: NDArray[np.uint8] | None = None,
         beside: tuple[NDArray[Any] | None, ...] = (),
-    ) -> None: ...
+    ) -> Self: ...
     def tell(self, vocab: int) -> None: ...
     @property
     def failures(self) -> list[tuple[int, int, int, float]]: ...
@@ -288,8 +288,8 @@ OF_DRAFT: int
 
 @disjoint_base
 class VerifyTask:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         plan: Plan,
         draft_plan: Plan,
         target: NDArray[Any],
@@ -311,7 +311,7 @@ class VerifyTask:
         position: NDArray[np.int64] | None = None,
         keys: NDArray[np.int64] | None = None,
         states: tuple[Sequence, ...] | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def tell(self, vocab: int) -> None: ...
     @property
     def failures(self) -> list[tuple[int, int, int, float]]: ...

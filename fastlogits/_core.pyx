@@ -2,8 +2,9 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 """The border between Python and C, and the only one: arrays become rows, steps a plan, a status an exception.
 
-Nothing here has an opinion about arguments: the modules that call it have checked them, and what is checked again
-below only keeps pointers within their arrays. The GIL is released around work on ``NOGIL_MIN`` values or more.
+The modules that call it check arguments and name them in errors. What is checked again below keeps pointers within their
+arrays, whoever calls: a class of this module is filled by ``__cinit__``, which nothing can leave out, and no Python code
+runs between a check and what relies on it. The GIL is released around work on ``NOGIL_MIN`` values or more.
 """
 
 import os
@@ -72,6 +73,7 @@ cdef enum:
     MAX_AXES = 64   # NPY_MAXDIMS of NumPy 2
     SLOTS = 64      # idle scratches kept
     MAX_STEPS = 64  # FL_MAX_STEPS
+    MOST_TOKENS = 0x7fffffff  # values of a row: ids are int32 in the lists
 
 
 # ---- instruction sets -------------------------------------------------------------------------------------------
@@ -199,11 +201,21 @@ def dtype_code(cnp.ndarray array not None):
     return code_of(array)
 
 
-cdef void fill_rows(Rows *r, cnp.ndarray a, int axis, int code) noexcept:
+cdef int refuse_length(int64_t n) except -1:
+    raise ValueError(f"a row must have at most {<int64_t>MOST_TOKENS} values, got {n}")
+
+
+cdef int fill_rows(Rows *r, cnp.ndarray a, int axis, int code) except -1:
     """Rows along `axis` in [0, ndim); with axis = ndim every element is a row of its own."""
     cdef int i, j = 0, ndim = cnp.PyArray_NDIM(a)
     cdef cnp.npy_intp *dims = cnp.PyArray_DIMS(a)
     cdef cnp.npy_intp *steps = cnp.PyArray_STRIDES(a)
+    if code < 0:
+        raise TypeError(f"rows must be float32, float16, bfloat16 or float64, got {a.dtype}")
+    if not 0 <= axis <= ndim:
+        raise ValueError(f"axis must be in [0, {ndim}], got {axis}")
+    if axis < ndim and dims[axis] > MOST_TOKENS:
+        refuse_length(dims[axis])
     r.rows.base = cnp.PyArray_BYTES(a)
     r.rows.shape = r.shape
     r.rows.strides = r.strides
@@ -221,6 +233,42 @@ cdef void fill_rows(Rows *r, cnp.ndarray a, int axis, int code) noexcept:
             r.rows.rows *= dims[i]
             j += 1
     r.rows.ndim = j
+    return 0
+
+
+cdef int last_axis(cnp.ndarray a) except -1:
+    if cnp.PyArray_NDIM(a) == 0:
+        raise ValueError("rows must have at least one axis, got a scalar")
+    return cnp.PyArray_NDIM(a) - 1
+
+
+cdef int fill_like(Rows *r, cnp.ndarray a, cnp.ndarray x, int axis, bint written) except -1:
+    """Rows of the shape and type of `x`."""
+    if not cnp.PyArray_SAMESHAPE(a, x) or code_of(a) != code_of(x):
+        raise ValueError("arrays of one shape and type are needed here")
+    if written:
+        check_writeable(a)
+    return fill_rows(r, a, axis, code_of(a))
+
+
+cdef int check_writeable(cnp.ndarray a) except -1:
+    if not cnp.PyArray_ISWRITEABLE(a):
+        raise ValueError("a writeable array is needed here, got a read-only one")
+    return 0
+
+
+cdef int check_block(int64_t begin, int64_t end, int64_t rows) except -1:
+    """Refuses a block that is none of `rows` rows."""
+    if not 0 <= begin <= end <= rows:
+        raise ValueError(f"a block must lie in rows 0 to {rows}, got {begin} to {end}")
+    return 0
+
+
+cdef int64_t product(int64_t a, int64_t b) except -1:
+    """a b of numbers >= 0."""
+    if a < 0 or b < 0 or (b and a > (<int64_t>1 << 60) // b):
+        raise ValueError(f"sizes must be at least 0, and their product below 2^60, got {a} and {b}")
+    return a * b
 
 
 cdef void *elements(object array, int typenum, int64_t size) except? NULL:
@@ -236,10 +284,31 @@ cdef void *elements(object array, int typenum, int64_t size) except? NULL:
     return cnp.PyArray_DATA(a)
 
 
+cdef void *results(object array, int typenum, int64_t size) except? NULL:
+    """The same of an array to be written."""
+    if array is not None:
+        check_writeable(array)
+    return elements(array, typenum, size)
+
+
+cdef int64_t columns_of(cnp.ndarray array) except -1:
+    """The second axis of an array of two."""
+    if cnp.PyArray_NDIM(array) != 2:
+        raise ValueError(f"an array of two axes is needed here, got {cnp.PyArray_NDIM(array)}")
+    return cnp.PyArray_DIM(array, 1)
+
+
+cdef int64_t size_of_array(cnp.ndarray array) except -1:
+    """Its elements; a TypeError for anything that is no array."""
+    if array is None:
+        raise TypeError("an array is needed here, got None")
+    return cnp.PyArray_SIZE(array)
+
+
 cdef _c.fl_per_row doubles_per_row(object array, int64_t rows) except *:
     """float64, one value for all rows or one per row."""
     cdef _c.fl_per_row value
-    value.step = 0 if array is None or cnp.PyArray_SIZE(array) == 1 else 1
+    value.step = 0 if array is None or size_of_array(array) == 1 else 1
     value.at = <const double *>elements(array, cnp.NPY_DOUBLE, rows if value.step else 0)
     return value
 
@@ -247,7 +316,7 @@ cdef _c.fl_per_row doubles_per_row(object array, int64_t rows) except *:
 cdef _c.fl_per_row_i integers_per_row(object array, int64_t rows) except *:
     """int64, one value for all rows or one per row."""
     cdef _c.fl_per_row_i value
-    value.step = 0 if array is None or cnp.PyArray_SIZE(array) == 1 else 1
+    value.step = 0 if array is None or size_of_array(array) == 1 else 1
     value.at = <const int64_t *>elements(array, cnp.NPY_INT64, rows if value.step else 0)
     return value
 

@@ -1,6 +1,6 @@
 # The array functions. `dense`, `argmax` and `top_k` are the short way for plain arguments and answer None for all
 # others; `ArrayTask` is the way for every checked argument, block by block.
-from libc.math cimport isfinite
+from libc.math cimport INFINITY, isfinite
 
 cdef enum Dense:
     DENSE_SOFTMAX
@@ -56,20 +56,38 @@ cdef class ArrayTask:
     cdef Call c
     cdef tuple owners
 
-    def __init__(self, int which, cnp.ndarray x not None, int axis, temperature=None, out=None, values=None, ids=None,
-                 int64_t top=1):
+    def __cinit__(self, int which, cnp.ndarray x not None, int axis, temperature=None, cnp.ndarray out=None,
+                  cnp.ndarray values=None, ids=None, int64_t top=1):
+        cdef int64_t rows
         fill_rows(&self.x, x, axis, code_of(x))
-        if out is not None:
-            fill_rows(&self.out, out, axis, code_of(out))
+        rows = self.x.rows.rows
         self.owners = (x, temperature, out, values, ids)
         self.c.which = which
-        self.c.temperature = doubles_per_row(temperature, self.x.rows.rows)
         self.c.top = top
-        self.c.values = NULL if values is None else cnp.PyArray_DATA(values)
-        self.c.ids = <int64_t *>elements(ids, cnp.NPY_INT64, self.x.rows.rows * top)
+        if 0 <= which <= <int>DENSE_LOGSUMEXP:
+            self.c.temperature = doubles_per_row(temperature, rows)
+            if out is None or self.c.temperature.at is NULL:
+                raise TypeError("out and temperature are needed here")
+            check_writeable(out)
+            fill_rows(&self.out, out, axis, code_of(out))
+            if self.out.rows.rows != rows or self.out.rows.n != (1 if which == DENSE_LOGSUMEXP else self.x.rows.n):
+                raise ValueError("out must have the shape of the result")
+            return
+        if which == DENSE_TOP_K:
+            if values is None or not 1 <= top <= self.x.rows.n:
+                raise ValueError(f"top must be in [1, {self.x.rows.n}], with values, got {top}")
+            if cnp.PyArray_ITEMSIZE(values) != cnp.PyArray_ITEMSIZE(x):
+                raise TypeError("values must have the type of the rows")
+            self.c.values = results(values, cnp.PyArray_TYPE(values), rows * top)
+        elif which != DENSE_ARGMAX or top != 1:
+            raise ValueError(f"which must be one of five functions, got {which}")
+        self.c.ids = <int64_t *>results(ids, cnp.NPY_INT64, rows * top)
+        if self.c.ids is NULL:
+            raise TypeError("ids are needed here")
 
     def run(self, int64_t begin, int64_t end):
         """Rows begin .. end - 1."""
+        check_block(begin, end, self.x.rows.rows)
         call(&self.c, &self.x.rows, &self.out.rows, begin, end)
 
 
@@ -100,7 +118,8 @@ def dense(int which, x, axis, temperature, out, dtype, threads):
     cdef Rows rows
     cdef Rows target
     cdef Call c
-    if code < 0 or code == _c.FL_BF16 or dtype is not None or type(temperature) is not float:
+    if code < 0 or code == _c.FL_BF16 or dtype is not None or type(temperature) is not float \
+            or not 0 <= which <= <int>DENSE_LOGSUMEXP:
         return None
     t = temperature
     ndim = cnp.PyArray_NDIM(x)

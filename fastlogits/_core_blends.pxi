@@ -12,16 +12,20 @@ cdef class BlendTask:
     cdef Rows out
     cdef tuple owners
 
-    def __init__(self, step, tuple arrays not None, cnp.ndarray out not None, int axis):
+    def __cinit__(self, step, tuple arrays not None, cnp.ndarray out not None, int axis):
         cdef int i
-        self.owners = (step, arrays, out)
-        fill_step(&self.step, step)
+        cdef int64_t rows = NO_ROWS
+        self.owners = (fill_step(&self.step, step, &rows), arrays, out)
+        if companions(&self.step) == 0 or len(arrays) != 1 + companions(&self.step):
+            raise ValueError(f"{step.name} of {len(arrays)} arrays: the step must combine so many")
         for i in range(len(arrays)):
-            fill_rows(&self.rows[i], arrays[i], axis, code_of(arrays[i]))
-        fill_rows(&self.out, out, axis, code_of(out))
+            fill_like(&self.rows[i], arrays[i], out, axis, False)
+        fill_like(&self.out, out, out, axis, True)
+        check_spread(rows, self.out.rows.rows)
 
     def run(self, int64_t begin, int64_t end):
         """Rows begin .. end - 1."""
+        check_block(begin, end, self.out.rows.rows)
         cdef const _c.fl_rows *beside[_c.FL_MOST_BESIDE]
         cdef _c.fl_scratch *scratch = take_scratch()
         cdef int i, status

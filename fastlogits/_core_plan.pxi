@@ -3,6 +3,8 @@
 cdef enum:
     FL_IDLE = 1     # a step does nothing without a context
     FL_FORGETS = 2  # a step forgets what is drawn without a state
+    NO_ROWS = -1     # no per-row values
+    MIXED_ROWS = -2  # per-row values that must be spread first
 
 IDLE, FORGETS = FL_IDLE, FL_FORGETS
 
@@ -15,6 +17,8 @@ cdef class Plan:
     cdef bint random  # a step asks for randomness
     cdef int64_t needs  # the least row length that biases and masks fit
     cdef int reminders  # what calls are still to be warned of once: IDLE, FORGETS
+    cdef int64_t rows   # rows of the per-row values, else NO_ROWS, or MIXED_ROWS
+    cdef list owners    # of the memory that the steps point to
     cdef readonly tuple steps
     cdef readonly tuple prepared
     cdef readonly tuple beside  # arguments of a call: rows that the first step combines with the logits
@@ -26,17 +30,22 @@ cdef class Plan:
     def _fill(self, tuple steps, tuple prepared, shape, int reminders=0):
         """Lays out ``prepared`` (of `fastlogits._prepare`); possible once."""
         cdef Py_ssize_t i
+        cdef int64_t rows = NO_ROWS
         if self.storage is not NULL:
             raise TypeError(f"{type(self).__name__} is immutable")
+        if len(prepared) > MAX_STEPS or len(steps) != len(prepared):
+            raise ValueError(f"a plan has at most {MAX_STEPS} steps, each prepared, got {len(prepared)} of {len(steps)}")
         self.steps, self.prepared, self.shape, self.reminders = steps, prepared, shape, reminders
         self.beside = steps[0].beside if steps else ()
         self.storage = <_c.fl_step *>PyMem_Calloc(len(prepared) + 1, sizeof(_c.fl_step))
         if self.storage is NULL:
             raise MemoryError()
+        self.owners = []
         for i, step in enumerate(prepared):
-            fill_step(&self.storage[i], step)
-            self.needs = max(self.needs, <int64_t>step.needs)
+            self.owners.append(fill_step(&self.storage[i], step, &rows))
+            self.needs = max(self.needs, <int64_t>step.needs, needs_of(&self.storage[i]))
             self.random = self.random or steps[i].random
+        self.rows = rows
         self.plan.steps = self.storage
         # `draw` or `gumbel` stands last if at all, and says what the end of `sample` does.
         last = prepared[len(prepared) - 1].name if prepared else ""
@@ -52,9 +61,10 @@ cdef class Plan:
         """Brings memory [rows, count, MEMORY] up to date, in place: row r's token was observed[r], [rows, count]."""
         cdef const double *seen
         cdef double *kept
-        cdef int64_t r, rows = cnp.PyArray_DIM(memory, 0)
-        seen = <const double *>elements(observed, cnp.NPY_DOUBLE, rows * self.plan.count)
-        kept = <double *>elements(memory, cnp.NPY_DOUBLE, rows * self.plan.count * _c.FL_MEMORY)
+        cdef int64_t r, rows = cnp.PyArray_DIM(memory, 0) if last_axis(memory) else 0
+        check_spread(self.rows, rows)
+        seen = <const double *>elements(observed, cnp.NPY_DOUBLE, product(rows, self.plan.count))
+        kept = <double *>results(memory, cnp.NPY_DOUBLE, product(rows, self.plan.count * _c.FL_MEMORY))
         for r in range(rows):
             _c.fl_plan_remember(&self.plan, r, seen + r * self.plan.count, kept + r * self.plan.count * _c.FL_MEMORY)
 
@@ -90,7 +100,7 @@ cdef class Plan:
         cdef int last, i
         cdef int64_t dims[MAX_AXES]
         found = None
-        if (self.shape is not NO_AXES or self.beside is not NO_AXES or (seed is None and self.random)
+        if (self.rows != NO_ROWS or companions(self.storage) or self.beside is not NO_AXES or (seed is None and self.random)
                 or not plain_ids(context) or not int64_of(prompt_length, &start) or start < 0):
             return None
         table = viewed(tensor, &t)
@@ -98,7 +108,7 @@ cdef class Plan:
             return None
         last = t.ndim - 1
         fill_tensor_rows(&rows, &t, last)
-        if rows.rows.rows != 1 or rows.rows.n < (self.needs if self.needs > 1 else 1):
+        if rows.rows.rows != 1 or not (self.needs if self.needs > 1 else 1) <= rows.rows.n <= MOST_TOKENS:
             return None
         if self.reminders:
             self.remind(context, None, seed is not None)
@@ -223,7 +233,7 @@ cdef class Plan:
         cdef int code
         if (not cnp.PyArray_CheckExact(logits) or n is not None or replacement is not True or logprobs is not None
                 or out is not None or threads is not None or on_error is not RAISE
-                or self.shape is not NO_AXES or cnp.PyArray_NDIM(logits) != 1):
+                or self.rows != NO_ROWS or cnp.PyArray_NDIM(logits) != 1):
             return self._sample(logits, n, replacement, context, prompt_length, state, rng, position, keys, logprobs,
                                 out, threads, on_error, (uncond, amateur, expert, anti))
         code = code_of(logits)
@@ -234,15 +244,23 @@ cdef class Plan:
             return self._sample(logits, n, replacement, context, prompt_length, state, rng, position, keys, logprobs,
                                 out, threads, on_error, (uncond, amateur, expert, anti))
         memset(&given, 0, sizeof(given))
-        if self.beside is not NO_AXES or uncond is not None or amateur is not None or expert is not None \
-                or anti is not None:
+        if small_int(rng):
+            given.seed = rng
+        else:  # Python code may run, after which the arguments may be others
+            given.seed = self._seed(rng)
+            if (code_of(logits) != code or cnp.PyArray_NDIM(logits) != 1
+                    or cnp.PyArray_DIM(logits, 0) < (self.needs if self.needs > 1 else 1) or not plain_ids(context)
+                    or not plain_state(self, state, cnp.PyArray_DIM(logits, 0), context, prompt_length, position,
+                                       keys)):
+                raise ValueError("arguments must stay as they are while rng makes a seed")
+        if self.beside is not NO_AXES or companions(self.storage) or uncond is not None or amateur is not None \
+                or expert is not None or anti is not None:
             if not plain_beside(self.beside, (uncond, amateur, expert, anti), logits, code, beside, given.beside):
                 return self._sample(logits, n, replacement, context, prompt_length, state, rng, position, keys, logprobs,
                                     out, threads, on_error, (uncond, amateur, expert, anti))
         if self.reminders and state is None and (context is None or self.reminders & FL_FORGETS):
             self.remind(context, None, True)
         memset(&results, 0, sizeof(results))
-        given.seed = PyLong_AsUnsignedLongLong(self._seed(rng) if not small_int(rng) else rng)
         fill_rows(&rows, logits, 0, code)
         if state is not None:
             (<Sequence>state).fill(&own, 0)
@@ -300,6 +318,28 @@ cdef extern from "Python.h":
 BESIDE = ("uncond", "amateur", "expert", "anti")
 
 
+cdef int companions(const _c.fl_step *first) noexcept:
+    """How many rows the first step combines with the logits."""
+    if first is NULL:
+        return 0
+    return 2 if first.op == D_EXPERTS else 1 if first.op == GUIDANCE or first.op == CONTRASTIVE else 0
+
+
+cdef int check_spread(int64_t rows, int64_t wanted) except -1:
+    """Refuses steps whose values of `rows` rows are none for `wanted` rows."""
+    if rows != NO_ROWS and rows != wanted:
+        raise ValueError(f"the steps must be prepared for {wanted} rows")
+    return 0
+
+
+cdef int32_t GUIDANCE = STEP_IDS["guidance"], CONTRASTIVE = STEP_IDS["contrastive"], D_EXPERTS = STEP_IDS["d_experts"]
+cdef frozenset IN_LISTS = frozenset(map(STEP_IDS.get, ("sequence_bias", "bad_words", "dry")))
+cdef frozenset WITH_VALUES = frozenset(map(STEP_IDS.get, (
+    "logit_bias", "sequence_bias", "bad_words", "suppress_tokens", "begin_suppress_tokens", "min_length",
+    "min_new_tokens",
+)))
+
+
 cdef bint plain_beside(tuple wanted, tuple rows, cnp.ndarray logits, int code, Rows *to,
                        const _c.fl_rows **beside) except *:
     """Whether `rows`, named as in BESIDE, are those wanted, ndarrays as the logits [V] are; lays them out."""
@@ -335,27 +375,101 @@ cdef bint plain_state(Plan plan, object state, int64_t n, context, prompt_length
 cdef object ZERO = 0
 
 
-cdef int fill_step(_c.fl_step *to, step) except -1:
-    """One prepared step; its arrays must outlive `to`."""
+cdef list fill_step(_c.fl_step *to, step, int64_t *rows):
+    """One prepared step, and the owners of its memory. `rows`: see `Plan`."""
+    cdef cnp.ndarray words
+    cdef list owners = [step.value, step.second, step.third, step.min_keep, step.flags, step.window, step.words]
     to.op = STEP_IDS[step.name]
-    to.value = doubles_per_row(step.value, 0)
-    to.second = doubles_per_row(step.second, 0)
-    to.third = doubles_per_row(step.third, 0)
-    to.min_keep = integers_per_row(step.min_keep, 0)
-    to.flags = integers_per_row(step.flags, 0)
-    to.window = integers_per_row(step.window, 0)
+    to.value = doubles_per_row(owners[0], 0)
+    to.second = doubles_per_row(owners[1], 0)
+    to.third = doubles_per_row(owners[2], 0)
+    to.min_keep = integers_per_row(owners[3], 0)
+    to.flags = integers_per_row(owners[4], 0)
+    to.window = integers_per_row(owners[5], 0)
+    for array in owners[:6]:
+        if array is not None and size_of_array(array) != 1:
+            add_rows(rows, size_of_array(array))
     if step.lists is not None:
-        _, ids, offsets, values, lists_of_rows = step.lists
-        to.lists.count = len(ids) if offsets is None else len(offsets) - 1
-        to.lists.ids = <const int64_t *>elements(ids, cnp.NPY_INT64, 0)
-        to.lists.offsets = <const int64_t *>elements(offsets, cnp.NPY_INT64, 0)
-        to.lists.values = <const double *>elements(values, cnp.NPY_DOUBLE, to.lists.count)
-        to.lists.rows = <const int64_t *>elements(lists_of_rows, cnp.NPY_INT64, 0)
-    if step.words is not None:
+        owners += fill_lists(to, step.lists, rows)
+    words = owners[6]
+    if words is not None:
         # [W], or [rows, W] with any distance between rows; elements of a row lie side by side.
-        to.words = <const uint32_t *>cnp.PyArray_DATA(step.words)
-        to.words_n = cnp.PyArray_DIM(step.words, cnp.PyArray_NDIM(step.words) - 1)
-        to.words_step = cnp.PyArray_STRIDE(step.words, 0) // 4 if cnp.PyArray_NDIM(step.words) > 1 else 0
+        if not cnp.PyArray_EquivTypenums(cnp.PyArray_TYPE(words), cnp.NPY_UINT32) or not 1 <= cnp.PyArray_NDIM(words) <= 8 \
+                or not cnp.PyArray_ISALIGNED(words) or not cnp.PyArray_ISNOTSWAPPED(words):
+            raise TypeError(f"{step.name} needs packed words of uint32, got {words.dtype}")
+        to.words_n = cnp.PyArray_DIM(words, cnp.PyArray_NDIM(words) - 1)
+        if to.words_n > 1 and cnp.PyArray_STRIDE(words, cnp.PyArray_NDIM(words) - 1) != 4:
+            raise ValueError(f"{step.name} needs words side by side")
+        to.words = <const uint32_t *>cnp.PyArray_DATA(words)
+        if cnp.PyArray_NDIM(words) > 2:
+            rows[0] = MIXED_ROWS
+        elif cnp.PyArray_NDIM(words) == 2:
+            add_rows(rows, cnp.PyArray_DIM(words, 0))
+            to.words_step = cnp.PyArray_STRIDE(words, 0) // 4
+            if to.words_step * 4 != cnp.PyArray_STRIDE(words, 0):
+                rows[0] = MIXED_ROWS
+    return owners
+
+
+cdef void add_rows(int64_t *rows, int64_t count) noexcept:
+    """Values of so many rows, too."""
+    rows[0] = count if rows[0] == NO_ROWS or rows[0] == count else MIXED_ROWS
+
+
+cdef list fill_lists(_c.fl_step *to, lists, int64_t *rows):
+    """The tokens that a step names; copies of the arrays, which hold indices, and so their owners."""
+    cdef const int64_t *ids
+    cdef int64_t i, size
+    _, ids_given, offsets_given, values, rows_given = lists
+    cdef list owners = [None if each is None else np.array(each, np.int64)
+                        for each in (ids_given, offsets_given, rows_given)]
+    size = size_of_array(owners[0])
+    to.lists.count = size if owners[1] is None else size_of_array(owners[1]) - 1
+    to.lists.ids = ids = <const int64_t *>elements(owners[0], cnp.NPY_INT64, 0)
+    for i in range(size):
+        if not 0 <= ids[i] < MOST_TOKENS:
+            raise ValueError(f"token ids must be in [0, {<int64_t>MOST_TOKENS}), got {ids[i]}")
+    if owners[1] is not None:
+        to.lists.offsets = rising(owners[1], size, 1)
+    elif size and to.op in IN_LISTS:
+        raise ValueError("sequences of tokens come with offsets")
+    if values is None and size and to.op in WITH_VALUES:
+        raise ValueError("biases come with values")
+    to.lists.values = <const double *>elements(values, cnp.NPY_DOUBLE, to.lists.count)
+    if owners[2] is not None:
+        to.lists.rows = rising(owners[2], to.lists.count, 0)
+        add_rows(rows, size_of_array(owners[2]) - 1)
+    return [*owners, values]
+
+
+cdef const int64_t *rising(object array, int64_t most, int64_t least) except NULL:
+    """Offsets from 0 to `most`, each at least so far behind the one before."""
+    cdef int64_t i, size = size_of_array(array)
+    cdef const int64_t *at = <const int64_t *>elements(array, cnp.NPY_INT64, 1)
+    if at[0] < 0 or at[size - 1] > most:
+        raise ValueError(f"offsets must lie in [0, {most}]")
+    for i in range(size - 1):
+        if at[i + 1] - at[i] < least or at[i + 1] > most:
+            raise ValueError(f"offsets must rise by {least} at least")
+    return at
+
+
+cdef int64_t needs_of(const _c.fl_step *step) noexcept:
+    """One more than the largest token id that the step names."""
+    cdef int64_t i, size, most = -1
+    size = step.lists.count if step.lists.offsets is NULL else step.lists.offsets[step.lists.count]
+    for i in range(size):
+        most = max(most, step.lists.ids[i])
+    return most + 1
+
+
+cdef int fill_context(_c.fl_inputs *to, object context, object offsets, int64_t rows) except -1:
+    """Token ids of all rows, and where those of each row begin."""
+    to.context = <const int64_t *>elements(context, cnp.NPY_INT64, 0)
+    to.context_n = 0 if context is None else size_of_array(context)
+    if offsets is not None:
+        elements(offsets, cnp.NPY_INT64, rows + 1)
+        to.context_offsets = rising(offsets, to.context_n, 0)
     return 0
 
 
@@ -379,69 +493,105 @@ cdef class PlanTask:
     cdef bint listed
     cdef Sequences sequences
 
-    def __init__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
-                 states=None, bint mixed=False, seed=0, position=None, keys=None, memory=None, offset=0, draws=1,
-                 distinct=False, ids=None, perturbed=None, bases=None, logprobs=None, observed=None, raw_logprobs=None, ranks=None,
-                 top_ids=None, top_logprobs=None, probs=None, logits=None, counts=None, status=None, trace=None,
-                 tuple beside=()):
-        cdef int i, last = cnp.PyArray_NDIM(x) - 1
-        cdef int64_t rows
+    def __cinit__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
+                  tuple states=None, bint mixed=False, uint64_t seed=0, position=None, keys=None, memory=None,
+                  int64_t offset=0, int64_t draws=1, bint distinct=False, ids=None, perturbed=None, bases=None,
+                  logprobs=None, observed=None, raw_logprobs=None, ranks=None, cnp.ndarray top_ids=None, top_logprobs=None, probs=None,
+                  logits=None, counts=None, status=None, trace=None, tuple beside=()):
+        cdef int last = last_axis(x)
+        cdef int64_t rows, steps = plan.plan.count
         fill_rows(&self.x, x, last, code_of(x))
         rows = self.x.rows.rows
         self.plan, self.failures, self.listings = plan, [], {}
         self.owners = (x, context, offsets, prompt_length, position, keys, memory, ids, perturbed, bases, logprobs, observed,
                        raw_logprobs, ranks, top_ids, top_logprobs, probs, logits, counts, status, trace, beside)
-        for i in range(len(beside)):
-            if beside[i] is not None:
-                fill_rows(&self.beside[i], beside[i], last, code_of(beside[i]))
-            if not mixed:
-                self.given.beside[i] = &self.beside[i].rows
-        self.given.context = <const int64_t *>elements(context, cnp.NPY_INT64, 0)
-        self.given.context_n = 0 if context is None else len(context)
-        self.given.context_offsets = <const int64_t *>elements(offsets, cnp.NPY_INT64, rows + 1)
+        if states is None:
+            check_spread(plan.rows, rows)
+        if plan.needs > self.x.rows.n:
+            raise ValueError(f"biases and masks need rows of {plan.needs} values, got {self.x.rows.n}")
+        if draws < 1 or offset < 0:
+            raise ValueError(f"draws must be at least 1 and offset at least 0, got {draws} and {offset}")
+        fill_context(&self.given, context, offsets, rows)
         self.given.prompt_length = integers_per_row(prompt_length, rows)
         self.given.seed = seed
         self.given.position = integers_per_row(position, rows)
         self.given.keys = integers_per_row(keys, rows)
-        self.given.memory = <const double *>elements(memory, cnp.NPY_DOUBLE, rows * plan.plan.count * _c.FL_MEMORY)
-        self.results.observed = <double *>elements(observed, cnp.NPY_DOUBLE, rows * plan.plan.count)
+        self.given.memory = <const double *>elements(memory, cnp.NPY_DOUBLE, product(rows, steps * _c.FL_MEMORY))
+        self.results.observed = <double *>results(observed, cnp.NPY_DOUBLE, product(rows, steps))
+        self._combine(x, beside, mixed)
         if states is not None:
-            self.sequences = Sequences(states, rows, 1, mixed)
+            self.sequences = Sequences(states, rows, 1, mixed, self.x.rows.n, plan)
             self.given.sequences = self.sequences.at
-        if mixed and beside:
-            self._share_out(states)
+            if mixed:
+                self._share_out(states)
+        elif mixed:
+            raise TypeError("rows that follow plans of their own come with states")
         self.given.offset = offset
         self.results.draws, self.results.distinct = draws, distinct
-        self.results.ids = <int64_t *>elements(ids, cnp.NPY_INT64, rows * draws)
-        self.results.perturbed = <double *>elements(perturbed, cnp.NPY_DOUBLE, rows * draws)
-        self.results.bases = <double *>elements(bases, cnp.NPY_DOUBLE, rows)
-        self.results.logprobs = <double *>elements(logprobs, cnp.NPY_DOUBLE, rows * draws)
-        self.results.raw_logprobs = <double *>elements(raw_logprobs, cnp.NPY_DOUBLE, rows * draws)
-        self.results.ranks = <int64_t *>elements(ranks, cnp.NPY_INT64, rows * draws)
+        self.results.ids = <int64_t *>results(ids, cnp.NPY_INT64, product(rows, draws))
+        self.results.perturbed = <double *>results(perturbed, cnp.NPY_DOUBLE, product(rows, draws))
+        self.results.bases = <double *>results(bases, cnp.NPY_DOUBLE, rows)
+        self.results.logprobs = <double *>results(logprobs, cnp.NPY_DOUBLE, product(rows, draws))
+        self.results.raw_logprobs = <double *>results(raw_logprobs, cnp.NPY_DOUBLE, product(rows, draws))
+        self.results.ranks = <int64_t *>results(ranks, cnp.NPY_INT64, product(rows, draws))
         if top_ids is not None:
-            self.results.top_n = top_ids.shape[1]
-            self.results.top_ids = <int64_t *>elements(top_ids, cnp.NPY_INT64, rows * self.results.top_n)
-            self.results.top_logprobs = <double *>elements(top_logprobs, cnp.NPY_DOUBLE, rows * self.results.top_n)
-        if probs is not None:
-            fill_rows(&self.dense, probs, last, code_of(probs))
-            self.results.probs = &self.dense.rows
-        if logits is not None:
-            fill_rows(&self.dense, logits, last, code_of(logits))
-            self.results.logits = &self.dense.rows
+            self.results.top_n = columns_of(top_ids)
+            self.results.top_ids = <int64_t *>results(top_ids, cnp.NPY_INT64, product(rows, self.results.top_n))
+            self.results.top_logprobs = <double *>results(top_logprobs, cnp.NPY_DOUBLE,
+                                                          product(rows, self.results.top_n))
+            if self.results.top_logprobs is NULL:
+                raise TypeError("top_ids come with top_logprobs")
+        self._write(x, probs, logits)
         self.listed = counts is not None
-        self.results.counts = <int64_t *>elements(counts, cnp.NPY_INT64, rows)
-        self.results.status = <int32_t *>elements(status, cnp.NPY_INT32, rows)
-        self.results.trace = <_c.fl_trace *>elements(trace, cnp.NPY_UINT8, rows * sizeof(_c.fl_trace))
+        self.results.counts = <int64_t *>results(counts, cnp.NPY_INT64, rows)
+        self.results.status = <int32_t *>results(status, cnp.NPY_INT32, rows)
+        self.results.trace = <_c.fl_trace *>results(trace, cnp.NPY_UINT8, product(rows, sizeof(_c.fl_trace)))
 
-    def _share_out(self, tuple states):
+    cdef int _combine(self, cnp.ndarray x, tuple beside, bint mixed) except -1:
+        """The rows beside the logits: those of the plan, or with `mixed` as many as BESIDE has names, or None."""
+        cdef int i
+        if len(beside) > (4 if mixed else _c.FL_MOST_BESIDE) \
+                or (not mixed and len(beside) < companions(self.plan.storage)):
+            raise ValueError(f"the first step combines {companions(self.plan.storage)} rows, got {len(beside)}")
+        for i in range(len(beside)):
+            if beside[i] is not None:
+                fill_like(&self.beside[i], beside[i], x, last_axis(x), False)
+            elif not mixed:
+                raise TypeError("rows beside the logits are needed here, got None")
+            if not mixed:
+                self.given.beside[i] = &self.beside[i].rows
+        return 0
+
+    cdef int _write(self, cnp.ndarray x, cnp.ndarray probs, cnp.ndarray logits) except -1:
+        """A dense result, of any float type."""
+        cdef cnp.ndarray target = logits if probs is None else probs
+        if target is None:
+            return 0
+        if (probs is not None and logits is not None) or not cnp.PyArray_SAMESHAPE(target, x):
+            raise ValueError("one of probs and logits can be written, in the shape of the logits")
+        check_writeable(target)
+        fill_rows(&self.dense, target, last_axis(x), code_of(target))
+        if probs is None:
+            self.results.logits = &self.dense.rows
+        else:
+            self.results.probs = &self.dense.rows
+        return 0
+
+    cdef int _share_out(self, tuple states) except -1:
         """The rows beside, in the order of BESIDE, to the sequences whose plans combine them."""
         cdef int64_t r
+        cdef int at
         for r in range(len(states)):
-            for i, name in enumerate(states[r].plan.beside):
-                self.sequences.at[r].beside[i] = &self.beside[<int>BESIDE.index(name)].rows
+            for i, name in enumerate((<Sequence>states[r]).plan.beside[:_c.FL_MOST_BESIDE]):
+                at = BESIDE.index(name)
+                if self.beside[at].rows.base is not NULL:
+                    self.sequences.at[r].beside[<int>i] = &self.beside[at].rows
+        return 0
 
     def tell(self, int64_t vocab):
         """All rows have run: their states hear of it."""
+        if self.sequences is None or vocab != self.x.rows.n:
+            raise ValueError(f"states of rows of {self.x.rows.n} values are needed here, got vocab {vocab}")
         self.sequences.tell(self.results.ids, self.results.draws, vocab)
 
     def run(self, int64_t begin, int64_t end):
@@ -450,6 +600,7 @@ cdef class PlanTask:
         cdef _c.fl_listing listing
         cdef _c.fl_where where
         cdef _c.fl_scratch *scratch
+        check_block(begin, end, self.x.rows.rows)
         memset(&listing, 0, sizeof(listing))
         if self.listed:
             results.listing = &listing
@@ -474,6 +625,8 @@ cdef class PlanTask:
 
     def trace(self, int64_t row):
         """(mode, passes, edited, collected, floor) of a row; needs ``trace``."""
+        if self.results.trace is NULL or not 0 <= row < self.x.rows.rows:
+            raise ValueError(f"a row in [0, {self.x.rows.rows}) with a trace is needed here, got {row}")
         cdef _c.fl_trace *t = &self.results.trace[row]
         return t.mode, t.passes, t.edited, t.collected, t.floor
 

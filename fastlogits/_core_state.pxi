@@ -37,31 +37,40 @@ cdef class Sequence:
 
     def _fill(self, Plan plan not None, int64_t row, cnp.ndarray tokens not None, int64_t prompt_length, key,
               position, int64_t vocab, tuple memory=None):
-        """Begins with checked ``tokens`` and what `_memory` gave; possible once."""
+        """Begins with ``tokens`` and what `_memory` gave; possible once."""
         cdef double *kept
+        cdef int64_t place = 0, stream = 0
+        if not int64_of(position, &place) or not int64_of(key, &stream):
+            raise TypeError(f"key and position must be integers below 2^63 or None, got {key!r} and {position!r}")
         if self.history is not NULL:
             raise TypeError(f"{type(self).__name__} is made once")
+        if row < 0 or not has_row(plan, row):
+            raise ValueError(f"row must be one of the Sampler's, got {row}")
+        if prompt_length < 0 or not 0 <= vocab <= MOST_IDS:
+            raise ValueError(f"prompt_length and vocab must be at least 0, got {prompt_length} and {vocab}")
+        self.plan, self.row, self.key, self.vocab = plan, row, key, vocab
         self.history = _c.fl_history_new(&plan.plan, row, prompt_length)
         if self.history is NULL:
             raise MemoryError()
-        self.plan, self.row, self.key, self.vocab = plan, row, key, vocab
         if _c.fl_history_memory(self.history, &kept):
             self.room_to_hear(1)
         self._add(tokens)
-        self.shift = 0 if position is None else position - self.length()
+        self.shift = 0 if position is None else <int64_t>(<uint64_t>place - <uint64_t>self.length())
         if memory is not None:
             self.recall(memory)
 
     cdef int recall(self, tuple memory) except -1:
         """Takes what `_memory` of a like state gave."""
         cdef double *kept
-        cdef int64_t width = _c.fl_history_memory(self.history, &kept)
-        cdef int64_t count = len(memory[2])
-        values, heard, heard_tokens, self.heard_at = memory
+        cdef int64_t width = _c.fl_history_memory(self.history, &kept), count, at
+        values, heard, tokens, at = memory
+        count = size_of_array(tokens)
+        if not width or values is None or heard is None or not -1 <= at <= self.length():
+            raise ValueError("memory must be that of a like state")
         memcpy(kept, elements(values, cnp.NPY_DOUBLE, width * self.length()), width * self.length() * sizeof(double))
-        self.hear(<int64_t *>elements(heard_tokens, cnp.NPY_INT64, count), count,
-                  <double *>elements(heard, cnp.NPY_DOUBLE, count * self.plan.plan.count), self.plan.plan.count,
-                  self.heard_at)
+        self.hear(<int64_t *>elements(tokens, cnp.NPY_INT64, count), count,
+                  <double *>elements(heard, cnp.NPY_DOUBLE, product(count, self.plan.plan.count)), self.plan.plan.count,
+                  at)
         return 0
 
     cdef int room_to_hear(self, int64_t count) except -1:
@@ -127,7 +136,11 @@ cdef class Sequence:
 
     cdef int add(self, const int64_t *tokens, int64_t count) except -1:
         cdef const double *observed = NULL
-        cdef int64_t drawn = self.known(tokens, count, &observed)
+        cdef int64_t i, drawn
+        for i in range(count):  # here, for whoever calls may have checked them before Python code ran
+            if not 0 <= tokens[i] < (self.vocab or MOST_IDS):
+                raise ValueError(f"token id {tokens[i]} must be in [0, {self.vocab or 'V'})")
+        drawn = self.known(tokens, count, &observed)
         self.own()
         if _c.fl_history_accept(self.history, tokens, count, &self.plan.plan, self.row, observed, drawn) != _c.FL_OK:
             raise MemoryError()
@@ -186,6 +199,8 @@ cdef class Sequence:
         array([1])
         """
         cdef int64_t count = self._checked_count(n)
+        if not 0 <= count <= self.length():
+            raise ValueError(f"n must be in [0, {self.length()}], the number of tokens, got {count}")
         if count:
             self.own()
             _c.fl_history_rollback(self.history, count)
@@ -206,7 +221,7 @@ cdef class Sequence:
         >>> len(state), len(branch)
         (2, 3)
         """
-        cdef Sequence other = type(self).__new__(type(self), MADE)
+        cdef Sequence other = Sequence.__new__(type(self), MADE)
         other.history = _c.fl_history_share(self.history)
         other.plan, other.row, other.key, other.vocab, other.shift = (
             self.plan, self.row, self.key, self.vocab, self.shift)
@@ -244,6 +259,9 @@ cdef class Sequence:
 
     def _largest(self):
         """The largest token id, -1 without any."""
+        return self.largest()
+
+    cdef int64_t largest(self) noexcept:
         cdef const int64_t *tokens
         cdef int64_t i, largest = -1, count = _c.fl_history_tokens(self.history, &tokens)
         for i in range(count):
@@ -260,9 +278,14 @@ cdef class Sequence:
         to.observed = NULL
 
 
+cdef bint has_row(Plan plan, int64_t row) noexcept:
+    """Whether the plan has parameters for that row: one of its rows, or any if all have the same."""
+    return plan.rows == NO_ROWS or row < plan.rows
+
+
 def sequence(cls, *fields):
     """A sequence of class ``cls`` of the checked fields of `Sequence._fill`."""
-    cdef Sequence made = cls.__new__(cls, MADE)
+    cdef Sequence made = Sequence.__new__(cls, MADE)
     made._fill(*fields)
     return made
 
@@ -283,18 +306,29 @@ cdef class Sequences:
     cdef int64_t most      # tokens heard per row
     cdef tuple states
 
-    def __init__(self, tuple states not None, int64_t rows, int64_t most, bint own):
-        """With ``own`` the rows follow the plans of their states."""
+    def __cinit__(self, tuple states not None, int64_t rows, int64_t most, bint own, int64_t vocab, *plans):
+        """Rows of `vocab` tokens go through these plans, or with ``own`` through those of their states."""
         cdef int64_t r
         cdef Sequence state
         if len(states) != rows:
             raise ValueError(f"{rows} states are needed here, got {len(states)}")
+        for each in states:
+            if not isinstance(each, Sequence):
+                raise TypeError(f"states are needed here, got {type(each).__name__}")
+            state = each
+            if state.vocab != vocab if state.vocab else state.largest() >= vocab:
+                raise ValueError(f"a state must hold tokens of [0, {vocab}) alone")
+            if own and state.plan.needs > vocab:
+                raise ValueError(f"biases and masks need rows of {state.plan.needs} values, got {vocab}")
+            for plan in plans:
+                if not has_row(plan, state.row):
+                    raise ValueError(f"row must be one of the Sampler's, got {state.row}")
         self.most = most
         self.at = <_c.fl_sequence *>PyMem_Calloc(rows + 1, sizeof(_c.fl_sequence))
         if self.at is NULL:
             raise MemoryError()
         if any((<Sequence>state).heard is not NULL for state in states):
-            self.observed = <double *>PyMem_Calloc(rows * most * MAX_STEPS, sizeof(double))
+            self.observed = <double *>PyMem_Calloc(product(rows * MAX_STEPS, most), sizeof(double))
             if self.observed is NULL:
                 raise MemoryError()
         self.states = states
@@ -319,7 +353,8 @@ cdef class Sequences:
         cdef Sequence state
         for r in range(len(self.states)):
             state = self.states[r]
-            state.vocab = vocab
+            if not state.vocab and state.largest() < vocab:
+                state.vocab = vocab
             if state.heard is NULL or ids is NULL:
                 continue
             n = 0

@@ -10,10 +10,12 @@ cdef class TemperaturesTask:
     cdef readonly object tops, ids, tails, means, status, targets_at
     cdef tuple owners
 
-    def __init__(self, cnp.ndarray x not None, double step, int power, int count, targets=None):
+    def __cinit__(self, cnp.ndarray x not None, double step, int power, int count, targets=None):
         cdef int64_t rows
-        fill_rows(&self.x, x, cnp.PyArray_NDIM(x) - 1, code_of(x))
+        fill_rows(&self.x, x, last_axis(x), code_of(x))
         rows = self.x.rows.rows
+        if not (0 < step < INFINITY):
+            raise ValueError(f"step must be finite and > 0, got {step}")
         if power != 1 and power != 4:
             raise ValueError(f"power must be 1 or 4, got {power}")
         if not 1 <= count <= <int>_c.FL_TEMPERATURES:
@@ -22,7 +24,7 @@ cdef class TemperaturesTask:
         self.tails, self.means = np.empty((rows, count)), np.empty(rows)
         self.status = np.zeros(rows, np.int32)
         self.targets_at = None if targets is None else np.empty(rows)
-        self.owners = (x, targets)
+        self.owners = (x, targets, self.tops, self.ids, self.tails, self.means, self.status, self.targets_at)
         self.t.step, self.t.power, self.t.count = step, power, count
         self.t.targets = <const int64_t *>elements(targets, cnp.NPY_INT64, rows)
         self.t.targets_at = <double *>elements(self.targets_at, cnp.NPY_DOUBLE, rows)
@@ -34,6 +36,7 @@ cdef class TemperaturesTask:
 
     def run(self, int64_t begin, int64_t end):
         """Rows begin .. end - 1."""
+        check_block(begin, end, self.x.rows.rows)
         cdef _c.fl_scratch *s = take_scratch()
         cdef int status
         if (end - begin) * self.x.rows.n >= NOGIL_MIN:

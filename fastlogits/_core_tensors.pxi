@@ -184,8 +184,12 @@ def new_tensor(kind not None, shape, int code):
     cdef int i, ndim = len(shape)
     if table is NULL or ndim > MAX_AXES:
         return None
+    if code != INT64 and not _c.FL_F32 <= code <= _c.FL_F64:
+        raise ValueError(f"code must be -1 or that of a float type, got {code}")
     for i in range(ndim):
         dims[i] = shape[i]
+        if dims[i] < 0:
+            raise ValueError(f"shape must hold sizes >= 0, got {dims[i]}")
     block = owned(dims, ndim, code)
     tensor = given_away(table, block)
     return tensor, array_over(&block.managed.tensor, tensor)
@@ -230,14 +234,14 @@ def tensor_call(int which, tensor not None, axis, int64_t top=1):
     cdef Rows rows
     cdef Rows target
     cdef Call c
-    if not PyLong_CheckExact(axis):
+    if not PyLong_CheckExact(axis) or not 0 <= which <= <int>DENSE_TOP_K:
         return None
     table = viewed(tensor, &t)
     if table is NULL or t.ndim == 0 or t.data is NULL or not -t.ndim <= axis < t.ndim:
         return None
     ndim, at, element = t.ndim, axis % t.ndim, element_of(t.dtype)
     fill_tensor_rows(&rows, &t, at)
-    if element == INT64 or rows.rows.n == 0 or rows.rows.rows == 0 \
+    if element == INT64 or rows.rows.n == 0 or rows.rows.n > MOST_TOKENS or rows.rows.rows == 0 \
             or (rows.rows.rows > 1 and default_thread_count != 1):
         return None
     for i in range(ndim):
@@ -295,7 +299,7 @@ def tensor_logprobs(logits not None, index not None):
             return None
         step *= ids.shape[i]
     fill_tensor_rows(&rows, &t, t.ndim - 1)
-    if rows.rows.rows == 0 or (rows.rows.rows > 1 and default_thread_count != 1):
+    if rows.rows.rows == 0 or rows.rows.n > MOST_TOKENS or (rows.rows.rows > 1 and default_thread_count != 1):
         return None
     memset(&o, 0, sizeof(o))
     o.targets = <const int64_t *>(<char *>ids.data + ids.byte_offset)

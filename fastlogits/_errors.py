@@ -18,8 +18,9 @@ _first: ContextVar[tuple[int, ...]] = ContextVar("first", default=())
 class Status(IntEnum):
     """What became of a row under ``on_error="status"``.
 
-    NEGATIVE and UNDRAWN are of `fastlogits.verify`: a negative number among ``draft_probs``, and a drafted token that
-    cannot have been drawn. TOO_FEW: n different tokens were asked for, and fewer survive.
+    ``NEGATIVE`` and ``UNDRAWN`` come from `fastlogits.verify`: a negative number among ``draft_probs``, and a drafted
+    token that cannot have been drawn. ``CHANGED``: another thread wrote to the row during the call. ``TOO_FEW``: n
+    different tokens were asked for, and fewer are left.
 
     Examples
     --------
@@ -40,7 +41,12 @@ class Status(IntEnum):
     BAD_TOKEN = 6
     NEGATIVE = 8
     UNDRAWN = 9
+    CHANGED = 10
     TOO_FEW = 11
+
+
+#: What the contents of a row of logits and its context can do wrong.
+_ROW_FAULTS = (*range(1, Status.BAD_TOKEN + 1), Status.CHANGED)
 
 
 @contextmanager
@@ -89,7 +95,7 @@ def refuse_row(
     the steps that ban.
     ``beside`` names the arguments whose rows a step combines with it; ``value`` may then say which one is meant.
     """
-    if status > Status.BAD_TOKEN:
+    if status not in _ROW_FAULTS:
         raise MemoryError
     if beside and status in (Status.NAN, Status.POS_INF, Status.NO_FINITE):
         argument = (argument, *beside)[int(value)]
@@ -104,6 +110,7 @@ def refuse_row(
         Status.NO_FINITE: "contains no finite logit",
         Status.STEP_INF: f"exceeds the finite range in {name} (step {step}): a logit became +inf or NaN",
         Status.ALL_BANNED: f"has no token left after {name} (step {step}){banned}",
+        Status.CHANGED: "must stay as it is during the call, but another thread wrote to it; pass a copy",
     }
     raise ValueError(f"{where} {words[Status(status)]}")
 

@@ -14,6 +14,16 @@ from fastlogits._errors import Status, row_name
 Array = NDArray[Any]
 _NEEDED = ("offset", "size", "vocab", "target", "best", "temperature", "level", "top", "rest", "code", "status")
 _SAME = ("vocab", "code", "temperature", "target", "given", "peaks")
+_INTEGER, _REAL, _CODE = np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.int32)
+#: Types of the fields, those of lists by element, and the statuses that a shard may tell of.
+_TYPES = (
+    dict.fromkeys(("offset", "size", "vocab", "target", "best", "above", "top_ids", "given"), _INTEGER)
+    | dict.fromkeys(("temperature", "level", "top", "rest", "second", "entropy", "varentropy"), _REAL)
+    | dict.fromkeys(("top_logits", "given_logits", "peaks", "beside"), _REAL)
+    | dict.fromkeys(("code", "status"), _CODE)
+)
+_PAIRS = {"top_ids": "top_logits", "given": "given_logits"}
+_STATUSES = (Status.OK, Status.NAN, Status.POS_INF, Status.NO_FINITE, Status.CHANGED)
 _NOTHING = {"f": np.nan, "i": -1, "b": False}
 
 
@@ -22,6 +32,9 @@ class Gathered:
 
     def __init__(self, summaries: Iterable[Any]) -> None:
         given = _listed(summaries)
+        for number, each in enumerate(given):
+            _check_types(number, each)
+            _check_values(number, each)
         self.outer = given[0].shape
         for number, each in enumerate(given):
             _check_alike(number, each, given[0])
@@ -47,7 +60,7 @@ class Gathered:
         each = self.all("status")
         bad = np.zeros(self.rows, np.int32)
         bad[(each == Status.NO_FINITE).all(1)] = Status.NO_FINITE
-        for status in (Status.POS_INF, Status.NAN):
+        for status in (Status.CHANGED, Status.POS_INF, Status.NAN):
             bad[(each == status).any(1)] = status
         return bad, (each == bad[:, None]).argmax(1)
 
@@ -123,6 +136,57 @@ def _listed(summaries: Any) -> list[Array]:
         if not isinstance(each, np.ndarray) or not set(_NEEDED) <= set(each.dtype.names or ()):
             raise TypeError(f"summaries[{number}] must be an array that shard_summary made, got {type(each).__name__}")
     return given
+
+
+def _check_types(number: int, each: Array) -> None:
+    """Refuses fields of another type or shape than `fastlogits.shard_summary` gives them."""
+    for name in each.dtype.names or ():
+        kind, shape = each.dtype[name].base, each.dtype[name].shape
+        if name == "sums":
+            right = (kind == _REAL and len(shape) == 2 and shape[0] == 2) or (kind == np.float32 and len(shape) == 1)
+        else:
+            axes = 1 if name in (*_PAIRS, *_PAIRS.values(), "peaks", "beside") else 0
+            lengths = {"peaks": (3,), "beside": (16,)}.get(name, shape)
+            right = kind == _TYPES.get(name) and len(shape) == axes and shape == lengths
+        if not right:
+            raise TypeError(f"summaries[{number}][{name!r}] must be as shard_summary made it, got {each.dtype[name]}")
+    names = set(each.dtype.names or ())
+    whole, shapes = {"sums", "peaks", "beside"}, {name: each.dtype[name].shape for name in names}
+    paired = all(shapes.get(a) == shapes.get(b) for a, b in _PAIRS.items())
+    if not paired or names & whole not in (set(), whole) or ("varentropy" in names and "entropy" not in names):
+        got = ", ".join(sorted(names))
+        raise TypeError(f"summaries[{number}] must hold the fields that shard_summary made, got {got}")
+
+
+def _check_values(number: int, each: Array) -> None:
+    """Refuses numbers that no `fastlogits.shard_summary` gives: they are used as indices and sizes."""
+
+    def check(name: str, good: Array, allowed: str) -> None:
+        if not good.all():
+            row = int(np.flatnonzero(~good.reshape(-1))[0]) // max(good.size // each.size, 1)
+            value = each[name].reshape(each.size, -1)[row].tolist()
+            where = row_name(f"summaries[{number}]", row, each.shape)
+            raise ValueError(f"{where}[{name!r}] must be {allowed}, got {value[0] if len(value) == 1 else value}")
+
+    vocab, begin, size = each["vocab"], each["offset"], each["size"]
+    check("vocab", (vocab >= 1) & (vocab < 2**31), "in [1, 2147483648)")
+    check("offset", (begin >= 0) & (begin <= vocab), "in the vocabulary")
+    check("size", (size >= 0) & (size <= vocab - begin), "at most what is left of the vocabulary")
+    check("code", (each["code"] >= 0) & (each["code"] <= _core.F64), f"in [0, {_core.F64}]")
+    check("status", np.isin(each["status"], _STATUSES), "a Status of a row")
+    check("temperature", np.isfinite(each["temperature"]) & (each["temperature"] > 0), "finite and > 0")
+    check("target", each["target"] < vocab, "in the vocabulary")
+    there = (each["best"] >= begin) & (each["best"] < begin + size)
+    check("best", there | ((each["best"] == -1) & ~np.isfinite(each["top"])) | (each["target"] < 0), "in the shard")
+    names = each.dtype.names or ()
+    for name in _PAIRS:
+        if name in names:
+            check(name, (each[name] >= -1) & (each[name] < vocab[..., None]), "in the vocabulary")
+    if "sums" in names and each.size:
+        groups = -(-int(size.reshape(-1)[0]) // 256) * 16
+        if each.dtype["sums"].shape[-1] != groups:
+            shape = each.dtype["sums"].shape
+            raise ValueError(f"summaries[{number}]['sums'] must hold {groups} sums per row, got shape {shape}")
 
 
 def _check_alike(number: int, each: Array, first: Array) -> None:

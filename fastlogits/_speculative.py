@@ -79,7 +79,7 @@ class Drafts:
             raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
         if array.dtype.kind == "u" and array.size and array.max() >= 2**63:
             raise ValueError(f"{name} must hold integers below 2^63, got {array.max()}")
-        return np.ascontiguousarray(np.broadcast_to(array, shape), np.int64).reshape(self.rows, self.n)
+        return np.array(np.broadcast_to(array, shape), np.int64, order="C").reshape(self.rows, self.n)
 
     def _parents(self, parents: NDArray[np.int64]) -> NDArray[np.int64]:
         """Parents stand before their children; -1 is the context."""

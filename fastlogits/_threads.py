@@ -1,16 +1,18 @@
 """Blocks of rows on several threads. A row's result does not depend on it, only the time does.
 
-The pool is made at the first call that asks for more than one thread, made anew in the child of a fork (which
-inherits no threads), and at interpreter exit, when no thread may be started, the caller does all blocks itself.
+The pool holds as many threads as calls have ever asked for at one time, less the callers. It is made anew when calls
+ask for more, and in the child of a fork (which inherits no threads). At interpreter exit, when no thread may be
+started, the caller does all blocks itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,25 +23,41 @@ _BLOCKS_PER_THREAD = 4  # rows take unequal times: whoever is done early takes a
 _PIECE = 1 << 21  # values between two moments at which the interpreter can answer a signal
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
+_size = 0  # threads that the pool may start
+_asked = 0  # helpers of the calls that run now
 
 
 def _forget() -> None:
     """Makes a forked child start without the pool and the lock of its parent."""
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+    global _pool, _lock, _size, _asked
+    _pool, _lock, _size, _asked = None, threading.Lock(), 0, 0
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _workers() -> ThreadPoolExecutor:
-    """The pool, made when first needed."""
-    global _pool
+def _submit(work: Callable[[], None], count: int) -> list[Future[None]]:
+    """``work`` on ``count`` threads of the pool, as far as it has them; `_release` gives them back."""
+    global _pool, _size, _asked
     with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(_MOST_WORKERS, thread_name_prefix="fastlogits")
-        return _pool
+        _asked += count
+        wanted = min(_asked, _MOST_WORKERS)
+        if _pool is None or wanted > _size:
+            if _pool is not None:
+                _pool.shutdown(wait=False)  # its threads end with what they have begun
+            _pool, _size = ThreadPoolExecutor(wanted, thread_name_prefix="fastlogits"), wanted
+        helpers: list[Future[None]] = []
+        with contextlib.suppress(RuntimeError):  # at interpreter exit no thread starts, and the caller works alone
+            helpers.extend(_pool.submit(work) for _ in range(count))
+        return helpers
+
+
+def _release(count: int) -> None:
+    """A call that asked for ``count`` threads has ended."""
+    global _asked
+    with _lock:
+        _asked -= count
 
 
 def run_blocks(work: Callable[[int, int], None], rows: int, threads: int, width: int) -> None:
@@ -71,19 +89,16 @@ def run_blocks(work: Callable[[int, int], None], rows: int, threads: int, width:
                     return
                 work(begin, min(begin + step, last))
 
-    helpers: list[Future[None]] = []
+    helpers = _submit(drain, threads - 1)
     try:
-        try:
-            pool = _workers()
-            helpers.extend(pool.submit(drain) for _ in range(threads - 1))
-        except RuntimeError:
-            pass  # the interpreter is on its way out: no thread can be started, and the caller drains alone
         drain()
-        # A helper that never started is cancelled: its blocks are done.
-        errors = [error for helper in helpers if not helper.cancel() and (error := helper.exception()) is not None]
-    except BaseException:  # the others end before memory is given up
+    except BaseException:
         stopped.set()
-        wait(helper for helper in helpers if not helper.cancel())
         raise
+    finally:
+        # A helper that never started is cancelled: its blocks are done. The others finish before memory is given up.
+        started = [helper for helper in helpers if not helper.cancel()]
+        errors = [error for helper in started if (error := helper.exception()) is not None]
+        _release(threads - 1)
     if errors:
         raise errors[0]

@@ -257,7 +257,7 @@ def merge(summaries: Iterable[Any], *, on_error: str = "raise") -> Any:
 
 def _refuse(whole: Gathered, row: int, status: int, shard: int) -> None:
     """Raises the error of a row; that of contents names the shard."""
-    if status == Status.NO_FINITE:
+    if status in (Status.NO_FINITE, Status.CHANGED):
         refuse_row(whole.outer, row, status)
     words = "NaN" if status == Status.NAN else "+inf"
     begin, end = whole.spans[shard]

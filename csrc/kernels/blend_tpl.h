@@ -78,10 +78,10 @@ static float FL_X(blend_scan)(const fl_blend *x, int64_t n, const uint16_t *live
     return FL_X(blend_scan_body)(x, n, NULL, gmax, smax, FL_PAIR);
 }
 
-/* Ids, ascending, of the live tokens whose combination is >= lo, in blocks whose group maxima reach it; ids has room for
- * 16 more. */
+/* Ids, ascending, of the live tokens whose combination is >= lo, in blocks whose group maxima reach it; -1 when `room` might
+ * not hold them and 16 more. */
 static int64_t FL_X(blend_collect)(const fl_blend *x, int64_t n, const uint16_t *live, const float *gmax, float lo,
-                                   int32_t *ids) {
+                                   int64_t room, int32_t *ids) {
     int64_t blocks = (n + FL_BLOCK - 1) / FL_BLOCK, vectors = (n + FL_LANES - 1) / FL_LANES, count = 0;
     FL_X(blender) k = FL_X(blender_of)(x);
     vf floor = vf_set1(lo), seen;
@@ -95,6 +95,7 @@ static int64_t FL_X(blend_collect)(const fl_blend *x, int64_t n, const uint16_t 
             unsigned hit = vm_bits(vm_and(stay, vf_ge(vf_sub(a, k.shift), floor)));
             if (live) hit &= live[i];
             if (!hit) continue;
+            if (count + FL_LANES > room) return -1;
             vec_compress_ids(ids + count, hit, (int32_t)(i * FL_LANES));
             count += __builtin_popcount(hit);
         }

@@ -20,7 +20,8 @@ void fl_list_renormalize_logits(fl_cands *c, const fl_step_values *v) {
 /* The first max(k, min_keep); with ties kept also what equals the last of them. */
 void fl_list_top_k(fl_cands *c, const fl_step_values *v) {
     if (v->flags & FL_JOINT) fl_cands_join(c);
-    int64_t keep = at_least((int64_t)v->value, v->min_keep);
+    if (!(v->value < (double)c->n)) return;
+    int64_t keep = at_least((int64_t)v->value, at_least(v->min_keep, 1));
     if (keep >= c->n) return;
     while (v->flags & FL_TIES_KEEP && keep < c->n && c->logit[keep] == c->logit[keep - 1]) keep++;
     fl_cands_keep(c, keep);
