@@ -132,7 +132,7 @@ void fl_list_min_k(fl_cands *c, const fl_step_values *v) {
         steepest = fall > steepest ? fall : steepest;
     }
     double most = v->value / range;
-    int64_t keep = at_least(most < (double)c->n ? (int64_t)most : c->n, at_least(cliff, v->min_keep));
+    int64_t keep = at_least(most < (double)c->n ? (most > 0 ? (int64_t)most : 0) : c->n, at_least(cliff, v->min_keep));
     c->more = c->partial && (keep >= c->n || (c->logit[c->n - 1] - least) / (double)c->n >= steepest);
     if (!c->more) fl_cands_keep(c, keep);
 }
