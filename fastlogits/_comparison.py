@@ -166,7 +166,7 @@ class _Rows:
         """float32 unless a side was float64; a finite value stays finite."""
         if not self.wide:
             values = _core.single(values, True)  # type: ignore[assignment]
-        return values.reshape(outer) if outer else values.item()
+        return values.reshape(outer) if outer else values[0]
 
 
 class _Tops:

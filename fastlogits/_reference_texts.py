@@ -31,8 +31,7 @@ def score_text(
 ) -> TextScore:
     """Sums by math.fsum over the tokens that count; NaN in a result's `logprobs` does not."""
     values = np.asarray(getattr(logprobs, "logprobs", logprobs), np.float64)
-    counts = np.ones(values.shape, bool) if mask is None else np.asarray(mask)
-    counts = counts & ~(np.isnan(values) & hasattr(logprobs, "logprobs"))
+    counts = np.asarray(True if mask is None else mask) & ~(np.isnan(values) & hasattr(logprobs, "logprobs"))
     total, tokens = math.fsum(values[counts].tolist()), int(counts.sum())
     words, size = (None, None) if text is None else (len(re.split(r"\s+", text)), len(text.encode()))
     hits = None if greedy is None else np.asarray(greedy)[counts]

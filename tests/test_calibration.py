@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import fastlogits as fl
 from fastlogits import reference
-from fastlogits.calibration import _temperature
+from fastlogits.calibration import _scaling, _temperature
 
 NAN = float("nan")
 Array = np.ndarray[Any, Any]
@@ -434,6 +434,16 @@ def test_scaling_equals_the_reference(method: str) -> None:
     z = found.transform(x)
     assert fl.negative_log_likelihood(z, y, from_logits=True, ignore_index=-1) == pytest.approx(found.nll_after)
     assert fl.calibration_error(z, y, from_logits=True, ignore_index=-1) == pytest.approx(found.ece_after, abs=1e-6)
+
+
+def test_scaling_search_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the number of steps, and by that of halvings where no step lowers the loss."""
+    x, y = made(9, 200, 3)
+    with np.errstate(all="ignore"):
+        assert fl.fit_scaling([[1e308, 0.0]], [1]).steps == 1
+    assert fl.fit_scaling(x, y).steps > 2
+    monkeypatch.setattr(_scaling, "MOST_STEPS", 2)
+    assert fl.fit_scaling(x, y).steps == 2
 
 
 def test_scaling_finds_what_was_done() -> None:

@@ -102,7 +102,7 @@ def fit_temperature(
     _inputs.thread_count(threads)
 
     def reader(step: float, power: int) -> Totals:
-        how = {"from_logits": from_logits, "ignore": ignore_index, "threads": threads}
+        how: dict[str, Any] = {"from_logits": from_logits, "ignore": ignore_index, "threads": threads}
         chunk = partial(_part, step=step, power=power, **how)
         parts = _blocks.Call(chunk, x.ndim - classes, wide, {**narrow, "targets": targets}).blocks()
         found: Totals = _blocks.delayed(_blocks.total(parts)).compute().some("logits")
