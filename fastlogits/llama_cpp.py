@@ -259,8 +259,8 @@ def _client(llama: Any) -> Any:
     try:
         import llama_cpp
     except ImportError as error:
-        missing = "fastlogits.llama_cpp needs llama-cpp-python: pip install llama-cpp-python"
-        raise import_error(error, ("llama_cpp",), missing) from error
+        install = "fastlogits.llama_cpp needs llama-cpp-python: pip install llama-cpp-python"
+        raise import_error(error, ("llama_cpp",), install) from error
     if not isinstance(llama, llama_cpp.Llama):
         raise TypeError(f"llama must be a llama_cpp.Llama, got {type(llama).__name__}")
     needed = ("_init_sampler", "_input_ids", "_seed", "last_n_tokens_size", "n_vocab", "logits_to_logprobs")

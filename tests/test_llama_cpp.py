@@ -7,7 +7,9 @@ import copy
 import importlib.util
 import pickle
 import runpy
+import sys
 import threading
+import types
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +187,140 @@ def test_what_is_no_llama() -> None:
             pass
 
 
+# ---- a stand-in for the client ---------------------------------------------------------------------------------------
+
+
+class StandIn:
+    """What the adapters use of ``llama_cpp.Llama``: one row of logits, and completions that look at log-probs."""
+
+    last_n_tokens_size = 64
+
+    def __init__(self, seed: int = 5) -> None:
+        self._seed, self._input_ids, self._ctx = seed, np.zeros(1, np.intc), types.SimpleNamespace(ctx=0)
+        self.row = np.random.default_rng(0).normal(0, 3, 32_000).astype(np.float32)
+
+    def n_vocab(self) -> int:
+        return self.row.size
+
+    def _init_sampler(self, **options: Any) -> Any:
+        return "the client's"
+
+    @staticmethod
+    def logits_to_logprobs(logits: Any, axis: int = -1) -> Any:
+        return "the client's"
+
+    def _create_completion(self, *args: Any, logprobs: int | None = None, **options: Any) -> Any:
+        scope = sys.modules["llama_cpp"].llama.__dict__
+        found = type(self).logits_to_logprobs(self.row).tolist()
+        order, pair = scope.get("sorted", sorted), scope.get("zip", zip)
+        yield list(order(pair(found, range(len(found))), reverse=True))[:logprobs]
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module ``llama_cpp`` of these tests, whose rows lie where a Llama has them."""
+    module: Any = types.ModuleType("llama_cpp")
+    module.Llama, module.llama = StandIn, types.ModuleType("llama_cpp.llama")
+    module.llama_cpp = types.ModuleType("llama_cpp.llama_cpp")
+    monkeypatch.setitem(sys.modules, "llama_cpp", module)
+    return module
+
+
+def chain_of(llama: StandIn, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
+    monkeypatch.setattr(adapter, "_row_address", lambda client: lambda ctx, idx: llama.row.ctypes.data)
+    return llama._init_sampler(**options)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("tau", [1.0, 3.0])
+def test_chain_adapts(stand_in: Any, monkeypatch: pytest.MonkeyPatch, version: int, tau: float) -> None:
+    llama = StandIn()
+    with adapter.fast_sampling(llama):
+        chain = chain_of(llama, monkeypatch, temp=1.0, mirostat_mode=version, mirostat_tau=tau)
+        kept = chain._sampler
+        state, surprises = kept.state(), []
+        for _ in range(400):
+            wanted = kept.sample(llama.row, state=state, rng=5, logprobs=0)
+            assert chain.sample(llama._ctx) == wanted.ids
+            state.accept(wanted.ids)
+            surprises.append(-float(wanted.logprobs) / np.log(2))
+    assert abs(np.mean(surprises[100:]) - tau) < 0.05 * tau
+
+
+def test_penalties_before_mirostat(stand_in: Any) -> None:
+    """The client's penalties run with mirostat, its temperature and cuts do not."""
+    options = {"mirostat_mode": 2, "repeat_penalty": 1.3, "temp": 0.5, "top_k": 5}
+    sampler = adapter._sampler_of(StandIn(), options)
+    assert [step.name for step in sampler.steps] == ["repetition_penalty", "mirostat"]
+
+
+@pytest.mark.parametrize(
+    ("seed", "random"), [(-1, True), (2**32 - 1, True), (7, False), (2**32 + 7, False), (-2, False)]
+)
+def test_seeds(stand_in: Any, monkeypatch: pytest.MonkeyPatch, seed: int, random: bool) -> None:
+    """Mod 2^32, of which the largest is random."""
+    llama, drawn = StandIn(seed), []
+    with adapter.fast_sampling(llama, fl.Sampler()):
+        for _ in range(2):
+            chain = chain_of(llama, monkeypatch)
+            drawn.append([chain.sample(llama._ctx) for _ in range(20)])
+    assert (drawn[0] != drawn[1]) == random
+    if not random:
+        state = fl.Sampler().state()
+        assert drawn[0][0] == fl.sample(llama.row, state=state, rng=seed % 2**32)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4, 5), (5, 4, 3, 2, 1, 0), (2, 0, 5, 1, 4, 3)])
+def test_contexts_in_any_order(stand_in: Any, order: tuple[int, ...]) -> None:
+    """Both adapters on two models, twice on one; all is as before once the last has ended."""
+    one, two = StandIn(), StandIn()
+    before = vars(StandIn)["logits_to_logprobs"]
+    kinds = adapter.fast_logprobs, adapter.fast_sampling
+    users = [(model, kind) for model in (one, two, one) for kind in kinds]
+    contexts = [kind(model) for model, kind in users]
+    for each in contexts:
+        each.__enter__()
+    wanted = [i for _, i in adapter._Row(one.row).best(3)]
+    active = list(users)
+    for i in order:
+        for model in (one, two):
+            fast = (model, adapter.fast_sampling) in active
+            assert isinstance(model._init_sampler(), adapter._Chain) == fast
+            if (model, adapter.fast_logprobs) in active:
+                (best,) = model._create_completion(logprobs=3)
+                assert [token for _, token in best] == wanted
+        contexts[i].__exit__(None, None, None)
+        active.remove(users[i])
+    for model in (one, two):
+        assert model._init_sampler() == "the client's"
+        assert not {"_init_sampler", "_create_completion"} & vars(model).keys()
+    assert not {"sorted", "zip"} & vars(stand_in.llama).keys()
+    assert vars(StandIn)["logits_to_logprobs"] is before
+
+
+def test_threads(stand_in: Any) -> None:
+    """Models in threads of their own and one that they share, all at the same time."""
+    shared, wrong = StandIn(), []
+    wanted = [i for _, i in adapter._Row(shared.row).best(3)]
+
+    def work() -> None:
+        own = StandIn()
+        for _ in range(50):
+            for model in (own, shared):
+                with adapter.fast_logprobs(model), adapter.fast_sampling(model):
+                    (best,) = model._create_completion(logprobs=3)
+                    if [token for _, token in best] != wanted or model._init_sampler() == "the client's":
+                        wrong.append(best)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert not {"_init_sampler", "_create_completion"} & vars(shared).keys()
+
+
 # ---- the client ------------------------------------------------------------------------------------------------------
 
 
@@ -309,13 +445,6 @@ def test_mirostat_adapts_as_in_the_client(llama: Any, mode: int) -> None:
                 found.append(surprises(llama, 100, options)[50:].mean())
         means.append(np.mean(found))
     assert abs(means[1] - means[0]) < 0.25 * means[0]
-
-
-def test_penalties_before_mirostat(llama: Any) -> None:
-    """The client's penalties run with mirostat, its temperature and cuts do not."""
-    options = {"mirostat_mode": 2, "repeat_penalty": 1.3, "temp": 0.5, "top_k": 5}
-    sampler = adapter._sampler_of(llama, options)
-    assert [step.name for step in sampler.steps] == ["repetition_penalty", "mirostat"]
 
 
 @pytest.mark.parametrize("seed", [-1, 4294967295, None, 7])
