@@ -32,7 +32,7 @@ def explain(error: ImportError) -> None:
         folder = os.path.dirname(__file__)
         message = (
             f"the extension module of fastlogits is not built for this Python: {folder} holds no _core{tag}; "
-            "build it in the checkout (pip install -e .) or install a wheel of fastlogits"
+            "build it in the checkout (pip install -e .) or install a wheel"
         )
     elif not message.startswith("FASTLOGITS_"):
         return

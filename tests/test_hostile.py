@@ -525,7 +525,7 @@ def test_threads_do_not_grow() -> None:
     """As many threads as calls ask for at one time, however often they ask."""
     before, seen = threading.active_count(), 0
     for i in range(20_000):
-        _threads.run_blocks(lambda begin, end: None, 2, 2)
+        _threads.run_blocks(lambda begin, end: None, 2, 2, 1)
         seen = max(seen, threading.active_count()) if i % 50 == 0 else seen
     assert seen <= before + 4
 

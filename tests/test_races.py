@@ -28,7 +28,7 @@ import fastlogits as fl
 from fastlogits import _core
 
 Array = NDArray[Any]
-SECONDS = float(os.environ.get("FASTLOGITS_RACE_SECONDS", "0.6"))
+SECONDS = float(os.environ.get("FASTLOGITS_RACE_SECONDS", "0.1"))
 # Long enough for the passes without the GIL, for lists sorted by digits and for a nucleus that is never listed.
 N = 12_345
 KINDS: dict[str, Any] = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float64": float}

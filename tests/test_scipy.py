@@ -205,7 +205,7 @@ def test_no_values() -> None:
         for module in (ours, scipy.special):
             with pytest.raises(TypeError):
                 module.logsumexp(None, b=b)
-    with pytest.raises(TypeError, match=r"a and b must hold floats or integers, got dtype object, float64"):
+    with pytest.raises(TypeError, match="a must be an array or a sequence, got None"):
         ours.logsumexp(None, b=1.0)
 
 

@@ -101,7 +101,11 @@ def some(ids: Ids) -> Ids:
 
 def are_classes(name: str, given: Any, targets: Any) -> bool:
     """Whether predictions have one axis more than targets: they are those of classes, not of single events."""
-    axes, truth = _inputs.plain_array(name, given).ndim, _inputs.plain_array("targets", targets).ndim
+    # Arrays that know their axes, those of dask among them, are not read.
+    axes, truth = (
+        each.ndim if hasattr(each, "ndim") else _inputs.plain_array(label, each).ndim
+        for label, each in ((name, given), ("targets", targets))
+    )
     if axes not in (truth, truth + 1):
         raise ValueError(f"{name} must have as many axes as targets or one more, got {axes} and {truth}")
     return bool(axes == truth + 1)
