@@ -77,6 +77,15 @@ def test_float32_edges_of_torchmetrics() -> None:
     assert fl.reliability_curve(p, [1], bins=10, rule="netcal").counts.tolist() == [0] * 6 + [1, 0, 0, 0]
 
 
+@pytest.mark.parametrize(("bins", "edge"), [(3, 0.33333334), (5, 0.4), (15, 0.4666667)])
+def test_middle_bin_of_torchmetrics(bins: int, edge: float) -> None:
+    """torch.linspace counts the lower edge of the middle one of an odd number of bins from 0, not from 1."""
+    p = np.float32([edge, edge])
+    p[0] = np.nextafter(p[1], np.float32(0))
+    counts = fl.reliability_curve(p, [1, 1], bins=bins, rule="torchmetrics").counts
+    assert np.flatnonzero(counts).tolist() == [bins // 2 - 1, bins // 2]
+
+
 @pytest.mark.parametrize("norm", ["l1", "l2", "max"])
 def test_torchmetrics_itself(norm: str) -> None:
     metrics = pytest.importorskip("torchmetrics.functional.classification", reason="torchmetrics is not installed")

@@ -130,6 +130,15 @@ def test_thresholds_of_a_state() -> None:
     assert [step.threshold for step in sampler.explain(row, state=state).steps] == pytest.approx([50, mu, moved])
 
 
+def test_numbers_of_the_state_s_row() -> None:
+    """A state keeps the parameters of the row that it was made for, whatever row of the logits it stands in."""
+    sampler = fl.Sampler(top_k=[3, 7], min_p=[0.5, 0.25])
+    for row, k in enumerate((7, 3)):
+        states = [sampler.state(row=1), sampler.state(row=0)]
+        report = sampler.explain(X[:2], row=row, state=states).steps[0]
+        assert (report.threshold, report.survived) == (k, k)
+
+
 def test_per_row_and_off() -> None:
     sampler = fl.Sampler(top_k=[5, 0, -1], min_p=[0.1, 0.2, 0.0], top_h=[None, 0.5, 0.9])
     for row, asked in ((0, ["", "rank <= 5", "p >="]), (1, ["entropy <=", "", "p >="]), (2, ["entropy <=", "", ""])):

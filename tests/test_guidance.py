@@ -378,6 +378,20 @@ def test_bad_rows(isa: str, cuts: Any, bad: float, dtype: Any) -> None:
                 )
 
 
+@pytest.mark.parametrize("step", [steps.Guidance(1.5), steps.Contrastive(0.1), steps.DExperts(1.0)])
+def test_one_row_with_nan(step: Any) -> None:
+    """A draw from one plain row refuses on its own path; it names the argument too."""
+    c, u = pair(50)
+    bad = np.where(np.arange(50) == 3, np.float32(NAN), u)
+    sampler = fl.Sampler(step)
+    for name in step.beside:
+        beside = {each: bad if each == name else u for each in step.beside}
+        with refused(ValueError, f"{name} contains NaN"):
+            sampler.sample(c, rng=7, **beside)
+    with refused(ValueError, "logits contains NaN"):
+        sampler.sample(bad, rng=7, **dict.fromkeys(step.beside, u))
+
+
 @pytest.mark.parametrize("cuts", [(), (steps.TopK(5),), (steps.TopP(0.5),)])
 def test_nothing_finite(cuts: Any) -> None:
     c, u = pair(50)
