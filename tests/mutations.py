@@ -13,7 +13,7 @@ Exit status: 0 if all are caught, 1 if one survives, 2 if nothing can be told, s
 does not occur exactly once, or the build breaks.
 
 A mutation that survives is a hole in the tests, or changes nothing that anybody can see; then choose another one.
-Needs what the tests need, a Unix compiler and git. All of them take about five minutes.
+Needs what the tests need, a Unix compiler and git. All of them take about ten minutes on two cores.
 """
 
 from __future__ import annotations
