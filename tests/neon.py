@@ -35,7 +35,7 @@ TOOLS = {
 DEBS = (f"python{PYTHON}", f"libpython{PYTHON}-dev", "libgcc-s1", "libstdc++6")
 WHEELS = ("numpy", "pytest", "pytest-benchmark", "hypothesis", "scipy", "mpmath", "ml_dtypes", "rich")
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
-BUILD = ("build", "setuptools>=77", "cython>=3.1", "numpy>=2.2")
+BUILD = ("build", "setuptools>=77.0.1", "cython>=3.1", "numpy>=2.2")
 DEFAULT_TESTS = ("tests/test_kernels.py", "tests/test_digest.py")
 PRINT_DIGESTS = """
 import sys
