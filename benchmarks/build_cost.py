@@ -9,7 +9,6 @@ shows. Everything is written to a temporary folder.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import resource
 import shlex
@@ -18,21 +17,14 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import setup  # noqa: E402  # its sources and flags
+
 UNIT = "csrc/isa/avx2.c"
 LIMIT = 4.5  # times the unit
-
-
-def load_setup() -> ModuleType:
-    """Return setup.py as a module: its sources and flags."""
-    spec = importlib.util.spec_from_file_location("fastlogits_setup", ROOT / "setup.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def seconds(command: list[str]) -> float:
@@ -45,7 +37,6 @@ def seconds(command: list[str]) -> float:
 
 def main() -> None:
     """Measure and print."""
-    setup = load_setup()
     extension = setup.extension()
     flags, link_flags = setup.unix_flags()
     compiler = shlex.split(os.environ.get("CC", sysconfig.get_config_var("CC") or "cc"))
