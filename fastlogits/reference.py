@@ -80,7 +80,7 @@ def __getattr__(name: str) -> Any:
     for file in _FILES if name in __all__ else ():
         module = importlib.import_module(f"fastlogits._reference_{file}")
         if hasattr(module, name):
-            return getattr(module, name)
+            return globals().setdefault(name, getattr(module, name))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -71,7 +71,10 @@ def test_set_isa_refuses_what_is_not_there() -> None:
     assert _core.isa() == before
 
 
-@pytest.mark.parametrize(("cpu", "expected"), [("Haswell", "avx2"), ("SandyBridge", "scalar"), ("Nehalem", "scalar")])
+@pytest.mark.parametrize(
+    ("cpu", "expected"),
+    [("Haswell", "avx2"), ("SandyBridge", "scalar"), pytest.param("Nehalem", "scalar", marks=pytest.mark.slow)],
+)
 def test_detection_on_older_machines(cpu: str, expected: str) -> None:
     """SandyBridge has AVX without AVX2 and FMA. Bits stay those of this machine."""
     emulator = shutil.which("qemu-x86_64-static") or shutil.which("qemu-x86_64")

@@ -149,7 +149,7 @@ def test_noise_beside_huge_logits(isa: str, size: float) -> None:
     count = 4096
     keys = {"rng": 0, "position": 0, "keys": np.arange(count)}
     spread = 4 / np.sqrt(count)
-    for dtype, sign, width in itertools.product((np.float32, np.float64), (1, -1), (2, 600)):
+    for dtype, sign, width in itertools.product((np.float32, np.float64), (1, -1), (2, 150)):
         row = np.full(width, -INF, dtype)
         row[[0, -1]] = sign * size
         rows = np.broadcast_to(row, (count, width))
