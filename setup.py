@@ -36,7 +36,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 # The files written by hand live here; paths handed to setuptools are relative to ROOT, as it demands.
-C_SOURCES = ("csrc/*.c", "csrc/isa/*.c", "csrc/steps/*.c")
+C_SOURCES = ("csrc/*/*.c",)
 C_INCLUDED = ("csrc/**/*.h", "csrc/**/*.def")
 LONGEST = ("scalar.c", "avx2.c", "avx512.c", "neon.c", "_core.c")
 # Flags under which a compiler may reorder sums, drop NaN or infinities, or flush denormals.

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "values.h"
+#include "base/values.h"
 
 /* What can be wrong with the contents of a row. Shapes, types and ranges are the binding's business. */
 typedef enum {
@@ -197,7 +197,7 @@ float fl_read_once(const fl_kernels *k, const float *x, int64_t n);
 
 enum { /* one id per line of steps.def: FL_OP_temperature, FL_OP_top_k, ... */
 #define FL_STEP(id, name, kind, needs) FL_OP_##name = id,
-#include "steps.def"
+#include "steps/steps.def"
 #undef FL_STEP
        FL_OP_END
 };

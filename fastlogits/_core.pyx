@@ -39,7 +39,7 @@ cdef extern from *:
 
     static const struct { int id; const char *name, *kind; } fl_step_list[] = {
     #define FL_STEP(id, name, kind, needs) {id, #name, #kind},
-    #include "steps.def"
+    #include "steps/steps.def"
     #undef FL_STEP
     };
     """

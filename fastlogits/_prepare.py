@@ -76,7 +76,7 @@ def _flat(step: Prepared) -> Prepared:
     return step._replace(**{n: a.reshape(1) for n, a in arrays.items() if a is not None and a.size == 1})
 
 
-#: FL_MAX_STEPS of csrc/pipeline.h.
+#: FL_MAX_STEPS of csrc/tokens/history.h.
 _MOST_STEPS = 64
 
 

@@ -2,7 +2,7 @@
 
 Each step is a small frozen dataclass. A numeric parameter is one number for all rows or one per row (a sequence or an
 array, kept as a tuple); None means off. Values outside the range are an error here, when the step is made. ``name`` is
-the step's name in ``csrc/steps.def``, in `fastlogits.reference` and in error messages.
+the step's name in ``csrc/steps/steps.def``, in `fastlogits.reference` and in error messages.
 """
 
 from __future__ import annotations

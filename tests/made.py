@@ -177,7 +177,7 @@ def small(r: Numbers) -> float:
     return r.octaves(-14, 0)
 
 
-#: By name: a step with random parameters. tests/test_completeness.py compares the names with csrc/steps.def.
+#: By name: a step with random parameters. tests/test_completeness.py compares the names with csrc/steps/steps.def.
 MAKERS: dict[str, Callable[[Numbers], Any]] = {
     "guidance": lambda r: steps.Guidance(r.scale(), "raw" if r.tied else r.one("logprobs", "raw")),
     "contrastive": lambda r: steps.Contrastive(r.one(0.0, r.octaves(-11, 0)), r.one(None, abs(r.scale()))),
@@ -227,9 +227,9 @@ MAKERS: dict[str, Callable[[Numbers], Any]] = {
     "draw": lambda r: steps.Draw(),
 }
 
-#: (name, kind, needs) of csrc/steps.def, in its order.
+#: (name, kind, needs) of csrc/steps/steps.def, in its order.
 DEFINED = re.findall(
-    r"^FL_STEP\(\d+, (\w+), (\w+), (\w+)\)", (rows.ROOT / "csrc" / "steps.def").read_text(), re.MULTILINE
+    r"^FL_STEP\(\d+, (\w+), (\w+), (\w+)\)", (rows.ROOT / "csrc" / "steps" / "steps.def").read_text(), re.MULTILINE
 )
 NAMES = tuple(name for name, _, _ in DEFINED)
 CLASSES: dict[str, Any] = {each.name: each for each in map(vars(steps).get, steps.__all__) if each is not steps.Step}

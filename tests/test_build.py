@@ -170,7 +170,7 @@ def test_the_level_of_cflags_is_the_one_used(monkeypatch: pytest.MonkeyPatch, cf
     assert levels == [level]
     own = cflags is not None and "-O" in cflags
     assert setup.flags_of_source("build/cython/fastlogits/_core.c") == ([] if own else ["-O1"])
-    assert setup.flags_of_source("csrc/plan.c") == []
+    assert setup.flags_of_source("csrc/plan/plan.c") == []
 
 
 def test_the_longest_objects_are_compiled_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

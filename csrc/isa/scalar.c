@@ -1,5 +1,5 @@
 /* The kernels for any machine, and the reference that the other instruction sets must match bit for bit. */
-#include "../kernels.h"
-#include "../vec/vec_portable.h"
+#include "kernels/kernels.h"
+#include "vec/vec_portable.h"
 #define FL_ISA scalar
-#include "../kernels/table_tpl.h"
+#include "kernels/table_tpl.h"

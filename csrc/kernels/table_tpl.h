@@ -55,7 +55,7 @@
              FL_CAT(name, FL_ISA, thirds)},
 const fl_kernels FL_CAT(fl, kernels, FL_ISA) = {
     .name = FL_STR(FL_ISA),
-#include "../kernels.def"
+#include "kernels/kernels.def"
 };
 #undef FL_KERNEL
 #undef FL_KERNEL_X

@@ -1,5 +1,5 @@
 /* cuts.c: steps that keep a prefix of the list sorted by (logit descending, id ascending), and temperature. */
-#include "../pipeline.h"
+#include "plan/job.h"
 
 static int64_t at_least(int64_t n, int64_t least) { return n > least ? n : least; }
 

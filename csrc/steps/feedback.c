@@ -1,5 +1,5 @@
 /* feedback.c: steps that steer by the tokens drawn before. What they remember starts anew with each sequence. */
-#include "../pipeline.h"
+#include "plan/job.h"
 
 static const double LN2 = 0x1.62e42fefa39efp-1;
 

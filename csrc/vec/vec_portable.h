@@ -1,6 +1,6 @@
 /* vec_portable.h: the vector vocabulary in the vectors of gcc and clang: vf is four vectors of 4 floats, which become the
  * registers of whatever the target's baseline has. See vec_avx512.h. */
-#include "../bits.h"
+#include "base/bits.h"
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif

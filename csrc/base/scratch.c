@@ -1,0 +1,27 @@
+/* scratch.c: buffers that grow on demand and are kept between calls. */
+#include "rows/rows.h"
+
+fl_scratch *fl_scratch_new(void) { return calloc(1, sizeof(fl_scratch)); }
+
+void fl_scratch_free(fl_scratch *s) {
+    if (!s) return;
+    for (int i = 0; i < FL_BUFFERS; i++) free(s->raw[i]);
+    free(s);
+}
+
+void *fl_buffer(fl_scratch *s, int which, size_t bytes) {
+    if (s->bytes[which] >= bytes) return s->room[which];
+    free(s->raw[which]);
+    size_t want = (bytes + 63) / 64 * 64;
+    s->raw[which] = malloc(want + 63);
+    s->bytes[which] = s->raw[which] ? want : 0;
+    s->room[which] = s->raw[which] ? (char *)s->raw[which] + (64 - (uintptr_t)s->raw[which] % 64) % 64 : NULL;
+    return s->room[which];
+}
+
+void fl_listing_free(fl_listing *l) {
+    free(l->ids);
+    free(l->logits);
+    free(l->logprobs);
+    memset(l, 0, sizeof *l);
+}
