@@ -4,7 +4,7 @@
  * is an int64: it takes 2^31 additions before its carry must move on. */
 #include <string.h>
 
-#include "fastlogits.h"
+#include "base/interface.h"
 
 enum { MOST_ADDITIONS = 1 << 30 };
 

@@ -1,5 +1,6 @@
 /* math.c: exp, log and log1p in double, free of libm and of fma: the same bits on every machine. */
-#include "rows/rows.h"
+#include "base/math.h"
+#include <string.h>
 
 /* 2^(j/16): the bits of the nearest float less j 2^19, and by how much of itself the value exceeds that float. */
 const uint32_t fl_exp2_bits[16] = {

@@ -1,5 +1,6 @@
 /* scratch.c: buffers that grow on demand and are kept between calls. */
-#include "rows/rows.h"
+#include "base/scratch.h"
+#include <stdlib.h>
 
 fl_scratch *fl_scratch_new(void) { return calloc(1, sizeof(fl_scratch)); }
 
@@ -17,11 +18,4 @@ void *fl_buffer(fl_scratch *s, int which, size_t bytes) {
     s->bytes[which] = s->raw[which] ? want : 0;
     s->room[which] = s->raw[which] ? (char *)s->raw[which] + (64 - (uintptr_t)s->raw[which] % 64) % 64 : NULL;
     return s->room[which];
-}
-
-void fl_listing_free(fl_listing *l) {
-    free(l->ids);
-    free(l->logits);
-    free(l->logprobs);
-    memset(l, 0, sizeof *l);
 }

@@ -8,7 +8,11 @@
  * with G = E_p[g(d')], B = E_p[exp(-d') g(-d')], x = G - D = R - 1. There an error of the masses is multiplied by the
  * divergence itself, and one of D by x: with c0 near c nothing cancels. Where it would, the row is read again with a
  * better c0. All else, and rows outside the float exponential's domain, goes through f64_compare. */
-#include "rows/rows.h"
+#include <float.h>
+#include <math.h>
+#include "base/math.h"
+#include "fastlogits.h"
+#include "rows/mass.h"
 
 enum { SAMPLES = 16, FAR_MOST = 4, UNLIKE = 8 };
 

@@ -1,7 +1,13 @@
 /* score.c: what a row of logits says of its target: log-prob, rank, the best tokens, from one read of the row.
  *
  * fl_mass_run reads the row; all that follows works on group maxima, or on a row that lies in the cache by then. */
-#include "rows/rows.h"
+#include <float.h>
+#include <string.h>
+#include "base/math.h"
+#include "functions/shards.h"
+#include "functions/top_k.h"
+#include "rows/mass.h"
+#include "rows/sort.h"
 
 /* Log-prob of a logit of the row; exactly -log1p(rest) for the maximum. */
 static double logprob_of(const fl_mass *m, double logit) {

@@ -3,7 +3,11 @@
  * Without more, a shard tells its top and the mass of its rest, and masses are moved to the unit of the whole. Where the
  * peaks of the whole row are known to all, shards sum in the unit of the whole row, and the sums of all groups are added
  * as if they came from one read: where every shard begins with a block, the bits are those of the whole row. */
-#include "rows/rows.h"
+#include "functions/shards.h"
+#include <float.h>
+#include <string.h>
+#include "base/math.h"
+#include "rows/mass.h"
 
 /* Whether fl_mass_run sums a row with this top in double. */
 static int in_doubles(int32_t dtype, double top, double t) {

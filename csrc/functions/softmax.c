@@ -1,55 +1,11 @@
-/* softmax.c: softmax, log_softmax, logsumexp, argmax and top_k over rows. Special values as scipy.special. */
-#include "rows/rows.h"
+/* softmax.c: softmax, log_softmax and logsumexp over rows. Special values as scipy.special. */
+#include <float.h>
+#include <string.h>
+#include "base/math.h"
+#include "fastlogits.h"
+#include "rows/write.h"
 
 static double at(fl_per_row p, int64_t row) { return p.at[row * p.step]; }
-
-/* A scale or shift as nearest float and rest. */
-void fl_split(double v, float *pair) {
-    pair[0] = (float)v;
-    pair[1] = fabs(v) <= (double)FLT_MAX ? (float)(v - (double)pair[0]) : 0.0f;
-}
-
-/* Writes a float result row of any stride and type. */
-void fl_store_floats(const float *v, int64_t n, char *to, ptrdiff_t stride, int32_t dtype) {
-    double wide[FL_BLOCK];
-    for (int64_t i = 0; i < n; i += FL_BLOCK) {
-        int64_t count = n - i < FL_BLOCK ? n - i : FL_BLOCK;
-        for (int64_t j = 0; j < count; j++) wide[j] = (double)v[i + j];
-        fl_store_values(wide, count, to + i * stride, stride, dtype);
-    }
-}
-
-static int fill(double v, const fl_rows *out, int64_t row) {
-    char *to = fl_row_address(out, row);
-    for (int64_t i = 0; i < out->n; i++) fl_store_values(&v, 1, to + i * out->stride, 0, out->dtype);
-    return FL_OK;
-}
-
-/* Results below the least normal float are 0. */
-void fl_write_softmax(const fl_kernels *k, const fl_mass *m, double total, double low, const fl_rows *out,
-                      int64_t row) {
-    char *to = fl_row_address(out, row);
-    int64_t n = out->n;
-    if (m->e64) {
-        double share = low / total;
-        for (int64_t i = 0; i < n; i++) {
-            double p = m->e64[i] / total;
-            m->e64[i] = p - p * share;
-        }
-        fl_store_values(m->e64, n, to, out->stride, out->dtype);
-        return;
-    }
-    if (total > 0x1p90) { /* 1 / total would be subnormal; masses that get lost here have no probability */
-        const float down[2] = {0x1p-64f, 0.0f};
-        k->row_scale[FL_F32](m->e, n, down, 0x1p-60f, m->e);
-        total *= 0x1p-64;
-    }
-    float scale[2], least = (float)((double)FLT_MIN * total * (1.0 + 0x1p-22));
-    fl_split(1.0 / total, scale);
-    int direct = out->dtype < FL_F64 && (out->stride == fl_value_size(out->dtype) || n == 1);
-    k->row_scale[direct ? out->dtype : FL_F32](m->e, n, scale, least, direct ? (void *)to : (void *)m->e);
-    if (!direct) fl_store_floats(m->e, n, to, out->stride, out->dtype);
-}
 
 static int softmax_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, const fl_rows *out, double t, int64_t r) {
     fl_row row;
@@ -58,7 +14,7 @@ static int softmax_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x, con
     if (out->dtype == FL_F64 && !row.wide && fl_row_widen(s, k, &row)) return FL_NO_MEMORY;
     int status = fl_mass_run(k, s, &row, NULL, t, -FLT_MAX, 1, &m);
     if (status == FL_NO_MEMORY) return status;
-    if (status) return fill((double)NAN, out, r);
+    if (status) return fl_fill_row(out, r, (double)NAN), FL_OK;
     double total = fl_mass_total(&m), low = (m.unit - (total - m.others)) + m.others_low;
     if (m.others > m.unit) low = (m.others - (total - m.unit)) + m.others_low;
     fl_write_softmax(k, &m, total, low, out, r);
@@ -94,7 +50,7 @@ static int log_softmax_row(const fl_kernels *k, fl_scratch *s, const fl_rows *x,
         log_softmax_of_inf(&row, out, r);
         return FL_OK;
     }
-    if (status) return fill((double)NAN, out, r);
+    if (status) return fl_fill_row(out, r, (double)NAN), FL_OK;
     if (row.wide) return log_softmax_doubles(s, &row, &m, out, r);
     float scale[2], shift[2], top = (float)-fl_log1p(m.rest);
     fl_split(1.0 / t, scale);

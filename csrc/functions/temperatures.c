@@ -3,7 +3,11 @@
  *
  * Float rows go through row_temperatures; the block of the first maximum, and every block of a double row or of a row
  * outside the domain of the float exponential, is summed here in double, in units of the maximum's own mass. */
-#include "rows/rows.h"
+#include <float.h>
+#include <string.h>
+#include "base/math.h"
+#include "fastlogits.h"
+#include "rows/mass.h"
 
 enum { UNIT_EXPONENT = 5 }; /* exp(d x) of the maximum is near 2^5: what lies 90 / d below it still counts */
 

@@ -1,5 +1,9 @@
 /* top_k.c: argmax and top_k of rows. NaN comes first, as in NumPy and torch; -inf is a value like any other. */
-#include "rows/rows.h"
+#include "functions/top_k.h"
+#include <float.h>
+#include <string.h>
+#include "rows/mass.h"
+#include "rows/sort.h"
 
 float fl_read_once(const fl_kernels *k, const float *x, int64_t n) { return k->row_max[FL_F32](x, n); }
 

@@ -1,5 +1,5 @@
 /* cpu.c: which instruction sets CPU and operating system offer. */
-#include "fastlogits.h"
+#include "base/interface.h"
 #include "kernels/kernels.h"
 
 #if defined(__x86_64__) || defined(_M_X64)

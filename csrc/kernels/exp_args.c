@@ -1,5 +1,5 @@
 /* exp_args.c: the numbers by which the exponentials of a temperature reduce what they are given. */
-#include "rows/rows.h"
+#include "kernels/exp_args.h"
 
 /* T ln2 / 16 as the sum of two doubles, by Dekker's product. */
 static void ln2_times(double t, double *high, double *low) {

@@ -4,19 +4,11 @@
 
 #include <string.h>
 
+#include "base/math.h"
 #include "base/values.h"
 
 enum { FL_LANES = 16, FL_BLOCK = 256 };
 enum { FL_THIRDS = FL_F64 + 1 }; /* type of a row beside fl_dtype: the logits of 12-byte records, float32 */
-
-/* log2(e), and ln 2 in the splits in use: nearest and rest, a short first part, two short parts. */
-#define FL_LOG2E 0x1.71547652b82fep+0
-#define FL_LN2 0x1.62e42fefa39efp-1
-#define FL_LN2_REST 0x1.abc9e3b39803fp-56
-#define FL_LN2_HI 0x1.62e42fefa0000p-1 /* N FL_LN2_HI is exact for |N| < 2^16 */
-#define FL_LN2_LO 0x1.cf79abc9e3b3ap-40
-#define FL_LN2_FIRST 0x1.62e42fe000000p-1 /* n times either of these two is exact for |n| < 2^22 */
-#define FL_LN2_SECOND 0x1.f473de0000000p-30
 
 /* exp(x / T) 2^-N by x itself: n = round(16 x log2(e) / T), r = x - n (T ln2 / 16), 2^(n / 16) from a table times
  * 1 + r c1 + r^2 c2 + r^3 c3 with ck = 1 / (k! T^k). Results of x < least are exactly 0. */
@@ -124,9 +116,5 @@ struct fl_kernels {
 #undef FL_KERNEL_X
 #undef FL_KERNEL_T
 };
-
-extern const uint32_t fl_exp2_bits[16]; /* 2^(j/16) = (1 + rest) float(bits + j 2^19) */
-extern const float fl_exp2_rest[16];
-extern const double fl_exp2_hi64[16], fl_exp2_lo64[16]; /* 2^(j/16) as double plus the rest */
 
 #endif

@@ -8,81 +8,12 @@
  * where values matter, and left out where ranks, ratios and probabilities alone do. A plan that keeps few tokens sees the
  * combination in float while it reads the rows, for thresholds; its candidates are combined in double. For all others the
  * combination is written down in double. */
-#include "plan/job.h"
+#include "plan/blend.h"
 
-/* Value by value, in the order of a NumPy user's formula. */
-static double combined(const fl_blend *b, double base, double plus, double minus) {
-    double v = b->scale * (plus - minus);
-    return b->mode == FL_BARE ? v : base + v;
-}
+#include <float.h>
 
-static double at(const void *part, int32_t dtype, int64_t id) {
-    fl_row row = {.x = part, .dtype = dtype};
-    return dtype == FL_F64 ? ((const double *)part)[id] : fl_row_value(&row, id);
-}
-
-double fl_blend_value(const fl_row *row, int64_t id) {
-    const fl_blend *b = row->blend;
-    int32_t t = row->parts;
-    double base = at(b->base, t, id), plus = at(b->plus, t, id), minus = at(b->minus, t, id);
-    if (plus != plus || minus != minus || base != base) return (double)NAN;
-    if (plus < b->floor || (b->mode == FL_TRIPLE && base < -DBL_MAX)) return -(double)INFINITY;
-    double v = combined(b, base, plus, minus);
-    if (minus < -DBL_MAX) v = b->limit != 0 ? b->limit : b->mode == FL_TRIPLE ? base : plus;
-    return (v - b->top) - b->tail;
-}
-
-/* Which part plays which role. */
-static fl_blend roles_of(const fl_step_values *v, const fl_row *parts) {
-    const void *p[3] = {NULL, NULL, NULL};
-    int triple = v->op == FL_OP_d_experts, contrast = v->op == FL_OP_contrastive;
-    for (int i = 0; i < 2 + triple; i++) p[i] = parts[i].wide ? (const void *)parts[i].wide : parts[i].x;
-    fl_blend b = {.base = p[1], .plus = p[0], .minus = p[1], .scale = v->value, .mode = FL_PAIR};
-    if (triple) b.base = p[0], b.plus = p[1], b.minus = p[2], b.mode = FL_TRIPLE;
-    if (contrast) b.scale = 1.0 + v->second;
-    if (contrast && v->second != v->second) b.scale = 1.0, b.mode = FL_BARE;
-    double neutral = b.mode == FL_PAIR ? 1.0 : 0.0;
-    b.limit = b.scale > neutral ? (double)INFINITY : b.scale < neutral ? -(double)INFINITY : 0.0;
-    b.scale32 = (float)b.scale;
-    b.floor = -DBL_MAX;
-    b.floor32 = -FLT_MAX;
-    return b;
-}
-
-/* contrastive: what is less likely than alpha times the likeliest is banned. */
-static void set_floor(const fl_kernels *k, const fl_step_values *v, const fl_row *part, fl_blend *b) {
-    if (v->op != FL_OP_contrastive || !(v->value > 0)) return;
-    double top = part->wide ? k->list_max(part->wide, part->n) : (double)k->row_max[part->dtype](part->x, part->n);
-    double floor = top + fl_log(v->value);
-    if (floor >= -DBL_MAX) b->floor = floor;
-    if (!(floor >= -(double)FLT_MAX && floor <= (double)FLT_MAX)) return;
-    b->floor32 = (float)floor;
-    if ((double)b->floor32 < floor) b->floor32 = fl_float_after(b->floor32);
-}
-
-/* The combination of the log-sum-exps, in two parts, so that a token that is the top of both rows keeps what is left of it.
- * On failure *bad is the number of the part. */
-static int set_shift(const fl_kernels *k, fl_scratch *s, const fl_row *parts, fl_blend *b, int *bad) {
-    double top[2], tail[2];
-    for (int i = 0; i < 2; i++) {
-        fl_row part = parts[i];
-        fl_mass m;
-        *bad = i;
-        if (part.wide && fl_row_image(s, k, &part, part.wide)) return FL_NO_MEMORY;
-        int status = fl_mass_run(k, s, &part, NULL, 1.0, -FLT_MAX, 0, &m);
-        if (status) return status;
-        top[i] = m.top;
-        tail[i] = fl_log1p(m.rest);
-    }
-    b->top = combined(b, top[1], top[0], top[1]);
-    b->tail = combined(b, tail[1], tail[0], tail[1]);
-    b->shift32 = (float)(b->top + b->tail);
-    return FL_OK;
-}
-
-static int takes_logs(const fl_step_values *v) {
-    return v->op == FL_OP_contrastive || (v->op == FL_OP_guidance && !(v->flags & FL_RAW));
-}
+#include "base/math.h"
+#include "plan/blend_parts.h"
 
 /* Whether a constant added to all logits would show: in a result, or to an edit. */
 static int values_matter(const fl_job *j, const fl_plan *plan) {
@@ -97,25 +28,17 @@ static int values_matter(const fl_job *j, const fl_plan *plan) {
     return 0;
 }
 
-static int open_parts(fl_scratch *s, const fl_rows *x, const fl_rows *const *beside, int64_t r, fl_row *parts, int *n) {
-    if (fl_row_part(s, x, r, FL_BUF_PACKED, parts)) return FL_NO_MEMORY;
-    for (*n = 1; *n <= FL_MOST_BESIDE && beside[*n - 1]; ++*n)
-        if (fl_row_part(s, beside[*n - 1], r, FL_BUF_PACKED + *n, parts + *n)) return FL_NO_MEMORY;
-    return FL_OK;
-}
-
 int fl_blend_open(fl_job *j, const fl_step_values *v, const fl_plan *plan, const fl_rows *x) {
     int bad = 0, n = 0;
-    if (open_parts(j->s, x, j->in->beside, j->r, j->parts, &n)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
+    if (fl_parts_open(j->s, x, j->in->beside, j->r, j->parts, &n)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     if (n < (v->op == FL_OP_d_experts ? 3 : 2)) return fl_fail(j, FL_NO_FINITE, -1, 0);
     j->parts_n = n;
-    j->blend = roles_of(v, j->parts);
-    set_floor(j->k, v, j->parts, &j->blend);
+    j->blend = fl_parts_blend(j->k, v, j->parts);
     j->trace.passes += v->op == FL_OP_contrastive;
     j->shift_free = !values_matter(j, plan);
-    if (takes_logs(v) && !j->shift_free) {
+    if (fl_parts_logs(v) && !j->shift_free) {
         j->trace.passes += n;
-        int status = set_shift(j->k, j->s, j->parts, &j->blend, &bad);
+        int status = fl_parts_shift(j->k, j->s, j->parts, &j->blend, &bad);
         if (status) return fl_fail(j, status, -1, bad);
     }
     j->row = (fl_row){.blend = &j->blend, .n = x->n, .dtype = x->dtype, .parts = x->dtype};
@@ -197,46 +120,9 @@ double fl_blend_top(const fl_job *j, float image) {
         if (j->gmax[g] < floor) continue;
         int64_t first = g / FL_LANES * FL_BLOCK + g % FL_LANES;
         for (int64_t id = first; id < j->row.n && id < first + FL_BLOCK; id += FL_LANES) {
-            double v = !j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1 ? fl_row_value(&j->row, id) : top;
+            double v = fl_is_live(j->live, id) ? fl_row_value(&j->row, id) : top;
             top = v > top ? v : top;
         }
     }
     return top;
-}
-
-/* ---- whole rows ------------------------------------------------------------------------------------ */
-
-static int write_combined(const fl_kernels *k, fl_scratch *s, const fl_blend *b, const fl_rows *out, int64_t r) {
-    char *to = fl_row_address(out, r);
-    int64_t n = out->n, size = fl_value_size(out->dtype);
-    int direct = out->dtype != FL_F64 && (out->stride == size || n == 1);
-    void *y = direct ? to : fl_buffer(s, FL_BUF_ROW, (size_t)(n * size));
-    if (!y) return FL_NO_MEMORY;
-    if (out->dtype == FL_F64)
-        k->f64_blend(b, n, y);
-    else
-        k->row_blend[out->dtype](b, n, NULL, y);
-    for (int64_t i = 0; !direct && i < n; i++) memcpy(to + i * out->stride, (char *)y + i * size, (size_t)size);
-    return FL_OK;
-}
-
-int fl_combine(const fl_kernels *k, fl_scratch *s, const fl_step *step, const fl_rows *x, const fl_rows *const *beside,
-               const fl_rows *out, int64_t begin, int64_t end) {
-    uint64_t saved = fl_env_enter();
-    int status = FL_OK;
-    for (int64_t r = begin; x->n && r < end && !status; r++) {
-        fl_step_values v = fl_step_values_of(step, r, 0);
-        fl_row parts[1 + FL_MOST_BESIDE];
-        int n, bad, failed = FL_OK;
-        status = open_parts(s, x, beside, r, parts, &n);
-        if (status) break;
-        fl_blend b = roles_of(&v, parts);
-        set_floor(k, &v, parts, &b);
-        if (takes_logs(&v) && x->n) failed = set_shift(k, s, parts, &b, &bad);
-        if (failed == FL_NO_MEMORY) status = failed;
-        if (failed) b.top = (double)NAN, b.floor = -(double)INFINITY;
-        if (!status) status = write_combined(k, s, &b, out, r);
-    }
-    fl_env_leave(saved);
-    return status;
 }

@@ -1,5 +1,11 @@
 /* collect.c: from a threshold to the sorted list of what reaches it, edited tokens among them. */
-#include "plan/job.h"
+#include "plan/collect.h"
+
+#include <float.h>
+#include <string.h>
+
+#include "plan/blend.h"
+#include "rows/sort.h"
 
 float fl_value_below(const fl_job *j, double logit) {
     double v = logit * j->program.temperature;

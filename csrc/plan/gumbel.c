@@ -9,7 +9,14 @@
  *
  * Beyond 2^20 the sum of a logit and its noise would lose the noise to rounding: there logits count from the largest one,
  * the base of the row. Below it the base is 0, so that sums of different shards are compared as they are. */
-#include "plan/job.h"
+#include "plan/gumbel.h"
+
+#include <float.h>
+#include <string.h>
+
+#include "base/math.h"
+#include "plan/report.h"
+#include "rows/sort.h"
 
 enum { BLOCKS, LANES, TOKENS, LEVELS };
 
@@ -161,8 +168,6 @@ static int bound_blocks(fl_job *j, const fl_dense *dense, double base, noise *z,
     return FL_OK;
 }
 
-static int is_live(const fl_job *j, int64_t id) { return !j->live || (j->live[id / FL_LANES] >> (id % FL_LANES) & 1); }
-
 static void search_block(fl_job *j, const fl_dense *dense, fl_drawn *d, noise *z, int64_t b) {
     double tops[FL_LANES];
     tops_of(j, dense, j->gmax + b * FL_LANES, FL_LANES, d->base, tops);
@@ -179,7 +184,7 @@ static void search_block(fl_job *j, const fl_dense *dense, fl_drawn *d, noise *z
             (other == lane || tops[l] + bound_of(least_lane_wait(z, other)) < least))
             continue;
         for (int64_t id = first; id < j->row.n && id < first + FL_BLOCK; id += FL_LANES)
-            if (is_live(j, id)) consider(j, d, z, id, fl_dense_logit(j, dense, id));
+            if (fl_is_live(j->live, id)) consider(j, d, z, id, fl_dense_logit(j, dense, id));
     }
 }
 
@@ -233,3 +238,8 @@ static int search_all(fl_job *j, const fl_dense *dense) {
 
 int fl_gumbel_list(fl_job *j) { return search_all(j, NULL); }
 int fl_gumbel_dense(fl_job *j, const fl_dense *d) { return search_all(j, d); }
+
+int fl_gumbel_alone(const fl_job *j) {
+    const fl_results *o = j->out;
+    return j->gumbel && !j->parts_n && o->ids && fl_only_ids(j) && !o->probs && !o->logits && !o->listing;
+}

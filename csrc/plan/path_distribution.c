@@ -1,15 +1,23 @@
 /* path_distribution.c: a plan whose first step behind the head asks something of all survivors. One dense pass answers; the step then
  * becomes a simpler one (a threshold, a temperature, banned tokens), or works on a list that is long enough for it. */
-#include "plan/job.h"
+#include <float.h>
+#include <math.h>
 
-int fl_is_shaped(const fl_step_values *v) { return v->needs && !v->resolved && v->op != FL_OP_top_p; }
+#include "base/math.h"
+#include "plan/collect.h"
+#include "plan/nucleus.h"
+#include "plan/paths.h"
+#include "plan/run_list.h"
+#include "plan/scan.h"
+#include "plan/survivors.h"
+#include "plan/typical_band.h"
 
-/* The exponential pass and what it tells. FL_OK, -1 where a list of everything must serve, or a failure. */
+/* The exponential pass and what it tells. FL_OK, FL_AGAIN where a list of everything must serve, or a failure. */
 static int ask_mass(fl_job *j, int32_t needs, int keep, fl_mass *m, fl_shape *s) {
     const fl_program *p = &j->program;
     int status = fl_mass_run(j->k, j->s, &j->row, j->live, p->temperature, -FLT_MAX, keep, m);
     j->trace.passes += (int32_t)m->passes;
-    if (status == FL_NO_FINITE) return -1;
+    if (status == FL_NO_FINITE) return FL_AGAIN;
     if (status) return fl_fail(j, status, -1, 0);
     j->gmax = m->gmax;
     j->smax = NULL;
@@ -43,15 +51,13 @@ static int ask_power(fl_job *j, double order, fl_mass *m, fl_shape *s) {
     return FL_OK;
 }
 
-static int is_live(const fl_job *j, int64_t id) { return !j->live || (j->live[id / FL_LANES] >> (id % FL_LANES) & 1); }
-
 /* The spread of the live finite values one by one, around centre: number, sum d, sum d^2, least. */
 static void slow_spread(const fl_job *j, double centre, double *out) {
     out[0] = out[1] = out[2] = 0;
     out[3] = (double)INFINITY;
     for (int64_t id = 0; id < j->row.n; id++) {
         double v = fl_row_value(&j->row, id), d = v - centre;
-        if (!(v >= -DBL_MAX) || !is_live(j, id)) continue;
+        if (!(v >= -DBL_MAX) || !fl_is_live(j->live, id)) continue;
         out[0] += 1;
         out[1] += d;
         out[2] += d * d;
@@ -65,7 +71,7 @@ static double middle_of(const fl_job *j) {
     double sum = 0, count = 0;
     for (int64_t id = 0; id < j->row.n; id += step) {
         double v = fl_row_value(&j->row, id);
-        if (!(fabs(v) <= 1e30) || !is_live(j, id)) continue;
+        if (!(fabs(v) <= 1e30) || !fl_is_live(j->live, id)) continue;
         sum += v;
         count += 1;
     }
@@ -116,14 +122,6 @@ static int64_t alive_of(const fl_job *j, const fl_mass *m) {
     int64_t alive = m->full ? row->n : j->k->row_count[row->dtype](row->x, row->n, j->live, -FLT_MAX);
     for (int64_t i = 0; i < j->edits.n; i++) alive += j->edits.logit[i] >= -DBL_MAX;
     return alive;
-}
-
-/* Everything listed: any step works on that. */
-static int list_all(fl_job *j) {
-    j->trace.mode = 2;
-    int status = j->gmax ? FL_OK : fl_scan_row(j);
-    if (!status) status = fl_collect(j, -FLT_MAX, INT64_MAX);
-    return status ? status : fl_run_list(j);
 }
 
 /* Lists what reaches the floor and runs the plan on it; the first step may send for more. */
@@ -182,79 +180,98 @@ static int resolve_xtc(fl_job *j, const fl_mass *m, const fl_shape *s) {
     return FL_OK;
 }
 
-/* The row again with a simpler plan. */
-static int run_again(fl_job *j) {
+/* The plan has become simpler; what is known of the live tokens stays unless more of them are edited. */
+static int start_again(fl_job *j) {
     int32_t edits = j->program.edits;
     j->gmax = NULL;
+    j->opened = 0;
     fl_program_head(&j->program);
     if (j->program.edits != edits) j->known = NULL;
-    int status = fl_run_all(j);
-    j->known = NULL;
-    return status;
+    return FL_AGAIN;
 }
 
 /* The rest of the plan on what is alive: the step has done its work. */
-static int run_band(fl_job *j, fl_mass *m) {
+static int only_rest(fl_job *j, const fl_mass *m) {
     fl_step_values *v = &j->program.at[j->program.head];
     *v = (fl_step_values){.op = FL_OP_epsilon_cutoff, .kind = FL_CUT, .index = v->index, .resolved = 1, .min_keep = 1};
     v->floor = -DBL_MAX;
     int status = fl_scan_row(j);
-    m->top = (double)j->k->row_max[FL_F32](j->smax, fl_supers(j->row.n));
-    m->at = status || m->top < -DBL_MAX ? -1 : fl_first_equal(j->k, &j->row, j->live, j->gmax, m->top);
-    j->known = m->at < 0 ? NULL : m;
-    if (!status) status = fl_run_floor(j);
-    j->known = NULL;
-    return status;
+    if (status) return status;
+    j->held = *m;
+    j->held.top = (double)j->k->row_max[FL_F32](j->smax, fl_supers(j->row.n));
+    j->held.at = j->held.top < -DBL_MAX ? -1 : fl_first_equal(j->k, &j->row, j->live, j->gmax, j->held.top);
+    j->known = j->held.at < 0 ? NULL : &j->held;
+    return FL_AGAIN;
 }
 
-int fl_run_shaped(fl_job *j) {
-    fl_step_values *v = &j->program.at[j->program.head];
-    fl_shape s = {0};
-    fl_mass m;
-    float floor;
+/* The pass that the step asks for. FL_OK, FL_AGAIN where a list of everything must serve, or a failure. */
+static int ask(fl_job *j, const fl_step_values *v, fl_mass *m, fl_shape *s) {
     int status = fl_row_pack(j->s, j->k, &j->row) ? fl_fail(j, FL_NO_MEMORY, -1, 0) : FL_OK;
     if (status) return status;
     if (v->needs & FL_NEEDS_MASS)
-        status = ask_mass(j, v->needs, v->op == FL_OP_typical_p ? FL_KEEP_MEAN | FL_KEEP_E : FL_KEEP_MEAN, &m, &s);
+        status = ask_mass(j, v->needs, v->op == FL_OP_typical_p ? FL_KEEP_MEAN | FL_KEEP_E : FL_KEEP_MEAN, m, s);
     else if (v->needs & FL_NEEDS_SPREAD)
-        status = ask_spread(j, &s);
+        status = ask_spread(j, s);
     else
         status = fl_scan_row(j);
-    if (status == -1 || (!status && v->needs & FL_NEEDS_LIST)) return list_all(j);
-    if (status) return status;
-    if (v->op == FL_OP_xtc && j->banned) return list_all(j); /* there is room for the tokens of one */
-    s.top = j->top;
-    switch (v->op) {
-    case FL_OP_typical_p:
-        if (fl_nucleus_floor(j, &m, fl_target(v, s.total), &floor)) return list_from(j, &s, floor);
-        status = fl_typical_band(j, &m, &s, v);
-        return status < 0 ? list_all(j) : status ? fl_fail(j, status, -1, 0) : run_band(j, &m);
-    case FL_OP_tfs: return list_from(j, &s, fl_job_floor(j, 256));
-    case FL_OP_min_k: return list_from(j, &s, fl_job_floor(j, 64));
-    case FL_OP_mirostat:
-        if (v->value == 1.0) return list_from(j, &s, fl_job_floor(j, 256));
-        break;
-    case FL_OP_xtc: status = resolve_xtc(j, &m, &s); return status ? status : run_again(j);
-    case FL_OP_dynamic_temperature:
-        s.alive = alive_of(j, &m);
-        v->value = fl_dynamic_temperature(&s, v);
-        v->op = FL_OP_temperature;
-        v->needs = 0;
-        j->known = &m;
-        return run_again(j);
-    case FL_OP_p_less: status = ask_power(j, v->value, &m, &s); break;
-    default: break;
-    }
-    if (status) return status;
-    v->floor = fl_floor_of_step(&s, v);
+    s->top = j->top;
+    if (status || v->needs & FL_NEEDS_LIST) return status ? status : FL_AGAIN;
+    return v->op == FL_OP_xtc && j->banned ? FL_AGAIN : FL_OK; /* there is room for the tokens of one */
+}
+
+/* typical_p: on a list, or as the band of logits that it keeps. */
+static int run_typical(fl_job *j, const fl_mass *m, const fl_shape *s) {
+    fl_step_values *v = &j->program.at[j->program.head];
+    float floor;
+    if (fl_nucleus_floor(j, m, fl_target(v, s->total), &floor)) return list_from(j, s, floor);
+    int status = fl_typical_band(j, m, s, v);
+    if (status < 0) return fl_refuse(j, FL_PATH_DISTRIBUTION);
+    return status ? fl_fail(j, status, -1, 0) : only_rest(j, m);
+}
+
+/* A step that keeps what reaches a threshold becomes that threshold. */
+static int resolve_floor(fl_job *j, const fl_shape *s) {
+    fl_step_values *v = &j->program.at[j->program.head];
+    v->floor = fl_floor_of_step(s, v);
     v->resolved = 1;
-    if (v->floor > j->top) { /* nothing reaches it: the first max(1, min_keep) stay */
+    if (v->floor > j->top) /* nothing reaches it: the first max(1, min_keep) stay */
         *v = (fl_step_values){.op = FL_OP_top_k,
                               .kind = FL_CUT,
                               .index = v->index,
                               .value = 1,
                               .min_keep = v->min_keep,
                               .hears = v->hears};
+    return FL_AGAIN;
+}
+
+static int resolve_temperature(fl_job *j, const fl_mass *m, fl_shape *s) {
+    fl_step_values *v = &j->program.at[j->program.head];
+    s->alive = alive_of(j, m);
+    v->value = fl_dynamic_temperature(s, v);
+    v->op = FL_OP_temperature;
+    v->needs = 0;
+    j->held = *m;
+    j->known = &j->held;
+    return start_again(j);
+}
+
+int fl_run_distribution(fl_job *j) {
+    const fl_step_values *v = &j->program.at[j->program.head];
+    fl_shape s = {0};
+    fl_mass m;
+    int status = ask(j, v, &m, &s);
+    if (status) return status == FL_AGAIN ? fl_refuse(j, FL_PATH_DISTRIBUTION) : status;
+    switch (v->op) {
+    case FL_OP_typical_p: return run_typical(j, &m, &s);
+    case FL_OP_tfs: return list_from(j, &s, fl_job_floor(j, 256));
+    case FL_OP_min_k: return list_from(j, &s, fl_job_floor(j, 64));
+    case FL_OP_mirostat:
+        if (v->value == 1.0) return list_from(j, &s, fl_job_floor(j, 256));
+        break;
+    case FL_OP_xtc: status = resolve_xtc(j, &m, &s); return status ? status : start_again(j);
+    case FL_OP_dynamic_temperature: return resolve_temperature(j, &m, &s);
+    case FL_OP_p_less: status = ask_power(j, v->value, &m, &s); break;
+    default: break;
     }
-    return fl_run_floor(j);
+    return status ? status : resolve_floor(j, &s);
 }

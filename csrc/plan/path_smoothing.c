@@ -1,10 +1,11 @@
 /* path_smoothing.c: a token drawn behind smoothing alone: one more pass, in which logits are mapped on their way. */
-#include "plan/job.h"
+#include <float.h>
+#include <math.h>
 
-double fl_smoothed(const fl_step_values *v, double logit, double top) {
-    double d = logit - top, k = v->value * (3.0 - v->second) / 2, s = v->value * (v->second - 1.0) / 2;
-    return logit < -DBL_MAX ? logit : top - k * (d * d) + s * (d * d * d);
-}
+#include "kernels/exp_args.h"
+#include "plan/output_dense.h"
+#include "plan/paths.h"
+#include "plan/scan.h"
 
 /* What row_again maps a value x by: d = x - top, d^2 (k + s d), all in units of the row. 0, or -1 beyond floats. */
 static int map_of(const fl_job *j, const fl_step_values *v, float top, float *map) {
@@ -20,7 +21,7 @@ static void rest_of_row(const fl_job *j, const fl_step_values *v, fl_mass *m) {
     double values[FL_LANES], top = m->top;
     int64_t count = 0, first = m->at / FL_BLOCK * FL_BLOCK + m->at % FL_LANES;
     for (int64_t id = first; id < j->row.n && id < first + FL_BLOCK; id += FL_LANES)
-        if (id != m->at && (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1)) {
+        if (id != m->at && fl_is_live(j->live, id)) {
             double logit = fl_head_value(&j->program, fl_row_value(&j->row, id));
             values[count] = fl_smoothed(v, logit, j->top) - j->top;
             count += values[count] >= -DBL_MAX;
@@ -36,12 +37,14 @@ int fl_run_smoothing(fl_job *j) {
     fl_row *row = &j->row;
     fl_dense d = {.cut_logit = -(double)INFINITY, .cut_id = INT64_MAX, .low = -FLT_MAX, .high = -FLT_MAX, .smooth = v};
     float map[3], top;
-    if (row->wide || row->blend || j->kept || o->probs || o->logits || o->ranks || o->top_n) return -1;
+    if (row->wide || row->blend || j->kept || o->probs || o->logits || o->ranks || o->top_n)
+        return fl_refuse(j, FL_PATH_SMOOTHING);
     if (fl_row_pack(j->s, j->k, row)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     int status = fl_scan_row(j);
     if (status) return status;
     top = j->k->row_max[FL_F32](j->smax, fl_supers(row->n));
-    if (fl_head_value(&j->program, (double)top) < j->top || map_of(j, v, top, map)) return -1;
+    if (fl_head_value(&j->program, (double)top) < j->top || map_of(j, v, top, map))
+        return fl_refuse(j, FL_PATH_SMOOTHING);
     d.mass = (fl_mass){.temperature = 1.0, .exponent = -64, .base = j->top, .top = (double)top, .gmax = j->gmax};
     d.mass.args = fl_exp_args_of(1.0, d.mass.exponent);
     d.mass.gsum = fl_buffer(j->s, FL_BUF_GSUM, (size_t)fl_groups(row->n) * sizeof(float));

@@ -1,18 +1,12 @@
 /* run_rows.c: the rows of a call, one after the other: inputs, context and random numbers of each, and what a failed one
  * leaves behind. */
-#include "plan/job.h"
+#include "plan/run_rows.h"
 
-static double uniform_of(const fl_job *j, uint64_t stream, int64_t number) {
-    return fl_uniform(j->in->seed, (uint64_t)j->key, (uint64_t)j->position, stream, (uint64_t)number);
-}
+#include <math.h>
+#include <string.h>
 
-/* u, or u^exp(-skew), below 1. */
-double fl_draw_u(const fl_job *j, int64_t number) {
-    double u = uniform_of(j, 0, number);
-    if (j->program.skew == 0 || u == 0) return u;
-    double skewed = fl_exp(fl_exp(-j->program.skew) * fl_log(u));
-    return skewed < 1 ? skewed : 1 - 0x1p-53;
-}
+#include "plan/blend.h"
+#include "plan/plan.h"
 
 fl_context fl_context_of(const fl_inputs *in, int64_t r) {
     fl_context c = {in->context, in->context ? in->context_n : 0, fl_integer_at(in->prompt_length, r, 0), NULL};
@@ -55,21 +49,12 @@ const double *fl_remembered(const fl_history *h, const fl_plan *plan) {
     return h->width >= plan->count * FL_MEMORY ? fl_history_remembers(h) : NULL;
 }
 
-static void begin(fl_job *j) {
-    memset(&j->trace, 0, sizeof j->trace);
-    j->edits.n = 0;
-    j->live = NULL;
-    j->known = NULL;
-    j->banned = j->is_dense = 0;
-    j->gmax = j->smax = NULL;
-}
-
 /* invalid: the row holds +inf or NaN, to be repaired. */
 static int run_once(fl_job *j, const fl_plan *plan, int64_t of, const double *memory, int invalid) {
     if (fl_program_read(&j->program, j->s, plan, of, j->row.n, &j->edits.context, memory))
         return fl_fail(j, FL_NO_MEMORY, -1, 0);
     for (int32_t i = 0; i < j->program.count; i++)
-        if (j->program.at[i].stream) j->program.at[i].u = uniform_of(j, j->program.at[i].stream, 0);
+        if (j->program.at[i].stream) j->program.at[i].u = fl_uniform_of(j, j->program.at[i].stream, 0);
     if (j->program.repair && fl_row_repair(j->s, j->k, &j->row, invalid)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
     return fl_run_all(j);
 }
@@ -79,7 +64,7 @@ static int run_program(fl_job *j, const fl_plan *plan, int64_t of, const double 
     int status = run_once(j, plan, of, memory, 0);
     int invalid = j->program.repair && (status == FL_POS_INF || status == FL_NAN);
     if (!invalid) return status;
-    begin(j);
+    fl_job_reset(j);
     return run_once(j, plan, of, memory, 1);
 }
 
@@ -134,22 +119,6 @@ static void mark_failed(const fl_job *j) {
     for (int d = 0; d < 2; d++)
         for (int64_t i = 0; dense[d] && i < dense[d]->n; i++)
             fl_store_values(&nan, 1, fl_row_address(dense[d], j->r) + i * dense[d]->stride, 0, dense[d]->dtype);
-}
-
-void fl_job_begin(fl_job *j, const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_inputs *in,
-                  const fl_results *out, int64_t r) {
-    memset(&j->edits, 0, sizeof j->edits);
-    j->k = j->edits.k = k;
-    j->s = s;
-    j->in = in;
-    j->out = out;
-    j->r = r;
-    j->gumbel = plan->gumbel || out->perturbed || out->distinct;
-    begin(j);
-    j->parts_n = 0;
-    j->kept = NULL;
-    j->observed = in->sequences ? in->sequences[r].observed : out->observed ? out->observed + r * plan->count : NULL;
-    for (int32_t i = 0; j->observed && i < plan->count; i++) j->observed[i] = (double)NAN;
 }
 
 fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, const fl_rows *x, const fl_inputs *in,

@@ -1,9 +1,9 @@
-/* survivors.c: ends for survivors that were never listed: no cut at all, a cut by value, or a large nucleus. */
-#include "plan/job.h"
-
-static int before_cut(const fl_dense *d, double logit, int64_t id) {
-    return logit > d->cut_logit || (logit == d->cut_logit && id <= d->cut_id);
-}
+/* survivors.c: survivors that were never listed: their masses, totals and logits. */
+#include "plan/survivors.h"
+#include <float.h>
+#include "base/math.h"
+#include "kernels/exp_args.h"
+#include "plan/collect.h"
 
 int fl_edited_masses(fl_job *j) {
     int64_t n = j->edits.n, groups = fl_groups(n);
@@ -18,6 +18,16 @@ int fl_edited_masses(fl_job *j) {
     return 0;
 }
 
+float *fl_edited_floats(fl_job *j, double unit, int64_t *count) {
+    *count = j->edits.n;
+    float *e = fl_buffer(j->s, FL_BUF_ROW, (size_t)(*count + 1) * sizeof(float));
+    for (int64_t i = 0; e && i < *count; i++) {
+        double mass = j->edited_mass[i] * unit;
+        e[i] = mass < (double)FLT_MAX ? (float)mass : FLT_MAX;
+    }
+    return e;
+}
+
 /* ln(total / mass of the top token), the top token itself never being part of a difference. */
 static double log_total_of(const fl_job *j, const fl_dense *d) {
     double unit = fl_mass_of_logit(&d->mass, j->top), rest = 0;
@@ -28,7 +38,7 @@ static double log_total_of(const fl_job *j, const fl_dense *d) {
         double logit = j->edits.logit[i];
         if (!skipped && logit == j->top)
             skipped = 1;
-        else if (before_cut(d, logit, id))
+        else if (fl_before_cut(d, logit, id))
             rest += j->edited_mass[i];
     }
     rest += top_is_live ? d->mass.rest : fl_mass_total(&d->mass) / unit;
@@ -41,7 +51,7 @@ static void compensated_total(const fl_job *j, fl_dense *d, double unit) {
     double lost, sum = fl_sum(d->mass.gsum64, groups, &lost);
     for (int64_t g = 0; g < groups; g++) lost += d->mass.gsum64[groups + g];
     for (int64_t i = 0; i < j->edits.n; i++) {
-        if (!before_cut(d, j->edits.logit[i], j->edits.id[i])) continue;
+        if (!fl_before_cut(d, j->edits.logit[i], j->edits.id[i])) continue;
         double v = j->edited_mass[i] * unit, next = sum + v;
         lost += sum >= v ? (sum - next) + v : (v - next) + sum;
         sum = next;
@@ -77,7 +87,7 @@ int fl_dense_sums(fl_job *j, fl_dense *d) {
     for (int64_t i = 0; i < j->edits.n; i++) {
         int64_t id = j->edits.id[i];
         double logit = j->edits.logit[i];
-        if (before_cut(d, logit, id)) d->sums[id / FL_BLOCK] += j->edited_mass[i] * unit;
+        if (fl_before_cut(d, logit, id)) d->sums[id / FL_BLOCK] += j->edited_mass[i] * unit;
     }
     d->total = fl_sum(d->sums, blocks, &d->total_low);
     if (d->mass.gsum64) compensated_total(j, d, unit);
@@ -100,14 +110,14 @@ int fl_dense_uniform(fl_job *j, fl_dense *d) {
 double fl_dense_logit(const fl_job *j, const fl_dense *d, int64_t id) {
     double logit;
     int64_t at = -1;
-    if (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1) {
+    if (fl_is_live(j->live, id)) {
         logit = fl_head_value(&j->program, fl_row_value(&j->row, id));
     } else {
         at = fl_edits_find(&j->edits, id);
         logit = at >= 0 ? j->edits.logit[at] : -(double)INFINITY;
     }
     if (d->smooth && at < 0) logit = fl_smoothed(d->smooth, logit, j->top);
-    return before_cut(d, logit, id) ? logit : -(double)INFINITY;
+    return fl_before_cut(d, logit, id) ? logit : -(double)INFINITY;
 }
 
 int64_t fl_dense_draw(const fl_job *j, const fl_dense *d, double u) {
@@ -137,111 +147,4 @@ int64_t fl_dense_draw(const fl_job *j, const fl_dense *d, double u) {
         if (running > target) break;
     }
     return found;
-}
-
-/* 1 + number of survivors with a greater logit. */
-static int64_t rank_of(const fl_job *j, double logit) {
-    int64_t above = 0;
-    for (int64_t i = 0; i < j->edits.n; i++) above += j->edits.logit[i] > logit;
-    if (j->row.wide) {
-        for (int64_t id = 0; id < j->row.n; id++)
-            above += (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1) &&
-                     fl_head_value(&j->program, j->row.wide[id]) > logit;
-        return above + 1;
-    }
-    float v = fl_exact_value(j, logit, 1);
-    return 1 + above + j->k->row_count[j->row.dtype](j->row.x, j->row.n, j->live, v);
-}
-
-int fl_draw_dense(fl_job *j, const fl_dense *d) {
-    fl_drawn *drawn = &j->drawn;
-    int status = fl_drawn_open(j);
-    if (status) return status;
-    if (j->gumbel) return fl_gumbel_dense(j, d);
-    for (; drawn->n < drawn->room; drawn->n++) {
-        int64_t id = fl_dense_draw(j, d, fl_draw_u(j, drawn->n));
-        if (id < 0) return fl_fail(j, FL_CHANGED, -1, 0);
-        drawn->id[drawn->n] = id;
-        if (!fl_only_ids(j)) drawn->logit[drawn->n] = fl_dense_logit(j, d, id);
-    }
-    return FL_OK;
-}
-
-/* The drawn tokens, and the likeliest ones, either if wanted. */
-static int report_tokens(fl_job *j, fl_dense *d) {
-    const fl_results *o = j->out;
-    fl_drawn *drawn = &j->drawn;
-    int status = o->ids ? fl_draw_dense(j, d) : FL_OK;
-    if (status) return status;
-    for (int64_t i = 0; o->ids && o->ranks && i < drawn->n; i++) drawn->rank[i] = rank_of(j, drawn->logit[i]);
-    if (o->top_n) {
-        status = fl_collect(j, fl_job_floor(j, o->top_n), o->top_n);
-        if (status) return status;
-        fl_cands *c = &j->list;
-        int64_t alive = 0;
-        while (alive < c->n && before_cut(d, c->logit[alive], c->id[alive])) alive++;
-        fl_cands_keep(c, alive);
-        fl_report_best(j, c, d->log_total);
-    }
-    return o->ids ? fl_report_drawn(j, j->top, d->log_total) : FL_OK;
-}
-
-/* Survivors that the dense writing left out. */
-static void store_others(const fl_job *j, const fl_dense *d, const fl_rows *out, int as_probs, double shift) {
-    double unit = fl_mass_of_logit(&d->mass, j->top);
-    for (int64_t i = 0; i < d->extra_n; i++) {
-        double logit = d->extra_logit[i];
-        fl_store_at(out, j->r, d->extra[i], as_probs ? d->extra_mass[i] / d->total : logit - shift);
-    }
-    for (int64_t i = 0; i < j->edits.n; i++) {
-        int64_t id = j->edits.id[i];
-        double logit = j->edits.logit[i];
-        int stays = before_cut(d, logit, id);
-        double p = stays ? j->edited_mass[i] * unit / d->total : 0.0, l = stays ? logit - shift : -(double)INFINITY;
-        double v = as_probs ? p : l;
-        fl_store_at(out, j->r, id, v);
-    }
-}
-
-/* The kernels write side by side; rows of another stride go through a buffer, so that their bits are the same. */
-static int write_logits(fl_job *j, fl_dense *d) {
-    const fl_rows *out = j->out->logits;
-    const fl_kernels *k = j->k;
-    int64_t n = j->row.n, size = fl_value_size(out->dtype), split = d->split < n ? d->split : n;
-    char *to = fl_row_address(out, j->r), *at = to;
-    double less = j->program.renormalise ? j->top + d->log_total : 0;
-    int status = fl_fits(j, out, j->top - less);
-    if (status) return status;
-    if (j->row.wide || out->dtype != j->row.dtype) {
-        for (int64_t id = 0; id < n; id++) fl_store_at(out, j->r, id, fl_dense_logit(j, d, id) - less);
-        return FL_OK;
-    }
-    if (out->stride != size) at = fl_buffer(j->s, FL_BUF_ROW, (size_t)(n * size));
-    if (!at) return fl_fail(j, FL_NO_MEMORY, -1, 0);
-    float scale[2], pair[2];
-    const float *shift = j->program.renormalise ? pair : NULL;
-    fl_split(1.0 / j->program.temperature, scale);
-    fl_split(less, pair);
-    if (split) k->row_filter[out->dtype](j->row.x, split, j->live, scale, shift, d->low, at);
-    k->row_filter[out->dtype]((const char *)j->row.x + split * size, n - split,
-                              j->live ? j->live + split / FL_LANES : NULL, scale, shift, d->high, at + split * size);
-    for (int64_t id = 0; at != to && id < n; id++) memcpy(to + id * out->stride, at + id * size, (size_t)size);
-    store_others(j, d, out, 0, less);
-    return FL_OK;
-}
-
-int fl_end_dense(fl_job *j, fl_dense *d) {
-    int status = FL_OK;
-    if (j->kept) {
-        *j->kept = *d;
-        j->is_dense = 1;
-        return FL_OK;
-    }
-    if (j->out->probs) {
-        fl_write_softmax(j->k, &d->mass, d->total, d->total_low, j->out->probs, j->r);
-        store_others(j, d, j->out->probs, 1, 0);
-    }
-    if (j->out->logits) status = write_logits(j, d);
-    if (!status && (j->out->ids || j->out->top_n)) status = report_tokens(j, d);
-    return status;
 }

@@ -1,6 +1,13 @@
 /* typical_band.c: typical-p where its tokens are too many for a list. They lie within a distance of the logit whose surprise is
  * the entropy. A few passes over kept exponentials close in on the distance; only the tokens next to it are sorted. */
-#include "plan/job.h"
+#include "plan/typical_band.h"
+
+#include <float.h>
+#include <string.h>
+
+#include "base/math.h"
+#include "kernels/exp_args.h"
+#include "plan/collect.h"
 
 enum { SAMPLED = 16, SHELL = 704, ROOM = 8 * SHELL };
 

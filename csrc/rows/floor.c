@@ -1,5 +1,5 @@
 /* floor.c: thresholds for collecting: never above what is looked for, so nothing is missed. */
-#include "rows/rows.h"
+#include "rows/floor.h"
 
 /* Bisection over the ordered integers: count(lo) >= rank holds throughout, count(hi) < rank too. It ends when few
  * more than rank are left, or the interval is a single float. */

@@ -3,7 +3,7 @@
  * Float rows go through row_sumexp in one read. The exponent N comes from a guess at the maximum (16 vectors of the row)
  * and the pass is repeated only if the guess was far off. Rows outside the domain of the float exponential
  * (|x| / T >= 1e5, or an extreme T) and float64 rows go through f64_sumexp. */
-#include "rows/rows.h"
+#include "rows/mass.h"
 
 /* exp((v - shift) / T) 2^-N in double, one value. */
 static double mass_of(const fl_mass *m, double v) {
@@ -17,8 +17,6 @@ double fl_mass_of_logit(const fl_mass *m, double logit) {
     return fl_exp((y - (double)m->exponent * FL_LN2_HI) - (double)m->exponent * FL_LN2_LO);
 }
 
-static int is_live(const uint16_t *live, int64_t id) { return !live || (live[id / FL_LANES] >> (id % FL_LANES) & 1); }
-
 /* Offset of the first live value equal to top among the `count` values from id `first` on, `count` if there is none. */
 static int64_t first_equal_here(const fl_kernels *k, const fl_row *row, const uint16_t *live, int64_t first,
                                 int64_t count, double top) {
@@ -26,7 +24,7 @@ static int64_t first_equal_here(const fl_kernels *k, const fl_row *row, const ui
     if (!row->wide)
         return k->row_nth[row->dtype](from, count, live ? live + first / FL_LANES : NULL, (float)top, NAN, 0);
     for (int64_t i = 0; i < count; i++)
-        if (row->wide[first + i] == top && is_live(live, first + i)) return i;
+        if (row->wide[first + i] == top && fl_is_live(live, first + i)) return i;
     return count;
 }
 
@@ -54,9 +52,15 @@ double fl_wide_top(const fl_row *row, const uint16_t *live, const float *gmax, f
         if (gmax[g] < image) continue;
         int64_t first = g / FL_LANES * FL_BLOCK + g % FL_LANES;
         for (int64_t id = first; id < row->n && id < first + FL_BLOCK; id += FL_LANES)
-            if (row->wide[id] > top && is_live(live, id)) top = row->wide[id];
+            if (row->wide[id] > top && fl_is_live(live, id)) top = row->wide[id];
     }
     return top;
+}
+
+double fl_mass_value(const fl_mass *m, double t, double *margin) {
+    double v = m->temperature * (fl_log(t) + (double)m->exponent * 0x1.62e42fefa39efp-1);
+    *margin = m->temperature * 0x1p-20 + fabs(v) * 0x1p-20;
+    return v;
 }
 
 static int64_t top_group(const fl_mass *m) { return m->at / FL_BLOCK * FL_LANES + m->at % FL_LANES; }
@@ -69,7 +73,7 @@ static int64_t group_without_top(const fl_mass *m, const fl_row *row, const uint
     int64_t first = m->at / FL_BLOCK * FL_BLOCK + m->at % FL_LANES, count = 0;
     for (int64_t id = first; id < row->n && id < first + FL_BLOCK; id += FL_LANES) {
         double v = fl_row_value(row, id);
-        if (id != m->at && is_live(live, id) && v >= cut_of(m)) values[count++] = v;
+        if (id != m->at && fl_is_live(live, id) && v >= cut_of(m)) values[count++] = v;
     }
     return count;
 }
@@ -115,7 +119,7 @@ static double sharp_group(const fl_kernels *k, const fl_row *row, const uint16_t
     double values[FL_LANES], e[FL_LANES], sum = 0, first = 0;
     int64_t count = 0, from = g / FL_LANES * FL_BLOCK + g % FL_LANES;
     for (int64_t id = from; id < row->n && id < from + FL_BLOCK; id += FL_LANES)
-        if (is_live(live, id)) values[count++] = fl_row_value(row, id);
+        if (fl_is_live(live, id)) values[count++] = fl_row_value(row, id);
     k->list_exp(values, count, args, e);
     for (int64_t i = 0; i < count; i++) {
         sum += e[i];

@@ -1,6 +1,6 @@
 /* row.c: from rows of any type and stride to one contiguous row, and back. */
+#include "rows/row.h"
 #include "base/bits.h"
-#include "rows/rows.h"
 
 int64_t fl_value_size(int32_t dtype) { return dtype == FL_F64 ? 8 : dtype == FL_F32 ? 4 : 2; }
 
@@ -93,6 +93,28 @@ int fl_row_repair(fl_scratch *s, const fl_kernels *k, fl_row *row, int known) {
     row->x = to;
     row->bad = 0;
     return row->wide ? fl_row_image(s, k, row, (const double *)(void *)to) : 0;
+}
+
+/* Value by value, in the order of a NumPy user's formula. */
+double fl_blend_of_values(const fl_blend *b, double base, double plus, double minus) {
+    double v = b->scale * (plus - minus);
+    return b->mode == FL_BARE ? v : base + v;
+}
+
+static double at(const void *part, int32_t dtype, int64_t id) {
+    fl_row row = {.x = part, .dtype = dtype};
+    return dtype == FL_F64 ? ((const double *)part)[id] : fl_row_value(&row, id);
+}
+
+double fl_blend_value(const fl_row *row, int64_t id) {
+    const fl_blend *b = row->blend;
+    int32_t t = row->parts;
+    double base = at(b->base, t, id), plus = at(b->plus, t, id), minus = at(b->minus, t, id);
+    if (plus != plus || minus != minus || base != base) return (double)NAN;
+    if (plus < b->floor || (b->mode == FL_TRIPLE && base < -DBL_MAX)) return -(double)INFINITY;
+    double v = fl_blend_of_values(b, base, plus, minus);
+    if (minus < -DBL_MAX) v = b->limit != 0 ? b->limit : b->mode == FL_TRIPLE ? base : plus;
+    return (v - b->top) - b->tail;
 }
 
 double fl_row_value(const fl_row *row, int64_t id) {

@@ -1,5 +1,6 @@
 /* sort.c: order by (value descending, index ascending). */
-#include "rows/rows.h"
+#include "rows/sort.h"
+#include <string.h>
 
 typedef struct {
     uint64_t key; /* ascending */

@@ -1,5 +1,5 @@
 /* bias.c: additive biases of tokens and of sequences, and the mask of allowed tokens. */
-#include "plan/job.h"
+#include "steps/steps.h"
 
 void fl_edit_logit_bias(fl_edits *e, const fl_step_values *v) {
     for (int64_t i = 0; i < v->entries; i++) {

@@ -1,5 +1,5 @@
 /* cuts.c: steps that keep a prefix of the list sorted by (logit descending, id ascending), and temperature. */
-#include "plan/job.h"
+#include "steps/steps.h"
 
 static int64_t at_least(int64_t n, int64_t least) { return n > least ? n : least; }
 

@@ -1,6 +1,6 @@
 /* distribution.c: steps that walk the sorted list by something else than a threshold or a rank. They may ask for a longer list
  * (more) where it holds only the first tokens (partial). */
-#include "plan/job.h"
+#include "steps/steps.h"
 
 static int64_t at_least(int64_t n, int64_t least) { return n > least ? n : least; }
 

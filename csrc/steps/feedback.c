@@ -1,26 +1,9 @@
 /* feedback.c: steps that steer by the tokens drawn before. What they remember starts anew with each sequence. */
-#include "plan/job.h"
+#include "steps/steps.h"
 
 static const double LN2 = 0x1.62e42fefa39efp-1;
 
 static double between(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
-
-/* mirostat: mu, 2 tau at first; mu - eta (S - tau) behind a token of surprise S. adaptive_p: weighted sum and total weight
- * of the probabilities p of the tokens, their average being the target at first. */
-void fl_memory_begin(const fl_step_values *v, double *memory) {
-    int weighs = v->op == FL_OP_adaptive_p;
-    memory[0] = weighs ? v->value / (1.0 - v->second) : 2.0 * v->second;
-    memory[1] = weighs ? 1.0 / (1.0 - v->second) : 0.0;
-}
-
-void fl_memory_next(const fl_step_values *v, double observed, double *memory) {
-    if (v->op == FL_OP_mirostat) {
-        memory[0] -= v->third * (observed - v->second);
-    } else {
-        memory[0] = observed + v->second * memory[0];
-        memory[1] = 1.0 + v->second * memory[1];
-    }
-}
 
 enum { SLOPES = 100 }; /* m of the paper */
 

@@ -1,5 +1,5 @@
 /* floors.c: cuts by a threshold that the shape of the distribution sets. p is the probability among all survivors. */
-#include "plan/job.h"
+#include "steps/steps.h"
 
 static double least_of(double a, double b) { return a < b ? a : b; }
 

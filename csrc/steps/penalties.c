@@ -1,6 +1,6 @@
 /* penalties.c: repetition (Keskar et al., 2019), frequency and presence (OpenAI) penalties. Each sees how often, or where
  * last, every edited token occurs in the window of the context that it reads. */
-#include "plan/job.h"
+#include "steps/steps.h"
 
 /* By its last position: in full within the window, `third` of it in the older half of that, and falling to nothing over
  * the `second` positions before. */

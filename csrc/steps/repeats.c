@@ -1,5 +1,5 @@
 /* repeats.c: what followed where the last tokens stood before: DRY (p-e-w, 2024) and bans of repeated n-grams. */
-#include "plan/job.h"
+#include "steps/steps.h"
 
 /* One place more: length << 32 | the token that followed. Runs of one token keep the longest. */
 static int64_t add_place(int64_t *found, int64_t n, int64_t length, int64_t token) {

@@ -1,5 +1,5 @@
 /* tokens.c: edits of tokens that the step names. Bans are biases of -inf; a forced token is all that the words allow. */
-#include "plan/job.h"
+#include "steps/steps.h"
 
 /* Once per distinct token of the encoder's input: l > 0 ? l theta : l / theta. */
 void fl_edit_encoder_repetition_penalty(fl_edits *e, const fl_step_values *v) {

@@ -1,5 +1,10 @@
-/* candidates.c: the candidate list: collecting room, order, masses. */
-#include "plan/job.h"
+/* candidates.c: the candidate list: room, order, masses. */
+#include "tokens/candidates.h"
+#include <float.h>
+#include <string.h>
+#include "base/math.h"
+#include "kernels/exp_args.h"
+#include "rows/sort.h"
 
 int fl_cands_room(fl_cands *c, int64_t room) {
     room = (room + 15) / 8 * 8;
@@ -45,15 +50,6 @@ double fl_cands_total(fl_cands *c) {
     const double *mass = fl_cands_masses(c, c->n);
     double low, total = fl_sum(mass, c->n, &low);
     return total + low;
-}
-
-double fl_target(const fl_step_values *v, double total) {
-    double target = v->value * total;
-    uint64_t bits;
-    memcpy(&bits, &target, 8);
-    bits += v->flags & FL_STRICT ? 1 : 0;
-    memcpy(&target, &bits, 8);
-    return target;
 }
 
 void fl_cands_keep(fl_cands *c, int64_t n) {
@@ -123,27 +119,4 @@ int fl_cands_resort(fl_cands *c) {
     for (int64_t i = 0; i < n; i++) c->mass[i] = c->logit[c->order[i]];
     memcpy(c->logit, c->mass, (size_t)n * sizeof(double));
     return FL_OK;
-}
-
-int fl_cands_step(fl_cands *c, const fl_step_values *v) {
-    if (v->kind == FL_EDIT) {
-        int status = fl_cands_edit(c, v);
-        c->total = 0;
-        return status ? status : fl_cands_resort(c);
-    }
-    switch (v->op) {
-#define FL_RUN_BLEND(name)
-#define FL_RUN_EDIT(name)
-#define FL_RUN_MAP(name)                                                                                               \
-    case FL_OP_##name: fl_list_##name(c, v); break;
-#define FL_RUN_CUT(name) FL_RUN_MAP(name)
-#define FL_RUN_PICK(name) FL_RUN_MAP(name)
-#define FL_STEP(id, name, kind, needs) FL_RUN_##kind(name)
-#include "steps/steps.def"
-#undef FL_STEP
-    default: break;
-    }
-    if (c->more || c->failed) return c->failed;
-    if (v->needs) c->total = 0;
-    return c->n && c->logit[0] <= DBL_MAX ? FL_OK : FL_STEP_INF;
 }

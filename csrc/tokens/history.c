@@ -4,7 +4,14 @@
  * counts occurrences in a window. A gram index links every position to the last earlier one whose tokens, up to there, have
  * the same hash. All is undone in the reverse order, so a rollback leaves what there was before. Shared histories are
  * never written: whoever changes one takes its own copy first. */
-#include "plan/job.h"
+#include "tokens/history.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tokens/memory.h"
+#include "tokens/step_values.h"
 
 enum { LEAST_ROOM = 64 };
 

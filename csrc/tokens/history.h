@@ -2,7 +2,7 @@
 #ifndef FL_HISTORY_H
 #define FL_HISTORY_H
 
-#include "rows/rows.h"
+#include "fastlogits.h"
 
 enum { FL_MAX_STEPS = 64, FL_MAX_ORDER = 8 };
 

@@ -2,6 +2,15 @@
  * with its total; or probabilities as they are given. */
 #include "verify/distribution.h"
 
+#include <float.h>
+#include <string.h>
+
+#include "base/math.h"
+#include "plan/output_dense.h"
+#include "plan/output_list.h"
+#include "plan/report.h"
+#include "plan/run_rows.h"
+
 int fl_law_read(fl_law *l, const fl_plan *plan, const fl_rows *x, int64_t at, int64_t of, const double *memory,
                 int hears) {
     fl_job *j = &l->job;

@@ -2,7 +2,7 @@
 #ifndef FL_LAWS_H
 #define FL_LAWS_H
 
-#include "plan/job.h"
+#include "plan/survivors.h"
 
 /* A distribution: a processed row, or probabilities as they are given, or none. */
 typedef struct {

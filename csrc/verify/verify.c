@@ -9,6 +9,7 @@
  *
  * A sequence with a history walks along copies of it: accepted tokens are added to them, and the steps that remember hear
  * what they were under p, or under q those of the drafts. */
+#include "plan/run_rows.h"
 #include "verify/distribution.h"
 
 enum { ACCEPT = 4, RECOVER = 5 }; /* last words of the counters; 0 to 3 are those of draws */

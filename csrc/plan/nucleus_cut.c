@@ -1,137 +1,28 @@
-/* nucleus.c: where the nucleus of a full row ends: a floor for a short list where it is small, else a cut of the dense
- * row found by a few passes over the kept exponentials. Nothing is sorted but the tokens around the cut. */
-#include "plan/job.h"
+/* nucleus_cut.c: a large nucleus as a cut of the dense row, found by a few passes over the kept exponentials. Nothing is
+ * sorted but the tokens around the cut. */
+#include "plan/nucleus.h"
+#include <float.h>
+#include <math.h>
+#include <string.h>
+#include "base/bits.h"
+#include "kernels/exp_args.h"
+#include "plan/collect.h"
+#include "rows/sort.h"
 
-enum { LIST_GROUPS = 1024, SAMPLE_BLOCKS = 8, BRACKET = 704 };
-
-/* Row value whose mass is t, and how far rounding can have moved it. */
-static double value_of_mass(const fl_mass *m, double t, double *margin) {
-    double v = m->temperature * (fl_log(t) + (double)m->exponent * 0x1.62e42fefa39efp-1);
-    *margin = m->temperature * 0x1p-20 + fabs(v) * 0x1p-20;
-    return v;
-}
-
-/* Masses of the edited tokens as floats in the unit of m, behind the doubles. */
-static float *edited_floats(fl_job *j, double unit, int64_t *count) {
-    *count = j->edits.n;
-    float *e = fl_buffer(j->s, FL_BUF_ROW, (size_t)(*count + 1) * sizeof(float));
-    for (int64_t i = 0; e && i < *count; i++) {
-        double mass = j->edited_mass[i] * unit;
-        e[i] = mass < (double)FLT_MAX ? (float)mass : FLT_MAX;
-    }
-    return e;
-}
-
-/* Edited tokens above the row's own top may hold the whole nucleus. */
-static int edited_nucleus(const fl_job *j, double live_top, double target) {
-    double sum = 0;
-    for (int64_t i = 0; i < j->edits.n; i++) sum += j->edits.logit[i] > live_top ? j->edited_mass[i] : 0;
-    return sum >= target * (1.0 + 1e-9);
-}
-
-/* The largest power-of-2 step below the top at which leaders and edited tokens together reach `need`, 0 if none. */
-static double leaders_threshold(const fl_kernels *k, const float *leaders, int64_t n, const float *edited,
-                                int64_t count, double need) {
-    double t = (double)k->row_max[FL_F32](leaders, n);
-    if (!(k->sum_all(leaders, n) + k->sum_all(edited, count) >= need)) return 0;
-    for (int i = 0; i < 30; i++) {
-        t *= 0.125;
-        if (k->mass_ge(leaders, n, (float)t) + k->mass_ge(edited, count, (float)t) < need) continue;
-        for (int half = 0; half < 2; half++)
-            if (k->mass_ge(leaders, n, (float)(2 * t)) + k->mass_ge(edited, count, (float)(2 * t)) >= need) t *= 2;
-        return t;
-    }
-    return 0;
-}
-
-/* a 2^-n, 0 <= n < 1000, a and the result normal or 0. */
-static double ldexp_down(double a, int n) {
-    double scale;
-    uint64_t u = (uint64_t)(1023 - n) << 52;
-    memcpy(&scale, &u, 8);
-    return a * scale;
-}
-
-static float value_floor(const fl_mass *m, double t) {
-    double margin, v = value_of_mass(m, t, &margin);
-    return v - margin < -(double)FLT_MAX ? -FLT_MAX : (float)(v - margin);
-}
-
-/* Groups that reach a threshold hold all that lies above it, and more: where even their whole mass falls short, so does
- * the nucleus. The first threshold at which it suffices is a guess that the list must confirm. */
-static int guess_from_groups(fl_job *j, const fl_mass *m, const float *edited, int64_t count, double need,
-                             float *floor) {
-    const fl_kernels *k = j->k;
-    int64_t groups = fl_groups(j->row.n);
-    float *sums = fl_buffer(j->s, FL_BUF_GROUPS, (size_t)fl_groups(groups) * sizeof(float));
-    if (!sums || groups == 0) return 0;
-    /* Bisection over the powers of 4 below the top: the highest that suffices. */
-    int none = 0, enough = 25;
-    while (enough - none > 1) {
-        int at = (none + enough) / 2;
-        double t = ldexp_down(fl_mass_of_logit(m, j->top), 2 * at);
-        k->row_cut_mass[FL_F32](m->gmax, m->gsum, groups, value_floor(m, t), sums, NULL);
-        double mass = t > 0x1p-90 ? k->sum_all(sums, fl_groups(groups)) + k->mass_ge(edited, count, (float)t) : need;
-        *(mass < need ? &none : &enough) = at;
-    }
-    double t = ldexp_down(fl_mass_of_logit(m, j->top), 2 * enough);
-    if (enough == 25 || !(t > 0x1p-90)) return 0;
-    *floor = value_floor(m, t);
-    return k->count_ge(m->gmax, groups, *floor) <= LIST_GROUPS ? FL_FLOOR_GUESSED : 0;
-}
-
-/* Every super-group holds its maximum: where these leaders alone reach the target, so does the row. */
-int fl_nucleus_floor(fl_job *j, const fl_mass *m, double target, float *floor) {
-    int64_t groups = fl_groups(j->row.n), supers = fl_supers(j->row.n), count;
-    double unit = fl_mass_of_logit(m, j->top), need = target * unit * (1.0 + 1e-6);
-    if (edited_nucleus(j, fl_head_value(&j->program, m->top), target)) {
-        *floor = fl_value_below(j, fl_head_value(&j->program, m->top));
-        return FL_FLOOR_SURE;
-    }
-    if (m->gsum64 || !(unit * target < 0x1p120)) return 0;
-    float *tops = fl_buffer(j->s, FL_BUF_SMAX, (size_t)(supers * 2 + fl_supers(groups)) * sizeof(float));
-    float *leaders = tops + supers;
-    float *edited = edited_floats(j, unit, &count);
-    if (!tops || !edited) return 0;
-    j->k->row_scan[FL_F32](m->gmax, groups, NULL, tops, leaders + supers); /* groups of groups are super-groups */
-    j->k->group_exp(tops, supers, &m->args, leaders);
-    double t = leaders_threshold(j->k, leaders, supers, edited, count, need);
-    if (t > 0x1p-100) {
-        *floor = value_floor(m, t);
-        if (j->k->count_ge(m->gmax, groups, *floor) <= LIST_GROUPS) return FL_FLOOR_SURE;
-    }
-    return guess_from_groups(j, m, edited, count, need, floor);
-}
-
-int fl_nucleus_lower(fl_job *j, const fl_mass *m, float *floor) {
-    double lower = (double)*floor - m->temperature * 2.0794415416798357; /* ln 8 */
-    *floor = lower > -(double)FLT_MAX ? (float)lower : -FLT_MAX;
-    return j->k->count_ge(m->gmax, fl_groups(j->row.n), *floor) <= LIST_GROUPS;
-}
-
-static uint32_t bits_of(float a) {
-    uint32_t u;
-    memcpy(&u, &a, 4);
-    return u;
-}
-static float float_of(uint32_t u) {
-    float a;
-    memcpy(&a, &u, 4);
-    return a;
-}
+enum { SAMPLE_BLOCKS = 8, BRACKET = 704 };
 
 /* Largest threshold (to 2^-10) at which the sample's mass still reaches `mass`. */
 static float sample_threshold(const fl_kernels *k, const float *sample, int64_t n, double mass) {
-    uint32_t hi = bits_of(k->row_max[FL_F32](sample, n)) + 1, lo = hi > 32u << 23 ? hi - (32u << 23) : 0;
-    if (k->mass_ge(sample, n, float_of(lo)) < mass) lo = 0;
+    uint32_t hi = fl_bits(k->row_max[FL_F32](sample, n)) + 1, lo = hi > 32u << 23 ? hi - (32u << 23) : 0;
+    if (k->mass_ge(sample, n, fl_float(lo)) < mass) lo = 0;
     while (hi - lo > 1u << 13) {
         uint32_t mid = lo + (hi - lo) / 2;
-        if (k->mass_ge(sample, n, float_of(mid)) >= mass)
+        if (k->mass_ge(sample, n, fl_float(mid)) >= mass)
             lo = mid;
         else
             hi = mid;
     }
-    return float_of(lo);
+    return fl_float(lo);
 }
 
 typedef struct {
@@ -154,13 +45,13 @@ static int find_bracket(fl_job *j, const fl_mass *m, const float *edited, int64_
         memcpy(sample + sampled, m->e + blocks * i / SAMPLE_BLOCKS * FL_BLOCK, FL_BLOCK * sizeof(float));
     double all = fl_mass_total(m) + k->mass_ge(edited, count, 0), ratio = k->mass_ge(sample, sampled, 0) / all;
     float t = sample_threshold(k, sample, sampled, target * ratio);
-    *b = (bracket){.hi = float_of(0x7f800000), .mass_lo = all, .above = m->gsum};
+    *b = (bracket){.hi = fl_float(0x7f800000), .mass_lo = all, .above = m->gsum};
     b->spare = sample + SAMPLE_BLOCKS * FL_BLOCK;
     memset(b->above, 0, (size_t)groups * sizeof(float));
     for (int i = 0; i < 24 && !narrow_enough(b); i++) {
         /* Many equal values: the sample has nothing between; look right above them. */
         if (!(t > b->lo && t < b->hi)) t = b->lo * (1.0f + 0x1p-11f);
-        if (!(t > b->lo && t < b->hi) || i > 8) t = float_of(bits_of(b->lo) + (bits_of(b->hi) - bits_of(b->lo)) / 2);
+        if (!(t > b->lo && t < b->hi) || i > 8) t = fl_float(fl_bits(b->lo) + (fl_bits(b->hi) - fl_bits(b->lo)) / 2);
         double mass = k->mass_groups(m->e, n, t, b->spare) + k->mass_ge(edited, count, t);
         j->trace.passes++;
         if (mass >= target) {
@@ -216,8 +107,7 @@ static int cut_among_equals(fl_job *j, float low, float high, float hi, double m
     *c = (fl_cands){.k = k, .s = j->s, .edits = &j->edits};
     if (fl_cands_room(c, FL_BLOCK)) return FL_NO_MEMORY;
     for (int64_t id = d->split; id <= d->cut_id; id++)
-        if (fl_row_value(row, id) == (double)value && (!j->live || j->live[id / FL_LANES] >> id % FL_LANES & 1))
-            c->raw_id[c->raw++] = (int32_t)id;
+        if (fl_row_value(row, id) == (double)value && fl_is_live(j->live, id)) c->raw_id[c->raw++] = (int32_t)id;
     d->extra = c->raw_id;
     d->extra_n = c->raw;
     return FL_OK;
@@ -303,7 +193,7 @@ static int cut_in_list(fl_job *j, const bracket *b, float low, float high, int64
     c->k->list_exp(c->raw_logit, c->raw, &args, c->mass);
     int64_t count = walk_buckets(j, level_high, BUCKETS / (level_high - level_low), above / unit, target / unit, d),
             kept = 0;
-    double upper = value_of_mass(&d->mass, (double)b->hi, &margin) - margin;
+    double upper = fl_mass_value(&d->mass, (double)b->hi, &margin) - margin;
     if (count < 0 || (b->hi <= FLT_MAX && d->cut_logit >= fl_head_value(&j->program, upper))) return -1;
     set_ends(j, d);
     for (int64_t i = 0; i < count; i++) {
@@ -323,11 +213,11 @@ int fl_nucleus_cut(fl_job *j, double target, fl_dense *d) {
     bracket b;
     target *= unit;
     if (!(target > 0 && target < 0x1p120)) return -1;
-    float *edited = edited_floats(j, unit, &count);
+    float *edited = fl_edited_floats(j, unit, &count);
     if (!edited || find_bracket(j, m, edited, count, target, &b)) return -1;
-    double v = value_of_mass(m, (double)b.lo, &margin);
+    double v = fl_mass_value(m, (double)b.lo, &margin);
     float low = (float)(v - margin);
-    v = value_of_mass(m, (double)b.hi, &margin);
+    v = fl_mass_value(m, (double)b.hi, &margin);
     float high = (float)(v + margin);
     if (!(high <= FLT_MAX)) high = FLT_MAX;
     double level = fl_head_value(&j->program, (double)high), above = 0;
