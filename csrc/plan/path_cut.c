@@ -11,15 +11,6 @@
 #include "plan/paths.h"
 #include "plan/scan.h"
 
-enum { MANY_GROUPS = 1024 }; /* as many as reach the floor before the cut pays */
-
-int fl_is_cut(const fl_job *j) {
-    for (int32_t i = j->program.head; i < j->program.count; i++)
-        if ((j->program.at[i].op != FL_OP_min_p && !j->program.at[i].resolved) || j->program.at[i].min_keep > 1)
-            return 0;
-    return fl_ends_dense(j) && j->program.head < j->program.count;
-}
-
 /* FL_AGAIN where an edited token is so far above the row that masses leave the range: list instead. */
 static int cut_by_value(fl_job *j) {
     fl_dense d = {.cut_id = INT64_MAX, .cut_logit = -(double)INFINITY};
@@ -49,7 +40,7 @@ int fl_run_cut(fl_job *j) {
     int status = j->gmax ? FL_OK : fl_scan_row(j);
     if (status) return status;
     float floor = fl_early_floor(j, j->program.head, &equals);
-    if (fl_groups_reach(j->k, j->gmax, fl_groups(j->row.n), floor, &j->reached) <= MANY_GROUPS)
+    if (fl_groups_reach(j->k, j->gmax, fl_groups(j->row.n), floor, &j->reached) <= FL_MANY_GROUPS)
         return fl_refuse(j, FL_PATH_CUT);
     if (!j->row.blend) return cut_by_value(j);
     status = fl_blend_settle(j);

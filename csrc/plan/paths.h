@@ -15,6 +15,8 @@ enum {
     FL_PATH_FLOOR
 };
 
+enum { FL_MANY_GROUPS = 1024 }; /* that reach the floor: beyond them a cut by value beats a list */
+
 /* In the place of a status: the plan or the row has become simpler, or the path cannot serve the row; choose again. */
 enum { FL_AGAIN = -1 };
 
@@ -31,8 +33,5 @@ int fl_run_nucleus(fl_job *j);
 int fl_run_smoothing(fl_job *j);
 int fl_run_cut(fl_job *j);
 int fl_run_floor(fl_job *j);
-
-/* Whether a cut by value alone is all that stands behind the head: ratio cuts, each with min_keep 1. */
-int fl_is_cut(const fl_job *j);
 
 #endif

@@ -20,6 +20,14 @@ static int starts_with_mass(const fl_job *j) { return fl_starts_with_mass(&j->pr
 static int is_smoothing(const fl_job *j) {
     return j->program.count == j->program.head + 1 && first(j)->op == FL_OP_smoothing && fl_ends_dense(j);
 }
+/* Ratio cuts alone, each with min_keep 1, of a long row. */
+static int is_cut(const fl_job *j) {
+    if (fl_groups(j->row.n) <= FL_MANY_GROUPS) return 0;
+    for (int32_t i = j->program.head; i < j->program.count; i++)
+        if ((j->program.at[i].op != FL_OP_min_p && !j->program.at[i].resolved) || j->program.at[i].min_keep > 1)
+            return 0;
+    return fl_ends_dense(j) && j->program.head < j->program.count;
+}
 static int any(const fl_job *j) { return j != NULL; }
 
 /* The first path that may take a row, and has not refused it, runs it. HACKING.md has the same table with the reasons. */
@@ -32,7 +40,7 @@ static const struct {
     [FL_PATH_MASS] = {is_whole, fl_run_mass},
     [FL_PATH_NUCLEUS] = {starts_with_mass, fl_run_nucleus},
     [FL_PATH_SMOOTHING] = {is_smoothing, fl_run_smoothing},
-    [FL_PATH_CUT] = {fl_is_cut, fl_run_cut},
+    [FL_PATH_CUT] = {is_cut, fl_run_cut},
     [FL_PATH_FLOOR] = {any, fl_run_floor},
 };
 

@@ -110,14 +110,6 @@ int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r
     return FL_OK;
 }
 
-int fl_starts_with_mass(const fl_program *p) { return p->head < p->count && fl_is_mass_step(&p->at[p->head]); }
-
-int fl_has_joint(const fl_program *p) {
-    for (int32_t i = p->head; i < p->count; i++)
-        if (p->at[i].flags & FL_JOINT) return 1;
-    return 0;
-}
-
 double fl_head_value(const fl_program *p, double value) {
     for (int32_t i = 0; i < p->head; i++)
         if (p->at[i].op == FL_OP_temperature) value /= p->at[i].value;

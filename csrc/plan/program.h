@@ -25,9 +25,15 @@ void fl_program_head(fl_program *p);
 int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r, int64_t n, const fl_context *c,
                     const double *memory);
 /* Whether the first step behind the head is a cut by mass. */
-int fl_starts_with_mass(const fl_program *p);
+static inline int fl_starts_with_mass(const fl_program *p) {
+    return p->head < p->count && fl_is_mass_step(&p->at[p->head]);
+}
 /* Whether a cut that looks at the distribution as it was before several cuts stands behind the head. */
-int fl_has_joint(const fl_program *p);
+static inline int fl_has_joint(const fl_program *p) {
+    for (int32_t i = p->head; i < p->count; i++)
+        if (p->at[i].flags & FL_JOINT) return 1;
+    return 0;
+}
 /* What the head makes of an unedited value: the temperatures, one after the other. */
 double fl_head_value(const fl_program *p, double value);
 void fl_head_values(const fl_kernels *k, const fl_program *p, double *values, int64_t n);

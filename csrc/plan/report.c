@@ -20,11 +20,6 @@ void fl_observe(fl_job *j, int64_t id, double logprob) {
     }
 }
 
-int fl_only_ids(const fl_job *j) {
-    const fl_results *o = j->out;
-    return !o->logprobs && !o->ranks && !o->top_n && !o->raw_logprobs && !j->observed;
-}
-
 int fl_drawn_open(fl_job *j) {
     size_t room = j->out->draws > 0 ? (size_t)j->out->draws : 1;
     char *p = fl_buffer(j->s, FL_BUF_DRAWN, room * 2 * (sizeof(int64_t) + sizeof(double)));

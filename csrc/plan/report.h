@@ -5,7 +5,10 @@
 #include "plan/job.h"
 
 /* Whether ids, and what comes with them for nothing, are all that is wanted. */
-int fl_only_ids(const fl_job *j);
+static inline int fl_only_ids(const fl_job *j) {
+    const fl_results *o = j->out;
+    return !o->logprobs && !o->ranks && !o->top_n && !o->raw_logprobs && !j->observed;
+}
 /* Room for the tokens that are asked for, in j->drawn. FL_OK or a failure. */
 int fl_drawn_open(fl_job *j);
 /* What j->drawn tells, and what steps hear of its first token; log_total: ln of the total in units of the mass of `top`. */

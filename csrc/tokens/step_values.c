@@ -4,7 +4,6 @@
 #include <string.h>
 
 static double number_at(fl_per_row p, int64_t r, double unset) { return p.at ? p.at[r * p.step] : unset; }
-int64_t fl_integer_at(fl_per_row_i p, int64_t r, int64_t unset) { return p.at ? p.at[r * p.step] : unset; }
 
 static int kind_of(int32_t op) {
     static const int32_t kinds[] = {
@@ -59,16 +58,6 @@ fl_step_values fl_step_values_of(const fl_step *s, int64_t r, int32_t index) {
     v.words = s->words ? s->words + r * s->words_step : NULL;
     v.words_n = s->words_n;
     return v;
-}
-
-int fl_is_mass_step(const fl_step_values *v) {
-    return v->op == FL_OP_top_p || (v->flags & FL_JOINT && v->op == FL_OP_top_k);
-}
-
-int fl_is_shaped(const fl_step_values *v) { return v->needs && !v->resolved && v->op != FL_OP_top_p; }
-
-int fl_reads_context(const fl_step_values *v) {
-    return v->op == FL_OP_repetition_penalty || v->op == FL_OP_frequency_penalty || v->op == FL_OP_presence_penalty;
 }
 
 int64_t fl_counts_from(const fl_step_values *v, int64_t prompt_length) {

@@ -40,7 +40,9 @@ typedef struct {
     int64_t words_n;
 } fl_step_values;
 
-int64_t fl_integer_at(fl_per_row_i p, int64_t r, int64_t unset);
+static inline int64_t fl_integer_at(fl_per_row_i p, int64_t r, int64_t unset) {
+    return p.at ? p.at[r * p.step] : unset;
+}
 /* What the step of that id needs, FL_NEEDS_... */
 int32_t fl_needs_of(int32_t op);
 /* How many lists belong to row r. */
@@ -48,11 +50,15 @@ int64_t fl_lists_of(const fl_lists *l, int64_t r);
 /* A step with the parameters of row r. */
 fl_step_values fl_step_values_of(const fl_step *s, int64_t r, int32_t index);
 /* A cut by mass, which the exponential pass over the whole row serves. */
-int fl_is_mass_step(const fl_step_values *v);
+static inline int fl_is_mass_step(const fl_step_values *v) {
+    return v->op == FL_OP_top_p || (v->flags & FL_JOINT && v->op == FL_OP_top_k);
+}
 /* Whether the step asks something of all survivors that a pass over the row must tell first. */
-int fl_is_shaped(const fl_step_values *v);
+static inline int fl_is_shaped(const fl_step_values *v) { return v->needs && !v->resolved && v->op != FL_OP_top_p; }
 /* Whether the step counts the tokens of the context. */
-int fl_reads_context(const fl_step_values *v);
+static inline int fl_reads_context(const fl_step_values *v) {
+    return v->op == FL_OP_repetition_penalty || v->op == FL_OP_frequency_penalty || v->op == FL_OP_presence_penalty;
+}
 /* First context position that the step counts, whatever its window. */
 int64_t fl_counts_from(const fl_step_values *v, int64_t prompt_length);
 /* The least sum that ends a prefix by mass: the step's share of total, or, if strict, what lies right above it. */
