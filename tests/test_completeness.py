@@ -16,7 +16,8 @@ import rows
 import fastlogits
 from fastlogits import _reference_pipeline, _steering, reference, steps
 
-STEPS = re.findall(r"^FL_STEP\(\d+, (\w+), (\w+), \w+\)", (rows.ROOT / "csrc" / "steps" / "steps.def").read_text(), re.MULTILINE)
+LIST = rows.ROOT / "csrc" / "steps" / "steps.def"
+STEPS = re.findall(r"^FL_STEP\(\d+, (\w+), (\w+), \w+\)", LIST.read_text(), re.MULTILINE)
 FUNCTIONS = [name for name in fastlogits.__all__ if inspect.isroutine(getattr(fastlogits, name))]
 CLASSES = [name for name in fastlogits.__all__ if inspect.isclass(getattr(fastlogits, name))]
 # What reports on the machine computes nothing, so it has neither twin nor benchmark.
