@@ -22,7 +22,8 @@ int fl_combine(const fl_kernels *k, fl_scratch *s, const fl_step *step, const fl
     uint64_t saved = fl_env_enter();
     int status = FL_OK;
     for (int64_t r = begin; x->n && r < end && !status; r++) {
-        fl_step_values v = fl_step_values_of(step, r, 0);
+        fl_step_values v;
+        fl_step_values_read(&v, step, r, 0);
         fl_row parts[1 + FL_MOST_BESIDE];
         int n, bad, failed = FL_OK;
         status = fl_parts_open(s, x, beside, r, parts, &n);

@@ -74,35 +74,40 @@ int fl_program_read(fl_program *p, fl_scratch *s, const fl_plan *plan, int64_t r
     p->count = p->shares = p->repair = 0;
     p->skew = 0;
     for (int32_t i = 0; i < plan->count; i++) {
-        fl_step_values v = fl_step_values_of(&plan->steps[i], r, i);
-        if (v.needs == FL_NEEDS_CONTEXT) {
-            int64_t own = v.entries + c->n;
-            fl_resolve(c, &v, ids, values);
+        fl_step_values *v = &p->at[p->count];
+        fl_step_values_read(v, &plan->steps[i], r, i);
+        if (v->needs == FL_NEEDS_CONTEXT) {
+            int64_t own = v->entries + c->n;
+            fl_resolve(c, v, ids, values);
             ids += own;
             values += own;
         }
-        if (v.op == FL_OP_xtc) v.stream = ++random;
-        if (v.op == FL_OP_skew) p->skew += v.value;
-        if (v.op == FL_OP_allowed_tokens) { /* the words say it all */
-            v.words = v.entries ? v.words : NULL;
-            v.entries = 0;
+        if (v->op == FL_OP_xtc) v->stream = ++random;
+        if (v->op == FL_OP_skew) p->skew += v->value;
+        if (v->op == FL_OP_allowed_tokens) { /* the words say it all */
+            v->words = v->entries ? v->words : NULL;
+            v->entries = 0;
         }
-        if (v.kind == FL_BLEND || is_off(&v, n, c->n)) continue;
-        if (v.op == FL_OP_remove_invalid_values) {
+        if (v->kind == FL_BLEND || is_off(v, n, c->n)) continue;
+        if (v->op == FL_OP_remove_invalid_values) {
             p->repair = 1;
             continue;
         }
-        if (forces(&v)) p->count = p->shares = 0; /* what came before no longer matters */
-        v.vocab = n;
-        if (v.min_keep > n) v.min_keep = n;
-        if (v.op == FL_OP_mirostat && v.value == 1.0) v.needs = FL_NEEDS_PREFIX;
-        if (v.hears) fl_memory_read(&v, memory);
-        if (v.hears == FL_HEARS_SHARE) v.slot = p->shares++;
-        if (v.op == FL_OP_temperature && v.value == 0.0) {
-            v.op = FL_OP_greedy;
-            v.kind = FL_CUT;
+        if (forces(v)) { /* what came before no longer matters */
+            p->at[0] = *v;
+            v = p->at;
+            p->count = p->shares = 0;
         }
-        p->at[p->count++] = v;
+        v->vocab = n;
+        if (v->min_keep > n) v->min_keep = n;
+        if (v->op == FL_OP_mirostat && v->value == 1.0) v->needs = FL_NEEDS_PREFIX;
+        if (v->hears) fl_memory_read(v, memory);
+        if (v->hears == FL_HEARS_SHARE) v->slot = p->shares++;
+        if (v->op == FL_OP_temperature && v->value == 0.0) {
+            v->op = FL_OP_greedy;
+            v->kind = FL_CUT;
+        }
+        p->count++;
     }
     for (p->renormalise = 0; p->count && p->at[p->count - 1].op == FL_OP_renormalize_logits; p->count--)
         p->renormalise = 1;

@@ -70,9 +70,9 @@ static int run_program(fl_job *j, const fl_plan *plan, int64_t of, const double 
 
 /* The row as what the first step makes of it and the rows beside it. A status, or -1: it makes nothing. */
 static int open_blend(fl_job *j, const fl_plan *plan, const fl_rows *x, int64_t at, int64_t of) {
-    fl_step_values first = {.kind = -1};
-    if (plan->count) first = fl_step_values_of(plan->steps, of, 0);
-    if (first.kind != FL_BLEND) return -1;
+    fl_step_values first;
+    if (!plan->count || fl_kind_of(plan->steps->op) != FL_BLEND) return -1;
+    fl_step_values_read(&first, plan->steps, of, 0);
     int64_t r = j->r;
     j->r = at; /* rows beside are found by the number of the row */
     int status = fl_blend_open(j, &first, plan, x);

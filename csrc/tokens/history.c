@@ -194,7 +194,8 @@ fl_history *fl_history_new(const fl_plan *plan, int64_t row, int64_t prompt_leng
     h->users = 1;
     h->prompt_length = prompt_length;
     for (int32_t i = 0; i < plan->count && i < FL_MAX_STEPS; i++) {
-        fl_step_values v = fl_step_values_of(&plan->steps[i], row, i);
+        fl_step_values v;
+        fl_step_values_read(&v, &plan->steps[i], row, i);
         add_step(h, &v, plan->count);
     }
     if (move(h, LEAST_ROOM)) {

@@ -30,7 +30,8 @@ void fl_memory_read(fl_step_values *v, const double *memory) {
 void fl_plan_remember(const fl_plan *plan, int64_t row, const double *observed, double *memory) {
     uint64_t saved = fl_env_enter();
     for (int32_t i = 0; i < plan->count; i++) {
-        fl_step_values v = fl_step_values_of(&plan->steps[i], row, i);
+        fl_step_values v;
+        fl_step_values_read(&v, &plan->steps[i], row, i);
         if (!v.hears || observed[i] != observed[i]) continue;
         fl_memory_read(&v, memory);
         fl_memory_next(&v, observed[i], v.memory);

@@ -1,11 +1,12 @@
 /* step_values.c: a step with the parameters of one row, and what its kind asks. */
 #include "tokens/step_values.h"
+
 #include <float.h>
 #include <string.h>
 
 static double number_at(fl_per_row p, int64_t r, double unset) { return p.at ? p.at[r * p.step] : unset; }
 
-static int kind_of(int32_t op) {
+int32_t fl_kind_of(int32_t op) {
     static const int32_t kinds[] = {
 #define FL_STEP(id, name, kind, needs) [id] = FL_##kind,
 #include "steps/steps.def"
@@ -39,25 +40,24 @@ static void limit_lengths(fl_step_values *v) {
     if (v->op == FL_OP_no_repeat_ngram || v->op == FL_OP_encoder_no_repeat_ngram) limit_length(&v->value);
 }
 
-fl_step_values fl_step_values_of(const fl_step *s, int64_t r, int32_t index) {
-    fl_step_values v = {.op = s->op, .kind = kind_of(s->op), .needs = fl_needs_of(s->op), .index = index};
-    v.hears = hears_of(s->op);
-    v.value = number_at(s->value, r, 0);
-    v.second = number_at(s->second, r, 0);
-    v.third = number_at(s->third, r, 0);
-    limit_lengths(&v);
-    v.min_keep = fl_integer_at(s->min_keep, r, 1);
-    v.flags = (int32_t)fl_integer_at(s->flags, r, 0);
-    v.window = fl_integer_at(s->window, r, -1);
+void fl_step_values_read(fl_step_values *v, const fl_step *s, int64_t r, int32_t index) {
+    *v = (fl_step_values){.op = s->op, .kind = fl_kind_of(s->op), .needs = fl_needs_of(s->op), .index = index};
+    v->hears = hears_of(s->op);
+    v->value = number_at(s->value, r, 0);
+    v->second = number_at(s->second, r, 0);
+    v->third = number_at(s->third, r, 0);
+    limit_lengths(v);
+    v->min_keep = fl_integer_at(s->min_keep, r, 1);
+    v->flags = (int32_t)fl_integer_at(s->flags, r, 0);
+    v->window = fl_integer_at(s->window, r, -1);
     const fl_lists *l = &s->lists;
     int64_t from = l->rows ? l->rows[r] : 0;
-    v.ids = l->ids && !l->offsets ? l->ids + from : l->ids;
-    v.offsets = l->offsets ? l->offsets + from : NULL;
-    v.values = l->values ? l->values + from : NULL;
-    v.entries = fl_lists_of(l, r);
-    v.words = s->words ? s->words + r * s->words_step : NULL;
-    v.words_n = s->words_n;
-    return v;
+    v->ids = l->ids && !l->offsets ? l->ids + from : l->ids;
+    v->offsets = l->offsets ? l->offsets + from : NULL;
+    v->values = l->values ? l->values + from : NULL;
+    v->entries = fl_lists_of(l, r);
+    v->words = s->words ? s->words + r * s->words_step : NULL;
+    v->words_n = s->words_n;
 }
 
 int64_t fl_counts_from(const fl_step_values *v, int64_t prompt_length) {

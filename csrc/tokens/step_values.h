@@ -47,8 +47,10 @@ static inline int64_t fl_integer_at(fl_per_row_i p, int64_t r, int64_t unset) {
 int32_t fl_needs_of(int32_t op);
 /* How many lists belong to row r. */
 int64_t fl_lists_of(const fl_lists *l, int64_t r);
+/* FL_BLEND and so on. */
+int32_t fl_kind_of(int32_t op);
 /* A step with the parameters of row r. */
-fl_step_values fl_step_values_of(const fl_step *s, int64_t r, int32_t index);
+void fl_step_values_read(fl_step_values *v, const fl_step *s, int64_t r, int32_t index);
 /* A cut by mass, which the exponential pass over the whole row serves. */
 static inline int fl_is_mass_step(const fl_step_values *v) {
     return v->op == FL_OP_top_p || (v->flags & FL_JOINT && v->op == FL_OP_top_k);
