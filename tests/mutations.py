@@ -101,7 +101,7 @@ MUTATIONS = (
     ),
     Mutation(
         "plan: a floor that forgets min_keep = 2",
-        "csrc/plan/plan.c",
+        "csrc/plan/early_floor.c",
         "            if (v->min_keep > 1) {",
         "            if (v->min_keep > 2) {",
         ("edges", "plans"),
