@@ -218,7 +218,7 @@ def extension() -> Extension:
     """The one extension module."""
     return Extension(
         "fastlogits._core",
-        sources=["fastlogits/_core.pyx", *found(C_SOURCES)],
+        sources=["fastlogits/_binding/_core.pyx", *found(C_SOURCES)],
         depends=["setup.py", *found(C_INCLUDED)],
         include_dirs=["csrc", np.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],

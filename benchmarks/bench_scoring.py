@@ -24,7 +24,7 @@ from jobs import SCORES, SCORING, Job
 from measure import pin, placed
 
 import fastlogits as fl
-from fastlogits import _core
+import fastlogits._core as _core
 
 VOCAB = 128_256
 BARS = {"target": 1.2, "all": 1.7}

@@ -52,7 +52,7 @@ def main() -> None:
 
         units = [compile_source(UNIT, "-O3")]
         layer = f"{folder}/_core.c"
-        translate = [sys.executable, "-m", "cython", "-3", "fastlogits/_core.pyx", "-o", layer]
+        translate = [sys.executable, "-m", "cython", "-3", "fastlogits/_binding/_core.pyx", "-o", layer]
         costs = {"Cython": seconds(translate)}
         for source in extension.sources:
             path = layer if source.endswith(".pyx") else source

@@ -17,7 +17,7 @@ import measure
 from jobs import Inputs, Job
 from measure import Case, Timed
 
-from fastlogits import _core
+import fastlogits._core as _core
 
 LINES = pytest.StashKey[list[dict[str, Any]]]()
 PEER_NAMES = ("NumPy", "SciPy")

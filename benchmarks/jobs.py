@@ -17,7 +17,8 @@ from measure import Call, Case, Singles, matrix, placed, ulp
 from numpy.typing import NDArray
 
 import fastlogits as fl
-from fastlogits import _core, reference
+import fastlogits._core as _core
+from fastlogits import reference
 from fastlogits.bench import jobs, rows
 from fastlogits.bench.jobs import CHAIN, SAMPLERS, Chain
 from fastlogits.bench.peers import numpy as numpy_peer

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _core
+import fastlogits._core as _core
 from fastlogits.bench import rows
 from fastlogits.bench.checks import ulp
 from fastlogits.bench.rows import KINDS, Singles, placed

@@ -27,7 +27,8 @@ from jobs import ARRAYS, LLAMA_CHAINS, SAMPLERS, Chain, Inputs, Job, drawn, samp
 from measure import BEST, Timed, pin, placed, ratios, row, turns
 
 import fastlogits
-from fastlogits import _core, cpu
+import fastlogits._core as _core
+from fastlogits import cpu
 
 VOCAB, BATCH, ROWS = 128_256, 64, 3
 ISAS: list[str] = [isa for isa in ("avx512", "avx2") if isa in _core.isas()] or [BEST]

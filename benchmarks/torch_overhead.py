@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 import fastlogits as fl
+import fastlogits._core as _core
 import fastlogits.torch as ft
-from fastlogits import _core
 
 V, CALLS = 1000, 50
 STEERING: dict[str, Any] = {"temperature": 0.8, "top_k": 50, "top_p": 0.95}

@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from fastlogits import _startup
+from fastlogits._common import startup as _startup
 
 try:
     from fastlogits import cpu
@@ -11,12 +11,8 @@ except ImportError as error:
     raise
 
 from fastlogits import reference, steps
-from fastlogits._beams import BeamStep
-from fastlogits._errors import Status
-from fastlogits._speculative import Verified
+from fastlogits._common.errors import Status
 from fastlogits.arrays import TopK, argmax, log_softmax, logsumexp, softmax, top_k
-from fastlogits.batch import Batch
-from fastlogits.blends import contrastive, dexperts, guide
 from fastlogits.calibration import (
     ReliabilityCurve,
     Scaling,
@@ -28,8 +24,15 @@ from fastlogits.calibration import (
     negative_log_likelihood,
     reliability_curve,
 )
-from fastlogits.classifier import LabelClassifier
-from fastlogits.comparison import (
+from fastlogits.sampling.batch import Batch
+from fastlogits.sampling.beams import BeamStep
+from fastlogits.sampling.combine import contrastive, dexperts, guide
+from fastlogits.sampling.functions import beam_step, candidates, filter_logits, gumbel_max, probs, sample, verify
+from fastlogits.sampling.sampler import Candidates, Explanation, GumbelMax, Sampler, SampleResult
+from fastlogits.sampling.speculative import Verified
+from fastlogits.sampling.state import State
+from fastlogits.scoring.classifier import LabelClassifier
+from fastlogits.scoring.comparison import (
     Comparison,
     ComparisonTotals,
     compare_distributions,
@@ -39,19 +42,16 @@ from fastlogits.comparison import (
     top_n_agreement,
     total_variation,
 )
-from fastlogits.completions import (
+from fastlogits.scoring.completions import (
     CompletionPrefixes,
     CompletionScores,
     completion_prefixes,
     score_completions,
 )
-from fastlogits.labels import label_logprobs
-from fastlogits.pipeline import beam_step, candidates, filter_logits, gumbel_max, probs, sample, verify
-from fastlogits.sampler import Candidates, Explanation, GumbelMax, Sampler, SampleResult
-from fastlogits.scoring import TokenLogprobs, token_logprobs
-from fastlogits.shards import merge, shard_peaks, shard_summary
-from fastlogits.state import State
-from fastlogits.texts import TextScore, Window, perplexity, score_text, sliding_windows
+from fastlogits.scoring.labels import label_logprobs
+from fastlogits.scoring.shards import merge, shard_peaks, shard_summary
+from fastlogits.scoring.targets import TokenLogprobs, token_logprobs
+from fastlogits.scoring.texts import TextScore, Window, perplexity, score_text, sliding_windows
 
 try:
     __version__ = version("fastlogits")

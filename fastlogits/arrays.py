@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _bfloat16 as half
-from fastlogits import _core, _inputs, _threads
-from fastlogits import _params as params
-from fastlogits._plain import to_dict
+import fastlogits._core as _core
+from fastlogits._common import bfloat16 as half
+from fastlogits._common import inputs as _inputs
+from fastlogits._common import params
+from fastlogits._common import threads as _threads
+from fastlogits._common.plain import to_dict
 
 __all__ = ["TopK", "argmax", "log_softmax", "logsumexp", "softmax", "top_k"]
 

@@ -6,7 +6,8 @@ import functools
 import platform
 from pathlib import Path
 
-from fastlogits import _core, _inputs
+import fastlogits._core as _core
+from fastlogits._common import inputs as _inputs
 
 __all__ = ["available_isas", "default_threads", "isa", "known_isas", "name"]
 

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from fastlogits import arrays
 from fastlogits import steps as s
-from fastlogits._errors import import_error
-from fastlogits._familiar import refuse_unknown
-from fastlogits._patch import replaced
-from fastlogits._steering import KEYWORDS, Steering
-from fastlogits._systems import llama_seed
-from fastlogits.sampler import Sampler
-from fastlogits.state import State
+from fastlogits._common.errors import import_error
+from fastlogits._common.familiar import refuse_unknown
+from fastlogits._common.patch import replaced
+from fastlogits.sampling.keywords import KEYWORDS, Steering
+from fastlogits.sampling.sampler import Sampler
+from fastlogits.sampling.state import State
+from fastlogits.sampling.systems import llama_seed
 
 __all__ = ["LogitsProcessor", "fast_logprobs", "fast_sampling"]
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
-from fastlogits import _inputs, arrays
+from fastlogits import arrays
+from fastlogits._common import inputs as _inputs
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 

@@ -10,7 +10,7 @@ import rows
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from fastlogits import _core
+import fastlogits._core as _core
 
 # `--hypothesis-profile=thorough` tries more of the same examples in each run, `search` looks for new ones.
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=25)

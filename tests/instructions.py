@@ -59,7 +59,7 @@ def repeat() -> None:
     """What valgrind runs: the marker, a call some times, the marker, and so on."""
     import numpy as np
 
-    from fastlogits import _core
+    import fastlogits._core as _core
 
     mark = np.zeros(1, np.float32)
     for times, call in calls().values():
@@ -112,7 +112,7 @@ def count() -> dict[str, int]:
 
 def compiler() -> str:
     """What compiled the extension module, as it says itself."""
-    from fastlogits import _core
+    import fastlogits._core as _core
 
     text = Path(str(_core.__file__)).read_bytes()
     found = re.search(rb"GCC: \([^)]*\) [\d.]+|clang version [\d.]+", text)
@@ -121,7 +121,7 @@ def compiler() -> str:
 
 def reason_to_skip() -> str | None:
     """Why counts cannot be compared here, or None."""
-    from fastlogits import _core
+    import fastlogits._core as _core
 
     if ISA not in _core.isas():
         return f"counts are those of {ISA}, which this machine has not"

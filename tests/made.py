@@ -237,14 +237,14 @@ CLASSES: dict[str, Any] = {each.name: each for each in map(vars(steps).get, step
 
 def family(*modules: str) -> tuple[str, ...]:
     """The steps of some modules of fastlogits."""
-    return tuple(name for name in NAMES if CLASSES[name].__module__.removeprefix("fastlogits._step_") in modules)
+    return tuple(name for name in NAMES if CLASSES[name].__module__.removeprefix("fastlogits.steps.") in modules)
 
 
-BLENDS = family("blends")
+BLENDS = family("combine")
 #: What changes how a row is read stands first, what draws a token last.
 FIRST, LAST = (*BLENDS, "remove_invalid_values"), ("draw", "gumbel")
 ANYWHERE = tuple(name for name in NAMES if name not in (*FIRST, *LAST))
-SHAPED, REPEATS = family("shapes", "draws"), family("repeats")
+SHAPED, REPEATS = family("distribution", "feedback"), family("repeats")
 TOKENS = tuple(name for name in family("tokens") if name in ANYWHERE)
 
 

@@ -145,7 +145,7 @@ MUTATIONS = (
     # ---- Cython ----
     Mutation(
         "border: the short way takes a negative prompt length",
-        "fastlogits/_core_plan.pxi",
+        "fastlogits/_binding/plan.pxi",
         "                or start < 0 or not plain_ids(context)\n",
         "                or not plain_ids(context)\n",
         ("arguments", "errors", "inputs"),
@@ -153,21 +153,21 @@ MUTATIONS = (
     # ---- Python ----
     Mutation(
         "sampler: an error blames the logits for the rows beside them",
-        "fastlogits/sampler.py",
+        "fastlogits/sampling/sampler.py",
         "refuse_row(outer, row, status, step, value, n, names, beside=self.beside)",
         "refuse_row(outer, row, status, step, value, n, names)",
         ("guidance",),
     ),
     Mutation(
         "arguments: an open range takes its end",
-        "fastlogits/_params.py",
+        "fastlogits/_common/params.py",
         "if type(value) is float and low < value <= high and value < math.inf:",
         "if type(value) is float and low <= value <= high and value < math.inf:",
         ("arguments",),
     ),
     Mutation(
         "scoring: an error counts rows from the chunk",
-        "fastlogits/scoring.py",
+        "fastlogits/scoring/targets.py",
         "refuse_row(self.outer, first + row, int(status[row]))",
         "refuse_row(self.outer, row, int(status[row]))",
         ("scoring",),
@@ -181,7 +181,7 @@ MUTATIONS = (
     ),
     Mutation(
         "texts: bytes counted as characters",
-        "fastlogits/texts.py",
+        "fastlogits/scoring/texts.py",
         "words, bytes = len(re.split(r\"\\s+\", text)), len(text.encode())",
         "words, bytes = len(re.split(r\"\\s+\", text)), len(text)",
         ("texts",),
@@ -195,14 +195,14 @@ MUTATIONS = (
     ),
     Mutation(
         "presets: vLLM's bad words look at the prompt too",
-        "fastlogits/_presets.py",
+        "fastlogits/sampling/presets.py",
         '{"top_k": _TIES, "bad_words": {"bad_words_output_only": True}},',
         '{"top_k": _TIES},',
         ("builders", "presets"),
     ),
     Mutation(
         "explain: numbers of the row, not of the state's row",
-        "fastlogits/_explain.py",
+        "fastlogits/sampling/explain.py",
         "own = row if state is None else state.row",
         "own = row",
         ("explain",),

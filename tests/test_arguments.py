@@ -11,7 +11,8 @@ import pytest
 from calls import ENDS, INF, NAN, ROW, by_name, refused, run
 
 import fastlogits as fl
-from fastlogits import _familiar, steps
+from fastlogits import steps
+from fastlogits._common import familiar as _familiar
 from fastlogits.llama_cpp import LogitsProcessor
 
 # ---- types and shapes ----------------------------------------------------------------------------------------------

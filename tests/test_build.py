@@ -15,7 +15,7 @@ from types import ModuleType
 
 import pytest
 
-from fastlogits import _core
+import fastlogits._core as _core
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
@@ -181,7 +181,7 @@ def test_the_longest_objects_are_compiled_first(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.chdir(ROOT)
     setup = load_setup()
     extension = setup.extension()
-    extension.sources = [s.replace("fastlogits/_core.pyx", "csrc/_core.c") for s in extension.sources]
+    extension.sources = [s.replace("fastlogits/_binding/_core.pyx", "csrc/_core.c") for s in extension.sources]
     command = setup.BuildExt(Distribution({"name": "fastlogits", "ext_modules": [extension]}))
     command.build_temp = command.build_lib = str(tmp_path)
     command.ensure_finalized()

@@ -17,7 +17,7 @@ from commands import BAD, IGNORED, LONG, ROWS, V, process, run, run_json, write_
 
 import fastlogits as fl
 from fastlogits.__main__ import main
-from fastlogits._exact import ExactSum
+from fastlogits._common.exact import ExactSum
 from fastlogits.cli import inputs, page, score, screen, state
 from fastlogits.cli.steering import FileRow
 

@@ -12,7 +12,7 @@ import pytest
 from commands import LONG, ROWS, V, process, run_json, write_files
 
 from fastlogits.__main__ import main
-from fastlogits._exact import ExactSum
+from fastlogits._common.exact import ExactSum
 from fastlogits.cli import compare, state
 
 

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastlogits as fl
-from fastlogits import _core, reference
+import fastlogits._core as _core
+from fastlogits import reference
 
 Array = np.ndarray[Any, Any]
 ALL: dict[str, Any] = {

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastlogits as fl
-from fastlogits import _temperatures, reference
+from fastlogits import reference
+from fastlogits.scoring import intake as _temperatures
 
 NAN = float("nan")
 Array = np.ndarray[Any, Any]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from fastlogits import _core
+import fastlogits._core as _core
 
 KNOWN = ("avx512", "avx2", "neon", "scalar")
 PRINT_ISA = "from fastlogits import _core; print(_core.isa(), *_core.isas())"

@@ -18,7 +18,8 @@ import pytest
 import rows
 
 import fastlogits
-from fastlogits import _core, steps
+import fastlogits._core as _core
+from fastlogits import steps
 
 DIGESTS = {
     "float32": "8547f1ff4a44b60fd1cefb3fe0ef139b371c476ea5a03b235214c009da5c747f",

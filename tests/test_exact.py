@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlogits import _core
-from fastlogits._exact import ExactSum
+import fastlogits._core as _core
+from fastlogits._common.exact import ExactSum
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 LARGEST, LEAST = 1.7976931348623157e308, 5e-324

@@ -11,8 +11,9 @@ import pytest
 import rows
 
 import fastlogits as fl
-from fastlogits import _core, reference, steps
-from fastlogits._thresholds import THRESHOLDS
+import fastlogits._core as _core
+from fastlogits import reference, steps
+from fastlogits.sampling.thresholds import THRESHOLDS
 
 X = (4 * np.random.default_rng(3).normal(size=(3, 5000))).astype(np.float32)
 

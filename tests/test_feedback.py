@@ -10,9 +10,10 @@ import rows
 from numpy.typing import NDArray
 
 import fastlogits as fl
-from fastlogits import _core, reference, steps
-from fastlogits._reference_pipeline import observed as heard
-from fastlogits._reference_steps import first_memory, next_memory
+import fastlogits._core as _core
+from fastlogits import reference, steps
+from fastlogits.reference.sampling import observed as heard
+from fastlogits.reference.step_functions import first_memory, next_memory
 
 
 def run(plan: Any, x: Any, memory: Any = None, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

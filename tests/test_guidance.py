@@ -13,7 +13,8 @@ import rows
 from calls import BF16, DTYPES, ENDS, INF, NAN, by_name, refused, values
 
 import fastlogits as fl
-from fastlogits import _core, reference, steps
+import fastlogits._core as _core
+from fastlogits import reference, steps
 
 Array = np.ndarray[Any, Any]
 COND, UNCOND = np.array([1, 1, 1], np.float32), np.array([1, 0, 1.5], np.float32)

@@ -20,7 +20,10 @@ import numpy as np
 import pytest
 
 import fastlogits as fl
-from fastlogits import _core, _prepare, _threads, steps
+import fastlogits._core as _core
+from fastlogits import steps
+from fastlogits._common import threads as _threads
+from fastlogits.sampling import prepare as _prepare
 
 ROW = np.linspace(-3, 3, 5000, dtype=np.float32)
 SAMPLER = fl.Sampler(temperature=0.8, top_k=40, repetition_penalty=1.2, mirostat=2, logit_bias={7: 1.0})

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import fastlogits as fl
+from fastlogits._common import threads as _threads
 
 ROW = np.random.default_rng(1).normal(size=50_000).astype(np.float32)
 ROWS = np.broadcast_to(ROW, (2_000_000, ROW.size))  # 400 GB in one row of memory: no call gets to the end
@@ -56,7 +57,7 @@ def test_pieces_cover_all_rows(monkeypatch: Any) -> None:
     """Results are those of one piece, whatever the pieces; an error in any of them is raised."""
     x = np.random.default_rng(2).normal(size=(50, 40)).astype(np.float32)
     whole = fl.candidates(x, top_k=5), fl.token_logprobs(x, np.zeros(50, int)).logprobs
-    monkeypatch.setattr(fl._threads, "_PIECE", 100)
+    monkeypatch.setattr(_threads, "_PIECE", 100)
     for threads in (1, 3):
         found = fl.candidates(x, top_k=5, threads=threads)
         for field in ("ids", "logits", "logprobs", "offsets"):

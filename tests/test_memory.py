@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import fastlogits as fl
-from fastlogits import _core
+import fastlogits._core as _core
 
 LENGTHS = (1, 2, 7, 15, 16, 17, 31, 33, 100, 255, 257, 272, 513, 1000, 4097)
 Array = np.ndarray[Any, Any]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fastlogits import _patch
-from fastlogits._patch import replaced
+from fastlogits._common import patch as _patch
+from fastlogits._common.patch import replaced
 
 
 class Client:

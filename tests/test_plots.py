@@ -21,8 +21,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
 from fastlogits import plots  # noqa: E402
-from fastlogits._colours import QUANTITIES, SERIES, contrast, ink, luminance  # noqa: E402
-from fastlogits._curves import ece  # noqa: E402
+from fastlogits.report.colors import QUANTITIES, SERIES, contrast, ink, luminance  # noqa: E402
+from fastlogits.report.curves import ece  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastlogits as fl
-from fastlogits._presets import PRESETS
+from fastlogits.sampling.presets import PRESETS
 
 EVERYTHING: dict[str, dict[str, Any]] = {
     "guidance": {"guidance_scale": 1.5},

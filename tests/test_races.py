@@ -25,7 +25,7 @@ from made import BLENDS, MAKERS, NAMES, Numbers
 from numpy.typing import NDArray
 
 import fastlogits as fl
-from fastlogits import _core
+import fastlogits._core as _core
 
 Array = NDArray[Any]
 SECONDS = float(os.environ.get("FASTLOGITS_RACE_SECONDS", "0.1"))

@@ -98,11 +98,11 @@ def test_uniform_is_philox() -> None:
 def test_reference_needs_no_compiled_code() -> None:
     """Each of its files runs by itself."""
     calls = {
-        "reference": ("['softmax']([0.0, 0.0])[0]", "0.5"),
-        "_reference_calibration": ("['brier_score']([0.5], [1])", "0.25"),
+        "__init__": ("['softmax']([0.0, 0.0])[0]", "0.5"),
+        "calibration": ("['brier_score']([0.5], [1])", "0.25"),
     }
     for name, (call, answer) in calls.items():
-        path = rows.ROOT / "fastlogits" / f"{name}.py"
+        path = rows.ROOT / "fastlogits" / "reference" / f"{name}.py"
         code = f"import runpy; print(runpy.run_path({str(path)!r}){call})"
         done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == answer

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rows
 
-from fastlogits import _core
+import fastlogits._core as _core
 
 LADDERS = [(0.25, 1, 8), (1.0, 1, 2), (1.0, 1, 1), (1 / 7, 4, 8), (1e-3, 1, 8), (0.3, 4, 3), (1e3, 4, 5), (1e-5, 1, 4)]
 Array = np.ndarray[Any, Any]

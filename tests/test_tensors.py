@@ -12,7 +12,8 @@ import rows
 from calls import DTYPES, KEYWORDS, everything, values
 
 import fastlogits as fl
-from fastlogits import _core, _inputs
+import fastlogits._core as _core
+from fastlogits._common import inputs as _inputs
 
 # ---- torch and DLPack ----------------------------------------------------------------------------------------------
 

@@ -14,7 +14,9 @@ import pytest
 import rows
 
 import fastlogits as fl
-from fastlogits import _core, _inputs, _threads
+import fastlogits._core as _core
+from fastlogits._common import inputs as _inputs
+from fastlogits._common import threads as _threads
 
 X = (3 * np.random.default_rng(0).normal(size=(23, 700))).astype(np.float32)
 KEYWORDS: dict[str, Any] = {"temperature": 0.7, "top_p": 0.9, "min_p": 0.01, "logit_bias": {5: 2.0}}

@@ -14,8 +14,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch==2.13.0")
 
 import fastlogits as fl  # noqa: E402
+import fastlogits._core as _core  # noqa: E402
 import fastlogits.torch as ft  # noqa: E402
-from fastlogits import _core  # noqa: E402
 from fastlogits.torch import _tensors  # noqa: E402
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fastlogits
-from fastlogits import _core, cpu
+import fastlogits._core as _core
+from fastlogits import cpu
 from fastlogits.bench import rows, timing
 from fastlogits.bench.checks import Found
 from fastlogits.bench.jobs import JOBS, Contestant, Job

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from fastlogits._colours import SERIES
 from fastlogits.bench.comparison import OURS, Line, Report
 from fastlogits.cli.report import figures
 from fastlogits.plots import _axes
+from fastlogits.report.colors import SERIES
 
 GREY = "#8c8c8c"
 

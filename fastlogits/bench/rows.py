@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits._bfloat16 import bfloat16
+from fastlogits._common.bfloat16 import bfloat16
 from fastlogits.bench import idioms
 from fastlogits.cli import bundled
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from fastlogits import _core
+import fastlogits._core as _core
 
 Call = Callable[[], object]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _params as params
+from fastlogits._common import params
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

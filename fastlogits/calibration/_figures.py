@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _temperatures, arrays
-from fastlogits._plain import to_dict
+from fastlogits import arrays
+from fastlogits._common.plain import to_dict
 from fastlogits.calibration import _bins, _intake
+from fastlogits.scoring import intake as _temperatures
 
 Floats = NDArray[np.float64]
 

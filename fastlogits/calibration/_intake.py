@@ -8,10 +8,12 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _bfloat16 as half
-from fastlogits import _core, _inputs, _temperatures
-from fastlogits import _params as params
-from fastlogits._errors import row_name
+import fastlogits._core as _core
+from fastlogits._common import bfloat16 as half
+from fastlogits._common import inputs as _inputs
+from fastlogits._common import params
+from fastlogits._common.errors import row_name
+from fastlogits.scoring import intake as _temperatures
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _bfloat16 as half
-from fastlogits import _params as params
-from fastlogits import _temperatures
-from fastlogits._errors import row_name
-from fastlogits._plain import to_dict
+from fastlogits._common import bfloat16 as half
+from fastlogits._common import params
+from fastlogits._common.errors import row_name
+from fastlogits._common.plain import to_dict
 from fastlogits.calibration import _bins, _intake
+from fastlogits.scoring import intake as _temperatures
 
 Floats = NDArray[np.float64]
 METHODS = ("bias-corrected", "vector")

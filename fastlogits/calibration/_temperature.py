@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastlogits import _core, _temperatures
-from fastlogits import _params as params
-from fastlogits._errors import row_name
-from fastlogits._plain import to_dict
+import fastlogits._core as _core
+from fastlogits._common import params
+from fastlogits._common.errors import row_name
+from fastlogits._common.plain import to_dict
 from fastlogits.calibration import _bins, _intake
+from fastlogits.scoring import intake as _temperatures
 
 
 class Seen(Protocol):

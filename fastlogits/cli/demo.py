@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastlogits
-from fastlogits import _core
+import fastlogits._core as _core
 from fastlogits.bench import idioms, timing
 from fastlogits.cli import bundled, report
 from fastlogits.steps import (

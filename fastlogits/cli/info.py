@@ -9,7 +9,7 @@ import numpy as np
 
 import fastlogits
 from fastlogits import cpu
-from fastlogits._inputs import cores
+from fastlogits._common.inputs import cores
 from fastlogits.cli import bundled, report
 
 if TYPE_CHECKING:

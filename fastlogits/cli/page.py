@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fastlogits.cli.calibrate import Calibration
     from fastlogits.cli.inputs import Scored
-    from fastlogits.texts import TextScore
+    from fastlogits.scoring.texts import TextScore
 
 #: How many rows are read once more to be shown token by token.
 SHOWN = 20_000

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fastlogits
-from fastlogits._exact import ExactSum
+from fastlogits._common.exact import ExactSum
 from fastlogits.cli import UserError, inputs, load, page, report
 from fastlogits.cli.state import Ledger, count, packed, unpacked
 from fastlogits.cli.tables import lines, status_words, texts
-from fastlogits.texts import TextScore
+from fastlogits.scoring.texts import TextScore
 
 if TYPE_CHECKING:
     import argparse

@@ -18,7 +18,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, Any, Self, TypeVar
 
 import fastlogits
-from fastlogits._exact import ExactSum
+from fastlogits._common.exact import ExactSum
 from fastlogits.cli import UserError, progress
 
 if sys.platform == "win32":

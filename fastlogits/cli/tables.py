@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastlogits._errors import Status
+from fastlogits._common.errors import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

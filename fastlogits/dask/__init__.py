@@ -13,7 +13,7 @@ their own: dask 2026.8 mixes up what one call returns for both. Needs dask: ``pi
 - Errors of a chunk name the row of the whole array. One chunk of the logits is in memory per running task.
 """
 
-from fastlogits._errors import import_error as _import_error
+from fastlogits._common.errors import import_error as _import_error
 
 try:
     from dask import array as _array  # noqa: F401

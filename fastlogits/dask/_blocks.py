@@ -17,9 +17,9 @@ from dask.core import flatten
 from dask.layers import ArraySliceDep
 from numpy.typing import NDArray
 
-from fastlogits import _inputs
-from fastlogits import _params as params
-from fastlogits._errors import counting_from
+from fastlogits._common import inputs as _inputs
+from fastlogits._common import params
+from fastlogits._common.errors import counting_from
 
 Chunked = Any  # a dask array: dask has no types to speak of
 Slices = tuple[slice, ...]

@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastlogits import _inputs
-from fastlogits._exact import ExactSum
+from fastlogits._common import inputs as _inputs
+from fastlogits._common.exact import ExactSum
 from fastlogits.calibration import ReliabilityCurve, _bins, _figures, _intake
 from fastlogits.dask import _blocks
 from fastlogits.dask._calibration_sums import Binning, Columns, Mean, Part, Sums

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits._exact import ExactSum
+from fastlogits._common.exact import ExactSum
 from fastlogits.calibration import ReliabilityCurve, _bins, _figures
 
 Array = NDArray[Any]

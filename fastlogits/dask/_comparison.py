@@ -6,9 +6,10 @@ import operator
 from functools import partial
 from typing import Any
 
-from fastlogits import _comparison, comparison
-from fastlogits import _params as params
+from fastlogits._common import params
 from fastlogits.dask import _blocks
+from fastlogits.scoring import comparison
+from fastlogits.scoring import measures as _comparison
 
 
 class Comparison(_comparison.Comparison):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastlogits import labels as plain
 from fastlogits.dask import _blocks
+from fastlogits.scoring import labels as plain
 
 
 def label_logprobs(

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fastlogits import scoring, texts
 from fastlogits.dask import _blocks
+from fastlogits.scoring import targets as scoring
+from fastlogits.scoring import texts
 
 
 def token_logprobs(

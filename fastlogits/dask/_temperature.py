@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _core, _inputs
-from fastlogits._exact import ExactSum
+import fastlogits._core as _core
+from fastlogits._common import inputs as _inputs
+from fastlogits._common.exact import ExactSum
 from fastlogits.calibration import TemperatureFit, _figures, _intake, _temperature
 from fastlogits.dask import _blocks
 from fastlogits.dask._calibration import nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastlogits._errors import import_error
+from fastlogits._common.errors import import_error
 
 if TYPE_CHECKING:
     from os import PathLike

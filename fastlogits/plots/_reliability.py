@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from fastlogits import _curves
-from fastlogits._colours import SERIES
 from fastlogits.plots import _axes
+from fastlogits.report import curves as _curves
+from fastlogits.report.colors import SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlogits import _explain, _run
-from fastlogits._scored import visible
 from fastlogits.plots import _axes
-from fastlogits.sampler import Sampler
+from fastlogits.report.scored import visible
+from fastlogits.sampling import call as _run
+from fastlogits.sampling import explain as _explain
+from fastlogits.sampling.sampler import Sampler
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

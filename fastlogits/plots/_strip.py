@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastlogits._colours import LEVELS, QUANTITIES, Quantity, ink
-from fastlogits._scored import ScoredText, visible
 from fastlogits.plots import _axes
+from fastlogits.report.colors import LEVELS, QUANTITIES, Quantity, ink
+from fastlogits.report.scored import ScoredText, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ Eager calls go straight to the kernels; under `torch.compile` the same functions
 
 from __future__ import annotations
 
-from fastlogits._errors import import_error as _import_error
+from fastlogits._common.errors import import_error as _import_error
 
 try:
     import torch as _torch

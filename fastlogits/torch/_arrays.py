@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fastlogits import _core
+import fastlogits._core as _core
 from fastlogits.torch import _kernels
 from fastlogits.torch._tensors import into
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import torch
 
-from fastlogits import _inputs, pipeline
-from fastlogits._steering import Steering, spelled_out
-from fastlogits.sampler import Sampler
+from fastlogits._common import inputs as _inputs
+from fastlogits.sampling import functions as pipeline
+from fastlogits.sampling.keywords import Steering, spelled_out
+from fastlogits.sampling.sampler import Sampler
 from fastlogits.torch._tensors import CODES, fresh, integer, into, memory, operator
 
 if TYPE_CHECKING:

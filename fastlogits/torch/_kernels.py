@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from fastlogits import _core, _inputs, _threads
-from fastlogits._errors import refuse_row
+import fastlogits._core as _core
+from fastlogits._common import inputs as _inputs
+from fastlogits._common import threads as _threads
+from fastlogits._common.errors import refuse_row
 from fastlogits.torch._tensors import CODES, axis_of, fresh, integer, into, memory, operator
 
 _ONE = np.ones(1)  # the temperature

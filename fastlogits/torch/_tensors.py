@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fastlogits import _core, _inputs
+import fastlogits._core as _core
+from fastlogits._common import inputs as _inputs
 
 #: The kernels' names for the float types, and -1 for token ids.
 CODES = {torch.float32: _core.F32, torch.float16: _core.F16, torch.bfloat16: _core.BF16, torch.float64: _core.F64}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any as _Any
 
-from fastlogits._errors import import_error as _import_error
+from fastlogits._common.errors import import_error as _import_error
 
 try:
     import torch as _torch

@@ -11,9 +11,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 
-from fastlogits import _core, _inputs
+import fastlogits._core as _core
 from fastlogits import steps as s
-from fastlogits.sampler import Sampler
+from fastlogits._common import inputs as _inputs
+from fastlogits.sampling.sampler import Sampler
 
 Tensor = Any
 

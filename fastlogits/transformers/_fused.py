@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers.generation.logits_process import LogitsProcessor
 
-from fastlogits.sampler import Sampler
+from fastlogits.sampling.sampler import Sampler
 from fastlogits.transformers._chain import Chain, Plan, Run, Tensor
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers.generation import logits_process
 
-from fastlogits import blends
 from fastlogits import steps as s
+from fastlogits.sampling import combine as blends
 from fastlogits.transformers._chain import Plan, Rows, Steered, Tensor, checked, given_ids
 
 __all__ = [

@@ -1,0 +1,194 @@
+"""State: what a sequence has behind it, kept token by token, so that no call rescans its history."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fastlogits._core as _core
+from fastlogits._common import inputs as _inputs
+from fastlogits._common.params import shown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fastlogits.sampling.sampler import Sampler
+
+__all__ = ["State"]
+
+_MOST_IDS = 2**31 - 1
+
+
+class State(_core.Sequence):
+    """One sequence: its tokens, their counts and repeats, its position and key; made by `Sampler.state`.
+
+    ``state=`` takes it, in all methods of a Sampler and in the functions of the same names, in the place of
+    ``context``, ``prompt_length``, ``position`` and ``keys``: one for a row, a list of them for a batch. The result is
+    the same; but nothing walks the history. Sampling never changes a state, only `accept` and `rollback` do, so any
+    number of calls and threads may read one at a time while it stays as it is. A state is picklable.
+
+    Attributes
+    ----------
+    tokens : int64 array
+        The ids so far, a copy; ``len(state)`` is their number.
+    position : int
+        Which number of the random stream the next draw takes: ``len(state)``, unless it began elsewhere.
+    prompt_length : int
+        How many tokens at the beginning are the prompt.
+    key : int or None
+        Which random stream it uses; None: that of the number of the row it stands in.
+    row : int
+        Whose parameters it uses, where the Sampler has some per row.
+    vocab : int
+        Size of the vocabulary, 0 as long as it is not known.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> sampler = fl.Sampler(frequency_penalty=0.5, top_k=3)
+    >>> state = sampler.state([1, 2])
+    >>> for _ in range(3):
+    ...     state.accept(sampler.sample([1.0, 3.0, 2.0, 2.5], state=state, rng=7))
+    >>> len(state), state.position
+    (5, 5)
+    >>> state.rollback(3)
+    >>> state
+    State(Sampler(FrequencyPenalty(0.5), TopK(3)), <2 tokens>, vocab=4)
+    """
+
+    __slots__ = ()
+
+    @property
+    def sampler(self) -> Sampler:
+        """The Sampler that made it."""
+        sampler: Any = self.plan
+        return sampler  # type: ignore[no-any-return]
+
+    def _checked(self, tokens: Any) -> NDArray[np.int64]:
+        """Token ids within the vocabulary."""
+        several = hasattr(tokens, "__len__") and not isinstance(tokens, str) and getattr(tokens, "ndim", 1) > 0
+        return checked_tokens("token" if not several else "tokens", tokens if several else [tokens], self.vocab)
+
+    def _checked_count(self, n: Any) -> int:
+        """How many tokens a rollback takes."""
+        if isinstance(n, bool) or not isinstance(n, int | np.integer):
+            raise TypeError(f"n must be an integer, got {n!r}")
+        if not 0 <= n <= len(self):
+            raise ValueError(f"n must be in [0, {len(self)}], the number of tokens, got {n}")
+        return int(n)
+
+    def __repr__(self) -> str:
+        fields = {
+            "prompt_length": self.prompt_length or None,
+            "position": None if self.position == len(self) else self.position,
+            "key": self.key,
+            "row": self.row or None,
+            "vocab": self.vocab or None,
+        }
+        rest = "".join(f", {name}={value}" for name, value in fields.items() if value is not None)
+        return f"{type(self).__name__}({self.sampler!r}, <{len(self)} tokens>{rest})"
+
+    def __reduce__(self) -> Any:
+        fields = (self.sampler, self.row, self.tokens, self.prompt_length, self.key, self.position, self.vocab)
+        return _restored, (type(self), *fields, self._memory())
+
+
+def checked_tokens(name: str, tokens: Any, vocab: int) -> NDArray[np.int64]:
+    """Token ids in [0, vocab), or in [0, 2^31 - 1) while that is 0."""
+    ids = _inputs.id_array(name, tokens)
+    bad = ids[(ids < 0) | (ids >= (vocab or _MOST_IDS))]
+    if bad.size:
+        raise ValueError(f"{name}: token id {bad[0]} must be in [0, {vocab or 'V'})")
+    return ids
+
+
+def made(sampler: Sampler, context: Any, prompt_length: Any, row: Any, key: Any, position: Any, vocab: Any) -> State:
+    """`Sampler.state`."""
+    size = 0 if vocab is None else _integer("vocab", vocab, 1)
+    if size and not sampler.fits(size):
+        raise ValueError(f"vocab must hold all tokens that the steps name, got {size}")
+    tokens = checked_tokens("context", () if context is None else context, size)
+    return _restored(
+        State,
+        sampler,
+        _row(sampler, row),
+        tokens,
+        _integer("prompt_length", prompt_length, 0),
+        None if key is None else _inputs.wrapped("key", key),
+        None if position is None else _inputs.wrapped("position", position),
+        size,
+    )
+
+
+def _restored(cls: type[State], *fields: Any) -> State:
+    """A state of checked fields."""
+    state: State = _core.sequence(cls, *fields)
+    return state
+
+
+def _integer(name: str, value: Any, low: int) -> int:
+    """An integer >= low."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    number = operator.index(value)
+    if not low <= number < 2**63:
+        raise ValueError(f"{name} must be an integer >= {low}, got {shown(number)}")
+    return number
+
+
+def _row(sampler: Sampler, row: Any) -> int:
+    """Whose parameters a state uses."""
+    if sampler.shape is None:
+        raise ValueError("a state needs a Sampler whose per-row parameters all form one axis of one length")
+    if sampler.shape and row is None:
+        raise ValueError(f"the Sampler has parameters of {sampler.shape[0]} rows: row= must say whose")
+    number = 0 if row is None else _integer("row", row, 0)
+    if sampler.shape and number >= sampler.shape[0]:
+        raise ValueError(f"row must be in [0, {sampler.shape[0]}), got {number}")
+    return number
+
+
+def of_rows(state: Any, outer: tuple[int, ...], rows: int) -> tuple[State, ...]:
+    """``state=`` as one State per row."""
+    states = (state,) if isinstance(state, State) else tuple(state) if isinstance(state, list | tuple) else None
+    if states is None or not all(isinstance(each, State) for each in states):
+        raise TypeError(f"state must be a State or a list with one State per row, got {shown(state)}")
+    if len(states) != rows or (isinstance(state, State) and outer not in ((), (1,))):
+        raise ValueError(f"state must hold one State per row ({rows} rows), got {len(states)}")
+    return states
+
+
+def check_alone(context: Any, prompt_length: Any, position: Any, keys: Any) -> None:
+    """A state brings its own context, prompt length, position and key."""
+    plain = type(prompt_length) is int and prompt_length == 0
+    given = {"context": context, "prompt_length": None if plain else prompt_length, "position": position, "keys": keys}
+    for name, value in given.items():
+        if value is not None:
+            raise TypeError(f"state brings its own {name}: pass one of the two")
+
+
+def check_fits(states: tuple[State, ...], n: int, plan: _core.Plan, mixed: bool = False) -> None:
+    """States fit logits of ``n`` tokens, and the Sampler of the call unless each row has its own."""
+    rows = plan.shape[0] if plan.shape else None if plan.shape is None else math.inf
+    if rows is None:
+        raise ValueError("state needs a Sampler whose per-row parameters all form one axis of one length")
+    for r, state in enumerate(states):
+        name = f"state[{r}]" if len(states) > 1 else "state"
+        if state.vocab and state.vocab != n:
+            raise ValueError(f"{name} has a vocabulary of {state.vocab} tokens, logits have {n}")
+        if not state.vocab and (largest := state._largest()) >= n:
+            raise ValueError(f"{name}: token id {largest} must be in [0, {n})")
+        if state.row >= rows:
+            raise ValueError(f"{name} uses the parameters of row {state.row}, the Sampler has {rows} rows")
+        if mixed or state.plan is plan:
+            continue
+        if _remembering(state.plan) != _remembering(plan):
+            raise ValueError(f"{name} remembers for the steps of another Sampler")
+
+
+def _remembering(plan: _core.Plan) -> list[tuple[int, Any]]:
+    """The steps that remember something from token to token, with their places."""
+    return [(i, step) for i, step in enumerate(plan.steps) if step.name in ("mirostat", "adaptive_p")]

@@ -1,0 +1,439 @@
+"""Steps that look at the shape of the distribution: entropy, spread, bends of the sorted probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastlogits._common import params
+from fastlogits._common.docs import shared
+from fastlogits.steps.base import Step
+from fastlogits.steps.operands import Lists, token_ids
+
+__all__ = [
+    "DynamicTemperature", "EpsilonCutoff", "EtaCutoff", "MinK", "PLess", "Smoothing", "Tfs", "TopA", "TopH",
+    "TopNSigma", "TypicalP", "Xtc",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False)
+class DynamicTemperature(Step):
+    """Divides the logits by a temperature that grows with the entropy of the row.
+
+    T = low + (high - low) (H / ln n)^exponent, H the entropy in nats and n the number of the survivors; T = 0 takes the
+    first maximum. A single survivor stays as it is.
+
+    Parameters
+    ----------
+    low, high : float >= 0
+        Temperatures of a row without entropy and of a flat one.
+    exponent : float > 0
+        Default 1.
+
+    Notes
+    -----
+    llama.cpp's ``dynatemp_range`` d around a temperature T is low = max(0, T - d), high = T + d, as are the keywords
+    ``dynatemp_range`` and ``dynatemp_exponent``.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.DynamicTemperature(0.5, 1.0)).filter_logits([2.0, 2.0])
+    array([2., 2.])
+    """
+
+    name: ClassVar[str] = "dynamic_temperature"
+    low: Any
+    high: Any
+    exponent: Any = 1.0
+
+    def __post_init__(self) -> None:
+        self._set(
+            low=params.number("low", self.low, 0.0, off=1.0),
+            high=params.number("high", self.high, 0.0, off=1.0),
+            exponent=params.number("exponent", self.exponent, 0.0, off=1.0, open_low=True),
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Smoothing(Step):
+    """Lowers each logit by the square of its distance from the largest, and by its cube (quadratic sampling).
+
+    With d = l - max: max - k d^2 + s d^3, k = factor (3 - curve) / 2, s = factor (curve - 1) / 2.
+
+    Parameters
+    ----------
+    factor : float >= 0 or None
+        None and 0 are off.
+    curve : float in [1, 3]
+        1 is the plain square. Default 1; within this range the order of the tokens stays.
+
+    Notes
+    -----
+    text-generation-webui's ``smoothing_factor`` and ``smoothing_curve``.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.Smoothing(0.5)).filter_logits([2.0, 0.0, 1.0])
+    array([2. , 0. , 1.5])
+    """
+
+    name: ClassVar[str] = "smoothing"
+    factor: Any
+    curve: Any = 1.0
+
+    def __post_init__(self) -> None:
+        self._set(
+            factor=params.number("smoothing_factor", self.factor, 0.0, off=0.0),
+            curve=params.number("smoothing_curve", self.curve, 1.0, 3.0, off=1.0),
+        )
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class EpsilonCutoff(Step):
+    """Keeps the tokens with a probability of at least epsilon.
+
+    Parameters
+    ----------
+    epsilon : float in [0, 1] or None
+        None and 0 are off.
+    {min_keep}
+
+    Notes
+    -----
+    Hewitt et al., "Truncation Sampling as Language Model Desmoothing", 2022.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.EpsilonCutoff(0.1)).filter_logits([2.0, -1.0, 3.0])
+    array([  2., -inf,   3.])
+    """
+
+    name: ClassVar[str] = "epsilon_cutoff"
+    epsilon: Any
+    min_keep: Any = 1
+
+    def __post_init__(self) -> None:
+        self._set(epsilon=params.number(self.name, self.epsilon, 0.0, 1.0, off=0.0))
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class EtaCutoff(Step):
+    """Keeps the tokens with a probability of at least eta = min(epsilon, sqrt(epsilon) exp(-H)), H the entropy in nats.
+
+    Parameters
+    ----------
+    epsilon : float in [0, 1] or None
+        None and 0 are off.
+    {min_keep}
+
+    Notes
+    -----
+    Hewitt et al., "Truncation Sampling as Language Model Desmoothing", 2022.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.EtaCutoff(0.1)).filter_logits([2.0, -1.0, 3.0])
+    array([  2., -inf,   3.])
+    """
+
+    name: ClassVar[str] = "eta_cutoff"
+    epsilon: Any
+    min_keep: Any = 1
+
+    def __post_init__(self) -> None:
+        self._set(epsilon=params.number(self.name, self.epsilon, 0.0, 1.0, off=0.0))
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class TopA(Step):
+    """Keeps the tokens with a probability of at least a times the square of the largest one.
+
+    Parameters
+    ----------
+    a : float in [0, 1] or None
+        None and 0 are off.
+    {min_keep}
+
+    Notes
+    -----
+    KoboldAI, exllamav2 and text-generation-webui know it by this name.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.TopA(0.5)).filter_logits([2.0, -1.0, 3.0])
+    array([  2., -inf,   3.])
+    """
+
+    name: ClassVar[str] = "top_a"
+    a: Any
+    min_keep: Any = 1
+
+    def __post_init__(self) -> None:
+        self._set(a=params.number(self.name, self.a, 0.0, 1.0, off=0.0))
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class TopNSigma(Step):
+    """Keeps the logits at most n standard deviations below the largest.
+
+    The deviation is that of the survivors' logits, with n in the denominator.
+
+    Parameters
+    ----------
+    n : float >= 0 or None
+        None and 0 are off.
+    {min_keep}
+
+    Notes
+    -----
+    Tang et al., "Top-nsigma: Not All Logits Are You Need", 2024; as llama.cpp counts.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.TopNSigma(1.0)).filter_logits([2.0, -1.0, 3.0])
+    array([  2., -inf,   3.])
+    """
+
+    name: ClassVar[str] = "top_n_sigma"
+    n: Any
+    min_keep: Any = 1
+
+    def __post_init__(self) -> None:
+        self._set(n=params.number(self.name, self.n, 0.0, off=0.0))
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class PLess(Step):
+    """Keeps the tokens with a probability of at least (sum p^k)^(1 / (k - 1)), k the order.
+
+    At order 2 the threshold is the probability that two draws agree. The likeliest token always stays.
+
+    Parameters
+    ----------
+    order : float > 1 or None
+        None is off. 2 is the form of the paper.
+    {min_keep}
+
+    Notes
+    -----
+    Tan et al., "p-less Sampling", arXiv 2509.23234.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.PLess(2.0)).filter_logits([2.0, -1.0, 3.0])
+    array([-inf, -inf,   3.])
+    """
+
+    name: ClassVar[str] = "p_less"
+    order: Any
+    min_keep: Any = 1
+
+    def __post_init__(self) -> None:
+        self._set(order=params.number(self.name, self.order, 1.0, off=None, open_low=True))
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class Tfs(Step):
+    """Cuts the tail where the sorted probabilities stop bending (tail free sampling).
+
+    With b_i = |p_i - 2 p_(i+1) + p_(i+2)| over the sorted survivors, divided by their sum (equal shares if that is at
+    most 1e-6), it keeps the i first, i >= min_keep being the first index at which the running sum exceeds z. Up to two
+    survivors, or if there is no such index, all stay.
+
+    Parameters
+    ----------
+    z : float in [0, 1] or None
+        None and 1 are off.
+    {min_keep}
+
+    Notes
+    -----
+    The cut point of koboldcpp and of llama.cpp's former sampler of this name; other systems keep one more.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.Tfs(0.5)).filter_logits([2.0, -1.0, 3.0, 0.0])
+    array([-inf, -inf,   3., -inf])
+    """
+
+    name: ClassVar[str] = "tfs"
+    z: Any
+    min_keep: Any = 1
+
+    def __post_init__(self) -> None:
+        self._set(z=params.number(self.name, self.z, 0.0, 1.0, off=1.0))
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class TopH(Step):
+    """Keeps the likeliest tokens while their share of the entropy stays within h.
+
+    Looks at the 100 likeliest, q being their probabilities among themselves: the longest prefix whose sum of -q ln q
+    is at most h times that of all of them; the first always stays, and what lies so far behind it that its probability
+    is 0 in double (1020 ln 2, about 707) never does.
+
+    Parameters
+    ----------
+    h : float in [0, 1] or None
+        None is off.
+    {min_keep}
+
+    Notes
+    -----
+    Baghaei Potraghloo et al., "Top-H Decoding", 2025; as transformers does it.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.TopH(0.5)).filter_logits([2.0, -1.0, 3.0])
+    array([-inf, -inf,   3.])
+    """
+
+    name: ClassVar[str] = "top_h"
+    h: Any
+    min_keep: Any = 1
+
+    def __post_init__(self) -> None:
+        self._set(h=params.number(self.name, self.h, 0.0, 1.0, off=None))
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class MinK(Step):
+    """Keeps the k likeliest tokens, k being where the sorted logits fall most steeply.
+
+    k = max(argmax_i (l_(i-1) - l_i) / i, floor(tau / (max - min))) over the sorted survivors, i counted from 1. Equal
+    logits all stay.
+
+    Parameters
+    ----------
+    tau : float >= 0 or None
+        None is off.
+    {min_keep}
+
+    Notes
+    -----
+    arXiv 2604.11012.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.MinK(1.0)).filter_logits([2.0, -1.0, 3.0])
+    array([  2., -inf,   3.])
+    """
+
+    name: ClassVar[str] = "min_k"
+    tau: Any
+    min_keep: Any = 1
+
+    def __post_init__(self) -> None:
+        self._set(tau=params.number(self.name, self.tau, 0.0, off=None))
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class TypicalP(Step):
+    """Keeps the tokens whose surprise lies nearest to the entropy (locally typical sampling).
+
+    Sorted by |-ln p - H|, then as ever by logit and id, the smallest prefix whose probability reaches p.
+
+    Parameters
+    ----------
+    p : float in [0, 1] or None
+        None and 1 are off; 0 keeps one token.
+    {min_keep}
+    ties : "id" or "keep"
+        With "keep" also what is as far from the entropy as the last one kept (transformers' rule). Default "id".
+    strict : bool
+        The probability must exceed p (llama.cpp's rule). Default False.
+
+    Notes
+    -----
+    Meister et al., "Locally Typical Sampling", 2022.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.TypicalP(0.5)).filter_logits([2.0, -1.0, 3.0])
+    array([-inf, -inf,   3.])
+    """
+
+    name: ClassVar[str] = "typical_p"
+    p: Any
+    min_keep: Any = 1
+    ties: Any = "id"
+    strict: Any = False
+
+    def __post_init__(self) -> None:
+        self._set(p=params.number(self.name, self.p, 0.0, 1.0, off=1.0))
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class Xtc(Step):
+    """Sometimes removes the top choices: all tokens that reach a threshold but the least likely one.
+
+    It fires with the given probability, by a random number of its own (see `Sampler.sample`), and only if at least
+    `min_keep` tokens remain.
+
+    Parameters
+    ----------
+    probability : float in [0, 1] or None
+        How often it fires. None and 0 are off.
+    threshold : float in [0, 1]
+        Tokens with at least this probability are top choices. Default 0.1; above 0.5 nothing is ever removed.
+    special_tokens : sequence of token ids
+        Never removed (mlx-lm's ``xtc_special_tokens``). Default none.
+    {min_keep}
+    ties : "id" or "keep"
+        With "keep" all that equal the least likely top choice stay (mlx-lm's rule). Default "id": the last of them.
+    strict : bool
+        Top choices exceed the threshold (mlx-lm's rule). Default False.
+
+    Notes
+    -----
+    Proposed by p-e-w for text-generation-webui, 2024.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> fl.Sampler(fl.steps.Xtc(1.0, 0.2)).filter_logits([2.0, -1.0, 3.0], rng=7)
+    array([  2.,  -1., -inf])
+    """
+
+    name: ClassVar[str] = "xtc"
+    random: ClassVar[bool] = True
+    probability: Any
+    threshold: Any = 0.1
+    special_tokens: Any = ()
+    min_keep: Any = 1
+    ties: Any = "id"
+    strict: Any = False
+
+    def __post_init__(self) -> None:
+        self._set(
+            probability=params.number("xtc_probability", self.probability, 0.0, 1.0, off=0.0),
+            threshold=params.number("xtc_threshold", self.threshold, 0.0, 1.0, off=0.1),
+            special_tokens=token_ids("xtc_special_tokens", self.special_tokens),
+        )
+
+    def _lists(self) -> Lists | None:
+        ids = self.special_tokens
+        return Lists("xtc_special_tokens", np.array(ids, np.int64)) if ids else None
