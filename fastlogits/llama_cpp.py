@@ -197,7 +197,7 @@ def _sampler_of(llama: Any, options: dict[str, Any]) -> Sampler:
     elif given["temp"] > 0:
         steering |= {
             "top_k": max(0, given["top_k"]),
-            "typical_p": min(1.0, given["typical_p"]),
+            "typical_p": min(1.0, max(0.0, given["typical_p"])),
             "top_p": min(1.0, max(0.0, given["top_p"])),
             "min_p": min(1.0, max(0.0, given["min_p"])),
             "temperature": given["temp"],
@@ -272,8 +272,8 @@ def _client(llama: Any) -> Any:
 
 # ---- log-probs ----------------------------------------------------------------------------------------------------
 
-#: How many of the likeliest tokens the running completion asks for.
-_wanted: contextvars.ContextVar[int] = contextvars.ContextVar("wanted", default=0)
+#: How many of the likeliest tokens the running completion asks for; -1 where it asks for no log-probs.
+_wanted: contextvars.ContextVar[int] = contextvars.ContextVar("wanted", default=-1)
 
 
 class _Row:
@@ -302,6 +302,8 @@ class _Row:
 
     def best(self, n: int) -> list[tuple[float, int]]:
         """The n likeliest as the client sorts them: (log-prob, id), both descending."""
+        if n == 0:
+            return []
         found = arrays.top_k(self.logits, min(n, len(self)))
         above = found.values > found.values[-1]
         equal = np.flatnonzero(self.logits == found.values[-1])[::-1]  # of the last ones those with the largest ids
@@ -349,7 +351,7 @@ def _sorted(values: Any, **options: Any) -> Any:
 def _logits_to_logprobs(logits: Any, axis: int = -1) -> Any:
     """In the place of ``Llama.logits_to_logprobs``."""
     array = np.asarray(logits)
-    lazy = axis in (-1, array.ndim - 1) and array.ndim in (1, 2) and array.dtype == np.float32 and _wanted.get() > 0
+    lazy = axis in (-1, array.ndim - 1) and array.ndim in (1, 2) and array.dtype == np.float32 and _wanted.get() >= 0
     if lazy:
         return (_Row if array.ndim == 1 else _Rows)(array)
     return arrays.log_softmax(np.asarray(array, np.float32), axis=axis)
@@ -384,7 +386,7 @@ def fast_logprobs(llama: Any) -> Iterator[None]:
         def completion(*args: Any, logprobs: int | None = None, **options: Any) -> Iterator[Any]:
             running = original(*args, logprobs=logprobs, **options)
             while True:
-                token = _wanted.set(logprobs or 0)
+                token = _wanted.set(-1 if logprobs is None else logprobs)
                 try:
                     part = next(running)
                 except StopIteration:

