@@ -77,7 +77,7 @@ class LogitsProcessor:
     def __call__(self, input_ids: NDArray[np.intc], scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """The scores as the steps leave them, in their place."""
         with self._sequences.lock:
-            sequence = self._sequences.of(np.array(input_ids, np.int64))
+            sequence = self._sequences.of(np.array(input_ids, np.int64), scores.shape[-1])
             if self._only_drawn:
                 token = self._sampler.sample(scores, state=sequence.state, rng=self._rng)
                 kept = scores[token]
@@ -128,12 +128,13 @@ class _Sequences:
     def __reduce__(self) -> Any:
         return _Sequences, (self._sampler,)
 
-    def of(self, ids: NDArray[np.int64]) -> _Sequence:
-        """The longest sequence that `ids` continues, up to date; a new one where there is none."""
-        known = [each for each in self._known if np.array_equal(each.tokens, ids[: each.tokens.size])]
+    def of(self, ids: NDArray[np.int64], vocab: int) -> _Sequence:
+        """The longest sequence of this vocabulary that `ids` continues, up to date; a new one where there is none."""
+        same = [each for each in self._known if each.state.vocab == vocab]
+        known = [each for each in same if np.array_equal(each.tokens, ids[: each.tokens.size])]
         found = max(known, key=lambda each: each.tokens.size, default=None)
         if found is None:
-            found = _Sequence(self._sampler.state())
+            found = _Sequence(self._sampler.state(vocab=vocab))
         found.follow(ids)
         self._known = [*(each for each in self._known if each is not found), found][-_SEQUENCES:]
         return found
@@ -154,6 +155,8 @@ class _Chain:
     def sample(self, ctx: Any, idx: int = -1) -> int:
         """The token drawn from the logits of output `idx`."""
         address = self._address_of(ctx.ctx, idx)
+        if not address:
+            raise ValueError(f"idx must be an output of the last evaluation that has logits, got {idx}")
         row = self._rows.get(address)
         if row is None:
             row = np.ctypeslib.as_array((ctypes.c_float * self._n).from_address(address))
@@ -168,11 +171,11 @@ class _Chain:
         """Nothing to free."""
 
 
-def _row_address(client: Any) -> Callable[[Any, int], int]:
-    """``llama_get_logits_ith`` as a function from (context, output) to an address."""
+def _row_address(client: Any) -> Callable[[Any, int], int | None]:
+    """``llama_get_logits_ith`` as a function from (context, output) to an address, or None."""
     library = getattr(client.llama_cpp, "_lib", None)
     if not isinstance(library, ctypes.CDLL):
-        return lambda ctx, idx: ctypes.addressof(client.llama_get_logits_ith(ctx, idx).contents)
+        return lambda ctx, idx: ctypes.cast(client.llama_get_logits_ith(ctx, idx), ctypes.c_void_p).value
     function = library["llama_get_logits_ith"]
     function.restype, function.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int32]
     return function
@@ -235,7 +238,8 @@ def fast_sampling(llama: Any, sampler: Sampler | None = None) -> Iterator[None]:
     `State`, so mirostat and adaptive-p adapt.
 
     Contexts may begin and end in any order and in any thread, for several models and more than once for one model. The
-    sampler of a model is that of the context that began last.
+    sampler of a model is that of the context that began last; a generator keeps the one that it began with, and so does
+    ``Llama.sample``, which the client has go on with the last generator's.
     """
     client = _client(llama)
 

@@ -129,6 +129,21 @@ def test_processor_follows_sequences() -> None:
         assert ids == alone([2], 1)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"repetition_penalty": 1.3}, {"mirostat": 2}, {"mirostat": 1, "only_drawn": True, "rng": 3}],
+    ids=["penalty", "mirostat", "drawn"],
+)
+def test_processor_for_models_of_two_vocabularies(options: dict[str, Any]) -> None:
+    """That take turns on texts of the same ids: each as if the other were not there."""
+    rows_of = [np.random.default_rng(v).normal(0, 3, v).astype(np.float32) for v in (1000, 700)]
+    shared, alone = adapter.LogitsProcessor(**options), [adapter.LogitsProcessor(**options) for _ in rows_of]
+    for n in range(1, 20):
+        for row, own in zip(rows_of, alone, strict=True):
+            ids = np.arange(n, dtype=np.intc)
+            np.testing.assert_array_equal(shared(ids, row.copy()), own(ids, row.copy()))
+
+
 def test_processor_reads_the_prompt() -> None:
     """Penalties count all ids, also when the caller changes its array in place."""
     row = np.random.default_rng(4).normal(size=50).astype(np.float32)
@@ -268,6 +283,16 @@ def test_values_beyond_their_range(stand_in: Any, options: dict[str, Any], steps
     """What llama.cpp makes of them: off, or as the nearest value."""
     off: dict[str, Any] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "temp": 1.0}
     assert repr(adapter._sampler_of(StandIn(), off | options)) == f"Sampler({steps})"
+
+
+def test_an_output_without_logits(stand_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """llama.cpp has a null pointer for it."""
+    llama = StandIn()
+    monkeypatch.setattr(adapter, "_row_address", lambda client: lambda ctx, idx: None)
+    with adapter.fast_sampling(llama):
+        chain: Any = llama._init_sampler()
+        with pytest.raises(ValueError, match="idx must be an output .*, got 500"):
+            chain.sample(llama._ctx, 500)
 
 
 @pytest.mark.parametrize("logprobs", [0, 1, 5])
