@@ -15,7 +15,7 @@ import secrets
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -336,10 +336,14 @@ class _Rows:
         return np.asarray(arrays.log_softmax(self.logits), dtype)
 
 
-class _Pairs(NamedTuple):
+class _Pairs:
     """``zip(log-probs, ids)`` of a row, to be sorted."""
 
-    row: _Row
+    def __init__(self, row: _Row) -> None:
+        self.row = row
+
+    def __iter__(self) -> Iterator[tuple[float, int]]:
+        return zip(self.row, range(len(self.row)), strict=True)
 
 
 def _zip(*parts: Any, **options: Any) -> Any:

@@ -187,6 +187,9 @@ def test_row_of_logprobs() -> None:
 def test_other_uses_are_pythons_own() -> None:
     assert adapter._sorted([2, 1], reverse=True) == [2, 1]
     assert list(adapter._zip([1], [2], strict=True)) == [(1, 2)]
+    row = adapter._Row(np.array([1.0, 3.0, 2.0], np.float32))
+    pairs = sorted(adapter._zip(row, range(3)), reverse=True)  # as a thread sees it when the context ends meanwhile
+    assert [token for _, token in pairs] == [1, 2, 0]
     assert isinstance(adapter._logits_to_logprobs(np.zeros((2, 3), np.float32)), np.ndarray)
 
 

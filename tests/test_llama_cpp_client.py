@@ -91,7 +91,7 @@ def assert_same_steps(theirs: int, sampler: fl.Sampler, rows: NDArray[np.float32
     for i, row in enumerate(rows):
         wanted, token = applied(theirs, row)
         apart = np.abs(sampler.probs(row, state=state) - wanted).sum() / 2
-        assert apart < 1e-4, i
+        assert apart < 1e-5, i
         told(sampler, state, row, token)
 
 
