@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceW
 
 RECORD = np.dtype([("id", np.intc), ("logit", np.float32), ("p", np.float32)])
 PROMPT = "The sea is"
+MESSAGES = [{"role": "user", "content": "Tell me about the sea."}]
 SMALL, OTHER = 2_000, 700  # sizes of the vocabularies of random weights
 
 
@@ -267,6 +268,22 @@ def test_a_draft_model(paths: tuple[str, str]) -> None:
         each.close()
 
 
+def test_a_grammar_and_json(llama: Any) -> None:
+    """The client's own work, with the same tokens as without the adapters, log-probs included."""
+    grammar = client.LlamaGrammar.from_string('root ::= "yes" | "no"', verbose=False)
+
+    def both() -> Any:
+        llama.reset()
+        chat = llama.create_chat_completion(
+            MESSAGES, response_format={"type": "json_object"}, temperature=0.0, max_tokens=6
+        )
+        return complete(llama, grammar=grammar), chat["choices"]
+
+    wanted = both()
+    with fast(llama), pytest.warns(UserWarning, match="a grammar is llama.cpp's own work"):
+        assert close_to(both(), wanted)
+
+
 def test_generate_and_sample(llama: Any) -> None:
     """The lower floors: tokens one by one, and a sample without a generator before it."""
     tokens = llama.tokenize(PROMPT.encode())
@@ -476,7 +493,6 @@ def server(paths: tuple[str, str]) -> Iterator[tuple[Any, Callable[..., Any]]]:
     thread.join()
 
 
-MESSAGES = [{"role": "user", "content": "Tell me about the sea."}]
 REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("completions", {"prompt": PROMPT, "temperature": 0.0, "max_tokens": 6, "logprobs": 3}),
     ("completions", {"prompt": PROMPT, "temperature": 0.0, "max_tokens": 6, "logprobs": 2, "stream": True}),
