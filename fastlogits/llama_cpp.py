@@ -15,7 +15,7 @@ import secrets
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +77,7 @@ class LogitsProcessor:
     def __call__(self, input_ids: NDArray[np.intc], scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """The scores as the steps leave them, in their place."""
         with self._sequences.lock:
-            sequence = self._sequences.of(np.array(input_ids, np.int64))
+            sequence = self._sequences.of(np.array(input_ids, np.int64), scores.shape[-1])
             if self._only_drawn:
                 token = self._sampler.sample(scores, state=sequence.state, rng=self._rng)
                 kept = scores[token]
@@ -128,12 +128,13 @@ class _Sequences:
     def __reduce__(self) -> Any:
         return _Sequences, (self._sampler,)
 
-    def of(self, ids: NDArray[np.int64]) -> _Sequence:
-        """The longest sequence that `ids` continues, up to date; a new one where there is none."""
-        known = [each for each in self._known if np.array_equal(each.tokens, ids[: each.tokens.size])]
+    def of(self, ids: NDArray[np.int64], vocab: int) -> _Sequence:
+        """The longest sequence of this vocabulary that `ids` continues, up to date; a new one where there is none."""
+        same = [each for each in self._known if each.state.vocab == vocab]
+        known = [each for each in same if np.array_equal(each.tokens, ids[: each.tokens.size])]
         found = max(known, key=lambda each: each.tokens.size, default=None)
         if found is None:
-            found = _Sequence(self._sampler.state())
+            found = _Sequence(self._sampler.state(vocab=vocab))
         found.follow(ids)
         self._known = [*(each for each in self._known if each is not found), found][-_SEQUENCES:]
         return found
@@ -154,6 +155,8 @@ class _Chain:
     def sample(self, ctx: Any, idx: int = -1) -> int:
         """The token drawn from the logits of output `idx`."""
         address = self._address_of(ctx.ctx, idx)
+        if not address:
+            raise ValueError(f"idx must be an output of the last evaluation that has logits, got {idx}")
         row = self._rows.get(address)
         if row is None:
             row = np.ctypeslib.as_array((ctypes.c_float * self._n).from_address(address))
@@ -168,11 +171,11 @@ class _Chain:
         """Nothing to free."""
 
 
-def _row_address(client: Any) -> Callable[[Any, int], int]:
-    """``llama_get_logits_ith`` as a function from (context, output) to an address."""
+def _row_address(client: Any) -> Callable[[Any, int], int | None]:
+    """``llama_get_logits_ith`` as a function from (context, output) to an address, or None."""
     library = getattr(client.llama_cpp, "_lib", None)
     if not isinstance(library, ctypes.CDLL):
-        return lambda ctx, idx: ctypes.addressof(client.llama_get_logits_ith(ctx, idx).contents)
+        return lambda ctx, idx: ctypes.cast(client.llama_get_logits_ith(ctx, idx), ctypes.c_void_p).value
     function = library["llama_get_logits_ith"]
     function.restype, function.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int32]
     return function
@@ -197,7 +200,7 @@ def _sampler_of(llama: Any, options: dict[str, Any]) -> Sampler:
     elif given["temp"] > 0:
         steering |= {
             "top_k": max(0, given["top_k"]),
-            "typical_p": min(1.0, given["typical_p"]),
+            "typical_p": min(1.0, max(0.0, given["typical_p"])),
             "top_p": min(1.0, max(0.0, given["top_p"])),
             "min_p": min(1.0, max(0.0, given["min_p"])),
             "temperature": given["temp"],
@@ -235,7 +238,8 @@ def fast_sampling(llama: Any, sampler: Sampler | None = None) -> Iterator[None]:
     `State`, so mirostat and adaptive-p adapt.
 
     Contexts may begin and end in any order and in any thread, for several models and more than once for one model. The
-    sampler of a model is that of the context that began last.
+    sampler of a model is that of the context that began last; a generator keeps the one that it began with, and so does
+    ``Llama.sample``, which the client has go on with the last generator's.
     """
     client = _client(llama)
 
@@ -272,8 +276,8 @@ def _client(llama: Any) -> Any:
 
 # ---- log-probs ----------------------------------------------------------------------------------------------------
 
-#: How many of the likeliest tokens the running completion asks for.
-_wanted: contextvars.ContextVar[int] = contextvars.ContextVar("wanted", default=0)
+#: How many of the likeliest tokens the running completion asks for; -1 where it asks for no log-probs.
+_wanted: contextvars.ContextVar[int] = contextvars.ContextVar("wanted", default=-1)
 
 
 class _Row:
@@ -302,6 +306,8 @@ class _Row:
 
     def best(self, n: int) -> list[tuple[float, int]]:
         """The n likeliest as the client sorts them: (log-prob, id), both descending."""
+        if n == 0:
+            return []
         found = arrays.top_k(self.logits, min(n, len(self)))
         above = found.values > found.values[-1]
         equal = np.flatnonzero(self.logits == found.values[-1])[::-1]  # of the last ones those with the largest ids
@@ -330,10 +336,14 @@ class _Rows:
         return np.asarray(arrays.log_softmax(self.logits), dtype)
 
 
-class _Pairs(NamedTuple):
+class _Pairs:
     """``zip(log-probs, ids)`` of a row, to be sorted."""
 
-    row: _Row
+    def __init__(self, row: _Row) -> None:
+        self.row = row
+
+    def __iter__(self) -> Iterator[tuple[float, int]]:
+        return zip(self.row, range(len(self.row)), strict=True)
 
 
 def _zip(*parts: Any, **options: Any) -> Any:
@@ -349,7 +359,7 @@ def _sorted(values: Any, **options: Any) -> Any:
 def _logits_to_logprobs(logits: Any, axis: int = -1) -> Any:
     """In the place of ``Llama.logits_to_logprobs``."""
     array = np.asarray(logits)
-    lazy = axis in (-1, array.ndim - 1) and array.ndim in (1, 2) and array.dtype == np.float32 and _wanted.get() > 0
+    lazy = axis in (-1, array.ndim - 1) and array.ndim in (1, 2) and array.dtype == np.float32 and _wanted.get() >= 0
     if lazy:
         return (_Row if array.ndim == 1 else _Rows)(array)
     return arrays.log_softmax(np.asarray(array, np.float32), axis=axis)
@@ -384,7 +394,7 @@ def fast_logprobs(llama: Any) -> Iterator[None]:
         def completion(*args: Any, logprobs: int | None = None, **options: Any) -> Iterator[Any]:
             running = original(*args, logprobs=logprobs, **options)
             while True:
-                token = _wanted.set(logprobs or 0)
+                token = _wanted.set(-1 if logprobs is None else logprobs)
                 try:
                     part = next(running)
                 except StopIteration:

