@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
 from typing import Any
 
@@ -170,3 +172,41 @@ def test_ranks_where_the_head_rounds_most_floats_to_zero() -> None:
     begin = time.perf_counter()
     assert sampler.sample(row, rng=1, logprobs=0).ranks == 1
     assert time.perf_counter() - begin < 1
+
+
+@pytest.mark.parametrize("size", [1e308, -1e308, float(np.finfo(float).max)])
+def test_logits_near_the_largest_double(size: float) -> None:
+    """Differences of two logits overflow: the results of the limit, or a ValueError, but no OverflowError."""
+    x = np.array([[size, -size, 0.0, 1.0], [size] * 4, [1.0, 2.0, 3.0, 4.0]])
+    targets = np.array([1, 0, 2])
+    for library in (fastlogits, reference):
+        top = library.softmax(x)
+        assert top[0].tolist() == ([1.0, 0, 0, 0] if size > 0 else [0, 1.0, 0, 0])
+        assert top[1].tolist() == [0.25] * 4
+        assert library.logsumexp(x)[0] == abs(size)
+        assert library.sample(x, rng=1, top_p=0.9).tolist()[0] == (0 if size > 0 else 1)
+    calls: list[Any] = [
+        lambda m: m.token_logprobs(x, targets, entropy=True, varentropy=True, margin=True, logsumexp=True),
+        lambda m: m.fit_temperature(x, targets),
+        lambda m: m.kl_divergence(x, x[::-1]),
+        lambda m: m.compare_distributions(x, x[::-1]),
+        lambda m: m.calibration_error(x, targets, from_logits=True),
+        lambda m: m.brier_score(x, targets, from_logits=True),
+        lambda m: m.guide(x, x[::-1], 1.5),
+        lambda m: m.probs(x, typical_p=0.9),
+        lambda m: m.candidates(x, top_n_sigma=1.0),
+    ]
+    for call, library in itertools.product(calls, (fastlogits, reference)):
+        ignored: Any = "warn" if library is fastlogits else "ignore"
+        with contextlib.suppress(ValueError), np.errstate(over=ignored, invalid=ignored):
+            call(library)
+
+
+def test_means_of_losses_near_the_largest_double() -> None:
+    """The sum of the losses is too large for a double, their mean is not."""
+    x, targets = np.array([[1e308, 0.0]] * 3), [1, 1, 1]
+    found = fastlogits.fit_temperature(x, targets)
+    assert found.temperature == 100
+    np.testing.assert_allclose([found.nll_before, found.nll_after], [1e308, 1e306])
+    with np.errstate(over="ignore", invalid="ignore"), contextlib.suppress(ValueError):
+        fastlogits.fit_scaling(x, targets)

@@ -28,6 +28,7 @@ CALLS: dict[str, Any] = {
     "calibration_error": lambda t: fl.calibration_error(ROWS, IDS, from_logits=True, threads=t),
     "kl_divergence": lambda t: fl.kl_divergence(ROWS, ROWS, threads=t),
     "top_n_agreement": lambda t: fl.top_n_agreement(ROWS, ROWS, top_n=2, threads=t),
+    "compare_distributions": lambda t: fl.compare_distributions(ROWS, ROWS, threads=t),
     "verify": lambda t: fl.verify(np.broadcast_to(ROW, (900_000, 2, ROW.size)), IDS[:900_000, None], threads=t),
 }
 
@@ -51,6 +52,41 @@ def test_interrupted(name: str, threads: int) -> None:
     assert time.process_time() - sent[0] < 0.2 * threads  # of computing: the machine may be busy with other work
     timer.join()
     assert fl.argmax(ROWS[:3], threads=threads).tolist() == [ROW.argmax()] * 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process sends itself no Ctrl-C there")
+def test_interrupted_under_dask() -> None:
+    """The caller is interrupted while tasks run; each of them ends with its chunk, and no other chunk is read."""
+    da = pytest.importorskip("dask.array", reason="dask.array is not installed: pip install 'dask[array]'")
+    fd = pytest.importorskip("fastlogits.dask", reason="dask is not installed: pip install 'dask[array]'")
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals are for the main thread")
+    begun: list[int] = []
+    ended: list[int] = []
+    sent: list[float] = []
+    wait = threading.Event()
+
+    def chunk(_: Any) -> Any:
+        begun.append(1)
+        if len(begun) == 2:
+            sent.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+        wait.wait(0.5)
+        ended.append(1)
+        return np.zeros((2, 8), np.float32)
+
+    blank = da.zeros((2000, 8), chunks=(2, 8), dtype=np.float32)
+    rows = blank.map_blocks(chunk, dtype=np.float32, meta=np.empty((0, 0), np.float32))
+    with pytest.raises(KeyboardInterrupt):
+        fd.logsumexp(rows).compute(scheduler="threads", num_workers=2)
+    assert time.monotonic() - sent[0] < 5  # 1000 chunks of half a second on two workers take 250 s
+    wait.set()
+    limit = time.monotonic() + 10
+    while len(ended) < len(begun) and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert len(ended) == len(begun) < 20
+    whole = fd.logsumexp(da.from_array(np.zeros((4, 8), np.float32), chunks=(2, 8))).compute()
+    np.testing.assert_array_equal(whole, fl.logsumexp(np.zeros((4, 8), np.float32)))
 
 
 def test_pieces_cover_all_rows(monkeypatch: Any) -> None:

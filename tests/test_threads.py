@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,38 @@ def test_one_sampler_in_many_threads() -> None:
     for worker in workers:
         worker.join()
     assert results == [right] * 8
+
+
+def test_states_in_many_threads() -> None:
+    """One Sampler: states of their own give the tokens of a single thread; a shared one holds what was accepted."""
+    sampler = fl.Sampler(**KEYWORDS, mirostat=2)
+    shared, calls = sampler.state([1, 2]), 100
+
+    def draw(seed: int) -> list[int]:
+        state = sampler.state([1, 2])
+        for at in range(calls):
+            state.accept(sampler.sample(X[at % len(X)], state=state, rng=seed))
+            sampler.sample(X[0], state=shared, rng=seed)
+            shared.accept(seed)
+        return [int(token) for token in state.tokens]
+
+    right = [draw(seed) for seed in range(4)]
+    before = len(shared)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(draw, range(4))) == right
+    tokens = shared.tokens.tolist()
+    assert len(tokens) == before + 4 * calls
+    assert sorted(tokens[before:]) == sorted(list(range(4)) * calls)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this system has no /proc/self/task")
+@pytest.mark.parametrize("calls", [2000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_threads_of_the_system_do_not_grow(calls: int) -> None:
+    """As the system counts them, those that the interpreter does not know included."""
+    before = len(os.listdir("/proc/self/task"))
+    for _ in range(calls):
+        fl.argmax(X[:2], threads=2)
+    assert len(os.listdir("/proc/self/task")) <= before + 4
 
 
 def test_one_generator_in_many_threads() -> None:

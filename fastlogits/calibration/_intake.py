@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NoReturn
 
 import numpy as np
@@ -194,4 +193,4 @@ def columns(
 
 def mean(values: Floats) -> float:
     """Mean by exact summation: the same for any order."""
-    return math.fsum(values.tolist()) / len(values)
+    return _temperatures.mean(values)

@@ -57,7 +57,8 @@ class CompletionScores(NamedTuple):
 def _log_probs(x: ArrayLike, temperature: float = 1.0) -> Floats:
     """Log-softmax of rows [R, V]."""
     z = np.asarray(x, np.float64)
-    z = (z.reshape(-1, z.shape[-1]) - z.max(-1).reshape(-1, 1)) / temperature
+    with np.errstate(over="ignore"):
+        z = (z.reshape(-1, z.shape[-1]) - z.max(-1).reshape(-1, 1)) / temperature
     scores: Floats = z - np.log(np.exp(z).sum(-1, keepdims=True))
     return scores
 

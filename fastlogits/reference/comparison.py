@@ -24,7 +24,8 @@ class Comparison(NamedTuple):
 def _log_probs(logits: ArrayLike, temperature: ArrayLike) -> Floats:
     """Log-softmax of rows [..., V]."""
     z = np.asarray(logits, np.float64) / np.asarray(temperature, np.float64)[..., None]
-    z = z - z.max(-1, keepdims=True)
+    with np.errstate(over="ignore"):
+        z = z - z.max(-1, keepdims=True)
     scores: Floats = z - np.log(np.exp(z).sum(-1, keepdims=True))
     return scores
 

@@ -168,7 +168,8 @@ class Row:
 
     def masses(self) -> Floats:
         """exp(l - max), 0 where removed; [V]."""
-        masses: Floats = np.exp(self.logits - self.logits.max())
+        with np.errstate(over="ignore"):
+            masses: Floats = np.exp(self.logits - self.logits.max())
         return masses
 
     def joint_masses(self) -> Floats:

@@ -82,13 +82,13 @@ class Reading:
 
     def losses(self, k: int) -> Floats:
         """-log p(target) at b_k, [R]."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             scores: Floats = self.tails[:, k] + np.where(self.gaps == 0, 0.0, self.gaps * self.betas[k])
         return scores
 
     def loss(self, k: int) -> float:
         """Mean of `losses`, exactly summed: the same for any order of the rows."""
-        return math.fsum(self.losses(k).tolist()) / len(self.rows)
+        return mean(self.losses(k))
 
     @property
     def flat(self) -> bool:
@@ -97,7 +97,15 @@ class Reading:
 
     def slope(self) -> float:
         """Derivative of `loss` by the inverse temperature at k = `_core.MIDDLE`."""
-        return math.fsum((self.means + self.gaps).tolist()) / len(self.rows)
+        return mean(self.means + self.gaps)
+
+
+def mean(values: Floats) -> float:
+    """Mean, exactly summed; where the sum is too large for a double, of what is divided before."""
+    try:
+        return math.fsum(values.tolist()) / len(values)
+    except OverflowError:
+        return float(np.sum(values / len(values)))
 
 
 class Tops(NamedTuple):
@@ -135,12 +143,14 @@ def read(
     rows = np.flatnonzero(targets >= 0)
     at = task.targets_at
     assert at is not None
+    with np.errstate(over="ignore"):  # of two doubles near the largest: infinite, as of a target without a probability
+        gaps = task.tops[rows] - at[rows]
     return Reading(
         (power + np.arange(count)) * np.float64(step),
         rows,
         task.ids[rows],
         targets[rows],
         task.tails[rows],
-        task.tops[rows] - at[rows],
+        gaps,
         task.means[rows],
     )
