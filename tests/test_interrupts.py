@@ -1,4 +1,4 @@
-"""Ctrl-C during long calls on many rows: answered between two pieces of rows, on every thread."""
+"""Ctrl-C during long calls: answered between two pieces of rows on every thread, and at once on one long row."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import fastlogits as fl
+import fastlogits._core as _core
 from fastlogits._common import threads as _threads
 
 ROW = np.random.default_rng(1).normal(size=50_000).astype(np.float32)
@@ -52,6 +53,61 @@ def test_interrupted(name: str, threads: int) -> None:
     assert time.process_time() - sent[0] < 0.2 * threads  # of computing: the machine may be busy with other work
     timer.join()
     assert fl.argmax(ROWS[:3], threads=threads).tolist() == [ROW.argmax()] * 3
+
+
+@pytest.fixture(scope="module")
+def long_row() -> Any:
+    return np.random.default_rng(3).standard_normal(25_000_000, np.float32)
+
+
+DRAWS = 3_000_000
+LONG: dict[str, Any] = {
+    "sample": lambda x: fl.sample(x, rng=7, top_p=0.9),
+    "prepared": lambda x: fl.Sampler(typical_p=0.9).sample(x, rng=7),
+    "probs": lambda x: fl.probs(x, typical_p=0.9),
+    "token_logprobs": lambda x: [fl.token_logprobs(x, 0, entropy=True, rank=True, top_n=50) for _ in range(9)],
+    "softmax": lambda x: [fl.softmax(x) for _ in range(9)],
+    "compare_distributions": lambda x: fl.compare_distributions(x, x[::-1], top_n=9),
+    "fit_temperature": lambda x: fl.fit_temperature(x[None], [0]),
+    "draws from a row": lambda _: fl.sample(ROW, rng=7, n=DRAWS),
+    "draws from a list": lambda _: fl.sample(ROW, rng=7, n=DRAWS, top_k=4000),
+    "draws of Gumbel-max": lambda _: fl.sample(ROW, rng=7, n=DRAWS, draw="gumbel"),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process sends itself no Ctrl-C there")
+@pytest.mark.parametrize("name", LONG)
+def test_one_long_row(name: str, long_row: Any) -> None:
+    """Each of these takes more than a second on a fast core; what is left of the call ends with its pass."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals are for the main thread")
+    sent: list[float] = []
+
+    def press() -> None:
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.1, press)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        LONG[name](long_row)
+    assert time.monotonic() - sent[0] < 1  # on a busy machine; 0.1 s is what a call waits for its helpers
+    timer.join()
+    assert fl.sample(ROW, top_k=1, rng=7) == ROW.argmax()
+
+
+def test_a_stopped_call_leaves_no_trace() -> None:
+    """A scratch that was told to stop serves the next call."""
+    x = np.zeros((1, 8), np.float32)
+    for _ in range(100):
+        out, stop = np.full((1, 8), 7, np.float32), _core.Stop()
+        task = _core.ArrayTask(_core.SOFTMAX, x, 1, np.ones(1), out)
+        stop.stop()
+        with pytest.raises(MemoryError):
+            task.run(0, 1, stop)
+        task.run(0, 1, _core.Stop())
+        task.run(0, 1)
+        assert out.tolist() == [[0.125] * 8]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process sends itself no Ctrl-C there")

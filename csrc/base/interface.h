@@ -57,6 +57,8 @@ typedef struct {
 typedef struct fl_scratch fl_scratch; /* grows on demand, kept between calls, one per running thread */
 fl_scratch *fl_scratch_new(void);     /* NULL when there is no memory */
 void fl_scratch_free(fl_scratch *s);
+/* Calls with this scratch end soon after *stop is no longer 0, as if there were no memory; NULL: they do not. */
+void fl_scratch_stop(fl_scratch *s, const volatile int32_t *stop);
 
 /* One number for all rows (step 0) or one per row (step 1). */
 typedef struct {

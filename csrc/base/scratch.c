@@ -4,6 +4,8 @@
 
 fl_scratch *fl_scratch_new(void) { return calloc(1, sizeof(fl_scratch)); }
 
+void fl_scratch_stop(fl_scratch *s, const volatile int32_t *stop) { s->stop = stop; }
+
 void fl_scratch_free(fl_scratch *s) {
     if (!s) return;
     for (int i = 0; i < FL_BUFFERS; i++) free(s->raw[i]);
@@ -11,6 +13,7 @@ void fl_scratch_free(fl_scratch *s) {
 }
 
 void *fl_buffer(fl_scratch *s, int which, size_t bytes) {
+    if (fl_stopped(s)) return NULL;
     if (s->bytes[which] >= bytes) return s->room[which];
     free(s->raw[which]);
     size_t want = (bytes + 63) / 64 * 64;

@@ -44,9 +44,14 @@ struct fl_scratch {
     void *raw[FL_BUFFERS];
     void *room[FL_BUFFERS]; /* raw rounded up to a cache line */
     size_t bytes[FL_BUFFERS];
+    const volatile int32_t *stop; /* another thread sets it to end the call; or NULL */
 };
 
-/* Buffer `which` with at least `bytes` bytes (contents not kept when it grows), or NULL. */
+/* Whether the call is to end: then no more buffers are given, and it fails as without memory. */
+static inline int fl_stopped(const fl_scratch *s) { return s->stop && *s->stop; }
+
+/* Buffer `which` with at least `bytes` bytes (contents not kept when it grows), or NULL. Passes over a row begin with one,
+ * so a call that is to end does so at the next pass. */
 void *fl_buffer(fl_scratch *s, int which, size_t bytes);
 
 /* An index from an array that other threads may write: read once, so that what is checked is what is used. */

@@ -224,7 +224,8 @@ static int search_all(fl_job *j, const fl_dense *dense) {
                       .id = all->id + i,
                       .logit = all->logit + i,
                       .perturbed = all->perturbed + i};
-        int status = FL_OK;
+        int status = fl_stopped(j->s) ? fl_fail(j, FL_NO_MEMORY, -1, 0) : FL_OK;
+        if (status) return status;
         if (dense)
             status = search_dense(j, dense, &d, i);
         else

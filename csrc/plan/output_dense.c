@@ -33,6 +33,7 @@ int fl_draw_dense(fl_job *j, const fl_dense *d) {
     if (status) return status;
     if (j->gumbel) return fl_gumbel_dense(j, d);
     for (; drawn->n < drawn->room; drawn->n++) {
+        if (fl_stopped(j->s)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
         int64_t id = fl_dense_draw(j, d, fl_draw_u(j, drawn->n));
         if (id < 0) return fl_fail(j, FL_CHANGED, -1, 0);
         drawn->id[drawn->n] = id;

@@ -56,6 +56,7 @@ int fl_draw_list(fl_job *j) {
     for (int64_t i = 0; i < c->n; i++) running[c->pos[i]] = mass[i];
     for (int64_t i = 1; i < c->raw; i++) running[i] += running[i - 1];
     for (; d->n < d->room; d->n++) {
+        if (fl_stopped(j->s)) return fl_fail(j, FL_NO_MEMORY, -1, 0);
         int64_t at = 0, drawn = c->n > 1 ? place_of(running, c->raw, fl_draw_u(j, d->n)) : c->pos[0];
         while (at < c->n - 1 && c->pos[at] != drawn) at++;
         d->id[d->n] = c->id[at];

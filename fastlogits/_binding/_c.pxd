@@ -44,6 +44,7 @@ cdef extern from "fastlogits.h" nogil:
 
     fl_scratch *fl_scratch_new()
     void fl_scratch_free(fl_scratch *s)
+    void fl_scratch_stop(fl_scratch *s, const volatile int32_t *stop)
 
     ctypedef struct fl_per_row:
         const double *at

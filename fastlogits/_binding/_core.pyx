@@ -70,6 +70,7 @@ BFLOAT16_BITS = np.dtype([("bfloat16", np.uint16)])
 
 cdef enum:
     NOGIL_MIN = 4096
+    MOST_VALUES = 1 << 21 # values that a call may work on before it answers a signal
     MAX_AXES = 64   # NPY_MAXDIMS of NumPy 2
     SLOTS = 64      # idle scratches kept
     MAX_STEPS = 64  # FL_MAX_STEPS
@@ -157,9 +158,31 @@ cdef _c.fl_scratch *take_scratch() except NULL:
     return <_c.fl_scratch *>found
 
 
+PIECE = <int>MOST_VALUES
+
+
+cdef class Stop:
+    """What another thread uses to end a long call; given to the `run` of a task."""
+
+    cdef int32_t asked
+
+    def stop(self):
+        """The call ends at its next pass over a row, or before its next draw, as if there were no memory."""
+        self.asked = 1
+
+
+cdef _c.fl_scratch *take_stoppable(Stop stop) except NULL:
+    """A scratch whose calls end once `stop` says so, unless it is None."""
+    cdef _c.fl_scratch *scratch = take_scratch()
+    if stop is not None:
+        _c.fl_scratch_stop(scratch, &stop.asked)
+    return scratch
+
+
 cdef void give_scratch(_c.fl_scratch *scratch) noexcept:
     """Back into a free slot."""
     cdef int i
+    _c.fl_scratch_stop(scratch, NULL)
     for i in range(SLOTS):
         if idle[i] is NULL and FL_FILL(&idle[i], scratch):
             return

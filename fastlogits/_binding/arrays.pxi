@@ -33,9 +33,10 @@ cdef int dispatch(const Call *c, _c.fl_scratch *s, const _c.fl_rows *x, const _c
     return _c.fl_top_k(kernels, s, x, c.top, c.values, c.ids, begin, end)
 
 
-cdef int call(const Call *c, const _c.fl_rows *x, const _c.fl_rows *out, int64_t begin, int64_t end) except -1:
+cdef int call(const Call *c, const _c.fl_rows *x, const _c.fl_rows *out, int64_t begin, int64_t end,
+             Stop stop) except -1:
     """Rows begin .. end - 1 with a scratch of their own."""
-    cdef _c.fl_scratch *s = take_scratch()
+    cdef _c.fl_scratch *s = take_stoppable(stop)
     cdef int status
     if (end - begin) * x.n >= NOGIL_MIN:
         with nogil:
@@ -85,10 +86,10 @@ cdef class ArrayTask:
         if self.c.ids is NULL:
             raise TypeError("ids are needed here")
 
-    def run(self, int64_t begin, int64_t end):
+    def run(self, int64_t begin, int64_t end, Stop stop=None):
         """Rows begin .. end - 1."""
         check_block(begin, end, self.x.rows.rows)
-        call(&self.c, &self.x.rows, &self.out.rows, begin, end)
+        call(&self.c, &self.x.rows, &self.out.rows, begin, end, stop)
 
 
 cdef int plain(object x, object axis, object threads) except -2:
@@ -97,7 +98,7 @@ cdef int plain(object x, object axis, object threads) except -2:
     if not cnp.PyArray_CheckExact(x) or threads is not None or not PyLong_CheckExact(axis):
         return -1
     ndim = cnp.PyArray_NDIM(x)
-    if ndim == 0 or cnp.PyArray_DIM(x, ndim - 1) == 0 or not (axis == -1 or axis == ndim - 1):
+    if ndim == 0 or cnp.PyArray_DIM(x, ndim - 1) == 0 or cnp.PyArray_SIZE(x) > MOST_VALUES or not (axis == -1 or axis == ndim - 1):
         return -1
     return -1 if ndim > 1 and default_thread_count != 1 else code_of(x)
 
@@ -139,7 +140,7 @@ def dense(int which, x, axis, temperature, out, dtype, threads):
     c.which = which
     c.temperature.at = &t
     c.temperature.step = 0
-    call(&c, &rows.rows, &target.rows, 0, rows.rows.rows)
+    call(&c, &rows.rows, &target.rows, 0, rows.rows.rows, None)
     return out[()] if which == DENSE_LOGSUMEXP and ndim == 1 else out
 
 
@@ -161,11 +162,11 @@ def argmax(x, axis, threads):
     c.which = DENSE_ARGMAX
     if ndim == 1:
         c.ids = &one
-        call(&c, &rows.rows, NULL, 0, 1)
+        call(&c, &rows.rows, NULL, 0, 1, None)
         return one
     ids = cnp.PyArray_SimpleNew(ndim - 1, cnp.PyArray_DIMS(x), cnp.NPY_INT64)
     c.ids = <int64_t *>cnp.PyArray_DATA(ids)
-    call(&c, &rows.rows, NULL, 0, rows.rows.rows)
+    call(&c, &rows.rows, NULL, 0, rows.rows.rows, None)
     return ids
 
 
@@ -192,7 +193,7 @@ def top_k(x, k, axis, threads):
     c.top = top
     c.values = cnp.PyArray_DATA(values)
     c.ids = <int64_t *>cnp.PyArray_DATA(ids)
-    call(&c, &rows.rows, NULL, 0, rows.rows.rows)
+    call(&c, &rows.rows, NULL, 0, rows.rows.rows, None)
     return values, ids
 
 

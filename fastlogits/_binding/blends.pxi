@@ -23,11 +23,11 @@ cdef class BlendTask:
         fill_like(&self.out, out, out, axis, True)
         check_spread(rows, self.out.rows.rows)
 
-    def run(self, int64_t begin, int64_t end):
+    def run(self, int64_t begin, int64_t end, Stop stop=None):
         """Rows begin .. end - 1."""
         check_block(begin, end, self.out.rows.rows)
         cdef const _c.fl_rows *beside[_c.FL_MOST_BESIDE]
-        cdef _c.fl_scratch *scratch = take_scratch()
+        cdef _c.fl_scratch *scratch = take_stoppable(stop)
         cdef int i, status
         for i in range(_c.FL_MOST_BESIDE):
             beside[i] = &self.rows[1 + i].rows if self.rows[1 + i].rows.base is not NULL else NULL

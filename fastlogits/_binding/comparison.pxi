@@ -30,18 +30,18 @@ cdef class ComparisonTask:
         self.c.measures[<int>_c.FL_TOTAL_VARIATION] = <double *>results(total_variation, cnp.NPY_DOUBLE, rows)
         self.c.measures[<int>_c.FL_CROSS_ENTROPY] = <double *>results(cross_entropy, cnp.NPY_DOUBLE, rows)
 
-    def run(self, int64_t begin, int64_t end):
+    def run(self, int64_t begin, int64_t end, Stop stop=None):
         """Rows begin .. end - 1."""
         check_block(begin, end, self.a.rows.rows)
         cdef _c.fl_scratch *s[2]
         cdef int status
-        s[0] = take_scratch()
+        s[0] = take_stoppable(stop)
         try:
-            s[1] = take_scratch()
+            s[1] = take_stoppable(stop)
         except MemoryError:
             give_scratch(s[0])
             raise
-        if (end - begin) * self.a.rows.n >= NOGIL_MIN:
+        if (end - begin) * self.a.rows.n >= NOGIL_MIN or stop is not None:
             with nogil:
                 status = _c.fl_compare(kernels, s, &self.a.rows, &self.b.rows, &self.c, begin, end)
         else:

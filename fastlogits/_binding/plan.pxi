@@ -108,7 +108,7 @@ cdef class Plan:
             return None
         last = t.ndim - 1
         fill_tensor_rows(&rows, &t, last)
-        if rows.rows.rows != 1 or not (self.needs if self.needs > 1 else 1) <= rows.rows.n <= MOST_TOKENS:
+        if rows.rows.rows != 1 or not (self.needs if self.needs > 1 else 1) <= rows.rows.n <= MOST_VALUES:
             return None
         if self.reminders:
             self.remind(context, None, seed is not None)
@@ -233,7 +233,7 @@ cdef class Plan:
         cdef int code
         if (not cnp.PyArray_CheckExact(logits) or n is not None or replacement is not True or logprobs is not None
                 or out is not None or threads is not None or on_error is not RAISE
-                or self.rows != NO_ROWS or cnp.PyArray_NDIM(logits) != 1):
+                or self.rows != NO_ROWS or cnp.PyArray_NDIM(logits) != 1 or cnp.PyArray_DIM(logits, 0) > MOST_VALUES):
             return self._sample(logits, n, replacement, context, prompt_length, state, rng, position, keys, logprobs,
                                 out, threads, on_error, (uncond, amateur, expert, anti))
         code = code_of(logits)
@@ -594,7 +594,7 @@ cdef class PlanTask:
             raise ValueError(f"states of rows of {self.x.rows.n} values are needed here, got vocab {vocab}")
         self.sequences.tell(self.results.ids, self.results.draws, vocab)
 
-    def run(self, int64_t begin, int64_t end):
+    def run(self, int64_t begin, int64_t end, Stop stop=None):
         """Rows begin .. end - 1, up to the first bad one unless a status is wanted."""
         cdef _c.fl_results results = self.results
         cdef _c.fl_listing listing
@@ -604,9 +604,9 @@ cdef class PlanTask:
         memset(&listing, 0, sizeof(listing))
         if self.listed:
             results.listing = &listing
-        scratch = take_scratch()
+        scratch = take_stoppable(stop)
         try:
-            if (end - begin) * self.x.rows.n >= NOGIL_MIN:
+            if (end - begin) * self.x.rows.n >= NOGIL_MIN or stop is not None:
                 with nogil:
                     where = _c.fl_plan_run(kernels, scratch, &self.plan.plan, &self.x.rows, &self.given, &results,
                                            begin, end)

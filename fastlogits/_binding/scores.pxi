@@ -60,12 +60,12 @@ cdef class ScoresTask:
         if (count and self.o.given_logprobs is NULL) or (top_n and self.o.top_logprobs is NULL):
             raise ValueError("ids come with log-probs")
 
-    def run(self, int64_t begin, int64_t end):
+    def run(self, int64_t begin, int64_t end, Stop stop=None):
         """Rows begin .. end - 1."""
         check_block(begin, end, self.x.rows.rows)
-        cdef _c.fl_scratch *s = take_scratch()
+        cdef _c.fl_scratch *s = take_stoppable(stop)
         cdef int status
-        if (end - begin) * self.x.rows.n >= NOGIL_MIN:
+        if (end - begin) * self.x.rows.n >= NOGIL_MIN or stop is not None:
             with nogil:
                 status = _c.fl_score(kernels, s, &self.x.rows, &self.o, begin, end)
         else:

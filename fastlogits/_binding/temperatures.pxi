@@ -34,12 +34,12 @@ cdef class TemperaturesTask:
         self.t.means = <double *>elements(self.means, cnp.NPY_DOUBLE, rows)
         self.t.status = <int32_t *>elements(self.status, cnp.NPY_INT32, rows)
 
-    def run(self, int64_t begin, int64_t end):
+    def run(self, int64_t begin, int64_t end, Stop stop=None):
         """Rows begin .. end - 1."""
         check_block(begin, end, self.x.rows.rows)
-        cdef _c.fl_scratch *s = take_scratch()
+        cdef _c.fl_scratch *s = take_stoppable(stop)
         cdef int status
-        if (end - begin) * self.x.rows.n >= NOGIL_MIN:
+        if (end - begin) * self.x.rows.n >= NOGIL_MIN or stop is not None:
             with nogil:
                 status = _c.fl_temperatures(kernels, s, &self.x.rows, &self.t, begin, end)
         else:

@@ -241,7 +241,7 @@ def tensor_call(int which, tensor not None, axis, int64_t top=1):
         return None
     ndim, at, element = t.ndim, axis % t.ndim, element_of(t.dtype)
     fill_tensor_rows(&rows, &t, at)
-    if element == INT64 or rows.rows.n == 0 or rows.rows.n > MOST_TOKENS or rows.rows.rows == 0 \
+    if element == INT64 or rows.rows.n == 0 or rows.rows.rows * rows.rows.n > MOST_VALUES or rows.rows.rows == 0 \
             or (rows.rows.rows > 1 and default_thread_count != 1):
         return None
     for i in range(ndim):
@@ -266,7 +266,7 @@ def tensor_call(int which, tensor not None, axis, int64_t top=1):
     c.ids = <int64_t *>(block if second is NULL else second).managed.tensor.data
     fill_tensor_rows(&target, &block.managed.tensor, ndim if which == DENSE_LOGSUMEXP else at)
     try:
-        call(&c, &rows.rows, &target.rows, 0, rows.rows.rows)
+        call(&c, &rows.rows, &target.rows, 0, rows.rows.rows, None)
     except MemoryError:
         free(block)
         free(second)
@@ -299,7 +299,7 @@ def tensor_logprobs(logits not None, index not None):
             return None
         step *= ids.shape[i]
     fill_tensor_rows(&rows, &t, t.ndim - 1)
-    if rows.rows.rows == 0 or rows.rows.n > MOST_TOKENS or (rows.rows.rows > 1 and default_thread_count != 1):
+    if rows.rows.rows == 0 or rows.rows.rows * rows.rows.n > MOST_VALUES or (rows.rows.rows > 1 and default_thread_count != 1):
         return None
     memset(&o, 0, sizeof(o))
     o.targets = <const int64_t *>(<char *>ids.data + ids.byte_offset)

@@ -80,14 +80,14 @@ cdef class VerifyTask:
             raise ValueError(f"states of rows of {self.target.rows.n} values are needed here, got vocab {vocab}")
         self.sequences.tell(self.drafts.emitted, self.drafts.drafts + 1, vocab)
 
-    def run(self, int64_t begin, int64_t end):
+    def run(self, int64_t begin, int64_t end, Stop stop=None):
         """Sequences begin .. end - 1, up to the first bad one unless a status is wanted."""
         check_block(begin, end, self.rows)
         cdef _c.fl_scratch *pair[2]
         cdef _c.fl_where where
-        pair[0] = take_scratch()
+        pair[0] = take_stoppable(stop)
         try:
-            pair[1] = take_scratch()
+            pair[1] = take_stoppable(stop)
         except MemoryError:
             give_scratch(pair[0])
             raise

@@ -12,15 +12,18 @@ import itertools
 import os
 import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Protocol
+
+import fastlogits._core as _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST_WORKERS = 256
 _BLOCKS_PER_THREAD = 4  # rows take unequal times: whoever is done early takes another block
-_PIECE = 1 << 21  # values between two moments at which the interpreter can answer a signal
+_PIECE = _core.PIECE  # values between two moments at which the interpreter can answer a signal
+_PATIENCE = 0.1  # seconds that an interrupted call waits for its helpers
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 _size = 0  # threads that the pool may start
@@ -60,7 +63,13 @@ def _release(count: int) -> None:
         _asked -= count
 
 
-def run_blocks(work: Callable[[int, int], None], rows: int, threads: int, width: int) -> None:
+class Work(Protocol):
+    """What does rows begin .. end - 1, and ends early, as if there were no memory, once ``stop`` says so."""
+
+    def __call__(self, begin: int, end: int, stop: _core.Stop | None = None, /) -> None: ...
+
+
+def run_blocks(work: Work, rows: int, threads: int, width: int) -> None:
     """Calls ``work(begin, end)`` for blocks that cover 0 .. rows, on up to ``threads`` threads, the caller's included.
 
     Returns when all blocks are done; the first exception of any block is raised. A block is done in pieces of rows of
@@ -68,6 +77,9 @@ def run_blocks(work: Callable[[int, int], None], rows: int, threads: int, width:
     with the piece that they are at.
     """
     threads = min(threads, rows, _MOST_WORKERS)
+    if width > _PIECE and rows:
+        _run_long(work, rows, threads)
+        return
     step = max(1, _PIECE // max(width, 1))
     if threads <= 1:
         for begin in range(0, rows, step):
@@ -100,5 +112,38 @@ def run_blocks(work: Callable[[int, int], None], rows: int, threads: int, width:
         started = [helper for helper in helpers if not helper.cancel()]
         errors = [error for helper in started if (error := helper.exception()) is not None]
         _release(threads - 1)
+    if errors:
+        raise errors[0]
+
+
+def _run_long(work: Work, rows: int, threads: int) -> None:
+    """Rows longer than a piece: helpers do all of them, and the caller waits where it can answer a signal.
+
+    After an interruption the helpers end at the next pass over their row; what they write until then is nobody's but
+    the arrays given as ``out``.
+    """
+    stop, todo = _core.Stop(), deque(range(rows))
+
+    def drain() -> None:
+        while True:
+            try:
+                row = todo.popleft()
+            except IndexError:
+                return
+            work(row, row + 1, stop)
+
+    helpers = _submit(drain, threads)
+    try:
+        if not helpers:
+            drain()
+        wait(helpers)
+    except BaseException:
+        todo.clear()
+        stop.stop()
+        wait(helpers, _PATIENCE)
+        raise
+    finally:
+        _release(threads)
+    errors = [error for helper in helpers if (error := helper.exception()) is not None]
     if errors:
         raise errors[0]

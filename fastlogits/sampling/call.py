@@ -81,7 +81,8 @@ class Call:
         """Runs all rows; the first bad one raises unless the status is wanted."""
         self.remind(draws="ids" in results)
         task = _core.PlanTask(self.plan, self.x, seed=seed, status=self.status, **self.inputs, **results)
-        _threads.run_blocks(task.run, self.rows, self.threads, self.n)
+        width = self.n + results.get("draws", 0) * (self.n // 256 + 256)  # a draw reads sums of blocks and one block
+        _threads.run_blocks(task.run, self.rows, self.threads, width)
         if task.failures:
             row, status, step, value = min(task.failures)
             steps = self.steps_of(row)

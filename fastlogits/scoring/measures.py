@@ -133,11 +133,11 @@ class _Rows:
         tops = [_Tops(x, self.top_n) for x in (p, q)] if self.top_n else []
         works = [each.run for each in (task, *tops) if each is not None]
 
-        def work(begin: int, end: int) -> None:
+        def work(begin: int, end: int, stop: _core.Stop | None = None, /) -> None:
             step = end - begin if len(works) == 1 else 1  # row by row, while they lie in the cache
             for at in range(begin, end, step):
                 for run in works:
-                    run(at, at + step)
+                    run(at, at + step, stop)
 
         _threads.run_blocks(work, rows, self.threads, p.shape[-1])
         sides = (task.status_a, task.status_b) if task else tuple(each.status() for each in tops)
