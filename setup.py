@@ -43,12 +43,13 @@ LONGEST = ("scalar.c", "avx2.c", "avx512.c", "neon.c", "_core.c")
 INEXACT = (
     "-Ofast", "-ffast-math", "-funsafe-math-optimizations", "-fassociative-math", "-freciprocal-math",
     "-ffinite-math-only", "-fno-signed-zeros", "-fcx-limited-range", "-fsingle-precision-constant", "-mfpmath=387",
-    "-mdaz-ftz", "-ffp-model=fast", "-ffp-model=aggressive", "-fp-model=fast",
+    "-mdaz-ftz", "-fno-honor-nans", "-fno-honor-infinities", "-fapprox-func", "-fdenormal-fp-math=positive-zero",
+    "-fdenormal-fp-math=preserve-sign", "-ffp-model=fast", "-ffp-model=aggressive", "-fp-model=fast",
 )  # fmt: skip
 COMPILER = "install gcc or clang (apt install gcc, dnf install gcc, or on macOS xcode-select --install)"
 # Source text that must compile, what is missing if it does not, and what to install; the first failure counts.
 PROBES = (
-    ("int main(void) { return 0; }\n", "the C compiler does not work", COMPILER),
+    ("int main(void) { return 0; }\n", "the C compiler does not work", f"check CC and CFLAGS, or {COMPILER}"),
     (
         "#include <stdint.h>\n#include <stdio.h>\n#include <string.h>\n",
         "the C library's headers are missing",
@@ -71,6 +72,15 @@ def switch(name: str) -> bool:
 def found(patterns: Iterable[str]) -> list[str]:
     """Files below ROOT that match, relative, with forward slashes, sorted: the same list on every machine."""
     return sorted({p.relative_to(ROOT).as_posix() for pattern in patterns for p in ROOT.glob(pattern)})
+
+
+def jobs(environment: Mapping[str, str] = os.environ) -> int:
+    """Return the number of compiler processes: FASTLOGITS_JOBS, by default the number of usable cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = environment.get("FASTLOGITS_JOBS") or str(cores)
+    if not re.fullmatch(r"[0-9]+", given) or int(given) < 1:
+        sys.exit(f"fastlogits: FASTLOGITS_JOBS must be a whole number of at least 1, got {given!r}")
+    return int(given)
 
 
 def own_level(environment: Mapping[str, str] = os.environ) -> str | None:
@@ -183,8 +193,7 @@ class BuildExt(build_ext):
     def _compile_in_parallel(self) -> None:
         """Replaces the compiler's loop over the sources by one over threads (each waits for its own process)."""
         compiler = self.compiler
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        jobs = int(os.environ.get("FASTLOGITS_JOBS", cores))
+        processes = jobs()
 
         def compile_all(
             sources, output_dir=None, macros=None, include_dirs=None, debug=0, extra_preargs=None,
@@ -199,7 +208,7 @@ class BuildExt(build_ext):
                 source, suffix = build[obj]
                 compiler._compile(obj, source, suffix, base, [*postargs, *flags_of_source(source)], preprocessor)
 
-            with ThreadPoolExecutor(max(jobs, 1)) as pool:
+            with ThreadPoolExecutor(processes) as pool:
                 list(pool.map(compile_one, sorted(build, key=lambda obj: by_compile_time(build[obj][0]))))
             return objects
 

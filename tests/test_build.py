@@ -195,13 +195,29 @@ def test_the_longest_objects_are_compiled_first(monkeypatch: pytest.MonkeyPatch,
     assert compiled[:5] == ["scalar.c", "avx2.c", "avx512.c", "neon.c", "_core.c"]
 
 
-@pytest.mark.parametrize("flag", ["-ffast-math", "-Ofast", "-fassociative-math", "-mfpmath=387"])
+@pytest.mark.parametrize("flag", ["-ffast-math", "-Ofast", "-fassociative-math", "-mfpmath=387", "-fno-honor-nans"])
 @pytest.mark.parametrize("variable", ["CFLAGS", "LDFLAGS", "CC"])
 def test_inexact_flags_are_refused(variable: str, flag: str) -> None:
     setup = load_setup()
     with pytest.raises(SystemExit, match=f"fastlogits: {variable} must not hold {flag}"):
         setup.refuse_inexact_flags({variable: f"gcc -g {flag} -O2"})
     setup.refuse_inexact_flags({variable: "gcc -g -O2 -march=native -fno-fast-math"})
+
+
+def test_the_number_of_compilers_is_checked() -> None:
+    setup = load_setup()
+    assert setup.jobs({"FASTLOGITS_JOBS": "3"}) == 3
+    assert setup.jobs({"FASTLOGITS_JOBS": ""}) == setup.jobs({}) >= 1
+    for wrong in ("0", "-1", "abc", "1.5"):
+        with pytest.raises(SystemExit, match=f"FASTLOGITS_JOBS must be a whole number of at least 1, got '{wrong}'"):
+            setup.jobs({"FASTLOGITS_JOBS": wrong})
+
+
+@pytest.mark.skipif(sys.platform == "win32" or not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize("wanted", ["nosuch", "l.nt", "lint lint", ".*", ""])
+def test_ci_refuses_a_stage_that_is_none(wanted: str) -> None:
+    done = subprocess.run(["bash", str(ROOT / ".ci" / "run"), wanted], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, f".ci/run: no stage '{wanted}' (--list)\n")
 
 
 def c_compiler() -> str:
@@ -239,7 +255,7 @@ def test_a_missing_compiler_or_header_is_one_line(tmp_path: Path) -> None:
         setup.check_compiler(["no-such-cc"], [])
     compiler = c_compiler()
     fails_on = {
-        "the C compiler does not work; install gcc": "int main",
+        "the C compiler does not work; check CC and CFLAGS, or install gcc": "int main",
         "the C library's headers are missing; install them (apt install libc6-dev": "stdio.h",
         "Python.h is missing; install Python's headers (apt install python": "Python.h",
     }
