@@ -337,3 +337,19 @@ def test_masked_by_the_least_float() -> None:
     row[::3] = np.finfo(np.float32).min
     order = reference.Row(reference.filter_logits(row, plan=[steps.TopNSigma(0.5)])).order()
     assert kept(steps.TopNSigma(0.5), row) == order.tolist()
+
+
+def test_a_list_that_grows_too_often() -> None:
+    """A row in falling order with equal steps: 32 times min_k asks for more of it, then everything is listed."""
+    row = (-np.arange(50_000) * 200.0).astype(np.float32)
+    found = fl.candidates(row, min_k=1e-9)
+    right = reference.candidates(row, min_k=1e-9)
+    np.testing.assert_array_equal(found.ids, right.ids)
+
+
+@pytest.mark.parametrize("p", [0.3, 0.7])
+def test_a_band_that_no_search_narrows(p: float) -> None:
+    """Many equal values: all 12 passes that look for the band's edge are made, then everything is listed."""
+    row = np.round(np.random.default_rng(0).normal(size=128_256) * 2).astype(np.float32) / 2
+    found, right = fl.candidates(row, typical_p=p), reference.candidates(row, typical_p=p)
+    np.testing.assert_array_equal(found.ids, right.ids)

@@ -124,12 +124,15 @@ static int64_t alive_of(const fl_job *j, const fl_mass *m) {
     return alive;
 }
 
+enum { MOST_TURNS = 32 }; /* then everything is listed */
+
 /* Lists what reaches the floor and runs the plan on it; the first step may send for more. */
 static int list_from(fl_job *j, const fl_shape *s, float floor) {
     const fl_step_values *v = &j->program.at[j->program.head];
     fl_cands *c = &j->list;
     j->trace.mode = 2;
-    for (double drop = 1.0;; drop *= 1.5) {
+    double drop = 1.0;
+    for (int turn = 1;; turn++, drop *= 1.5) {
         int status = fl_collect(j, floor, INT64_MAX);
         if (status) return status;
         c->total = v->needs & FL_NEEDS_MASS ? s->total : 0;
@@ -147,7 +150,8 @@ static int list_from(fl_job *j, const fl_shape *s, float floor) {
             drop *= 8;
         }
         floor = next;
-        if (j->k->count_ge(j->gmax, fl_groups(j->row.n), floor) * 4 > 3 * fl_groups(j->row.n)) floor = -FLT_MAX;
+        int most = j->k->count_ge(j->gmax, fl_groups(j->row.n), floor) * 4 > 3 * fl_groups(j->row.n);
+        if (most || turn == MOST_TURNS) floor = -FLT_MAX;
     }
 }
 
