@@ -86,6 +86,15 @@ def test_zero_probability() -> None:
     assert fl.perplexity([0.0]) == 1.0
 
 
+def test_log_probs_near_the_largest_double() -> None:
+    """A sum beyond the range is infinite, in completions too."""
+    x = np.array([[1.7e308, 0.0]] * 2)
+    for library in (fl, reference):
+        assert library.perplexity([-1.7e308, -1.7e308]) == np.inf
+        assert library.score_text([-1.7e308, -1.7e308]).loglikelihood == -np.inf
+    assert fl.score_completions(x, [[1, 1]]).logprobs.tolist() == [-np.inf]
+
+
 def test_nothing_to_count() -> None:
     for empty in (fl.TextScore(), fl.score_text([]), fl.score_text([np.nan], mask=[False])):
         assert empty.loglikelihood == 0

@@ -14,7 +14,7 @@
 #include "fastlogits.h"
 #include "rows/mass.h"
 
-enum { SAMPLES = 16, FAR_MOST = 4, UNLIKE = 8 };
+enum { SAMPLES = 16, FAR_MOST = 4, UNLIKE = 8, FAR_TOPS = 64 };
 
 typedef struct {
     double shift, top_a, top_b;
@@ -160,13 +160,17 @@ static int measured(const fl_kernels *k, fl_scratch *s, const fl_row *row, doubl
 
 static void by_doubles(const fl_kernels *k, const fl_measured *a, const fl_measured *b, int64_t n, double t,
                        double beta, double **out) {
-    double inverse = 1.0 / t, tail_p = fl_log1p(a->rest), tail_q = fl_log1p(b->rest);
+    double inverse = 1.0 / t, tail_p = fl_log1p(a->rest), tail_q = fl_log1p(b->rest), apart = a->top - b->top;
+    /* a - b of rows far apart has lost what their logits differ by: each is counted from its own top then. */
+    int far = !(fabs(apart) * inverse <= FAR_TOPS);
     fl_compare64_args x = {.top_p = a->top,
                            .top_q = b->top,
                            .tail_p = tail_p,
                            .tail_q = tail_q,
                            .inverse = inverse,
-                           .shift = (a->top - b->top) * inverse + (tail_p - tail_q),
+                           .base_p = far ? a->top : 0,
+                           .base_q = far ? b->top : 0,
+                           .shift = (far ? 0 : apart * inverse) + (tail_p - tail_q),
                            .beta = beta,
                            .at = a->at};
     k->f64_compare(a->wide, b->wide, n, &x, out);

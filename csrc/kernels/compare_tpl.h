@@ -71,7 +71,7 @@ FL_INLINE double mass64(double y) {
 FL_INLINE void FL_N(both_of)(const double *a, const double *b, const fl_compare64_args *x, fl_both *y) {
     const double none = -(double)INFINITY;
     for (int l = 0; l < FL_LANES; l++) {
-        double d = (a[l] - b[l]) * x->inverse - x->shift;
+        double d = ((a[l] - x->base_p) - (b[l] - x->base_q)) * x->inverse - x->shift;
         y->p[l] = mass64((a[l] - x->top_p) * x->inverse - x->tail_p);
         y->q[l] = mass64((b[l] - x->top_q) * x->inverse - x->tail_q);
         y->no_p[l] = chosen(a[l] > none, 0, (double)INFINITY);

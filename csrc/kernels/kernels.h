@@ -64,6 +64,7 @@ typedef struct {
     double top_p, top_q;   /* largest values */
     double tail_p, tail_q; /* ln sum exp((x - top) / T) */
     double inverse;        /* 1 / T */
+    double base_p, base_q; /* taken off the logits before their difference is */
     double shift, beta;
     int64_t at; /* id of the largest value of a */
 } fl_compare64_args;

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
 class TextScore(NamedTuple):
@@ -26,19 +26,35 @@ class TextScore(NamedTuple):
     is_greedy: bool | None
 
 
+def _sum(values: NDArray[np.float64]) -> float:
+    """The sum by math.fsum, infinite beyond the range."""
+    try:
+        return math.fsum(values.tolist())
+    except OverflowError:
+        return math.copysign(math.inf, float((values / 2.0**60).sum()))
+
+
+def _exp(x: float) -> float:
+    """exp(x), inf beyond the range."""
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
+
+
 def score_text(
     logprobs: ArrayLike, *, greedy: ArrayLike | None = None, mask: ArrayLike | None = None, text: str | None = None
 ) -> TextScore:
     """Sums by math.fsum over the tokens that count; NaN in a result's `logprobs` does not."""
     values = np.asarray(getattr(logprobs, "logprobs", logprobs), np.float64)
     counts = np.asarray(True if mask is None else mask) & ~(np.isnan(values) & hasattr(logprobs, "logprobs"))
-    total, tokens = math.fsum(values[counts].tolist()), int(counts.sum())
+    total, tokens = _sum(values[counts]), int(counts.sum())
     words, size = (None, None) if text is None else (len(re.split(r"\s+", text)), len(text.encode()))
     hits = None if greedy is None else np.asarray(greedy)[counts]
     return TextScore(
-        total, tokens, words, size, math.exp(-total / tokens), -total / tokens / math.log(2),
-        None if size is None else -total / size / math.log(2), None if size is None else math.exp(-total / size),
-        None if words is None else math.exp(-total / words), None if hits is None else float(hits.mean()),
+        total, tokens, words, size, _exp(-total / tokens), -total / tokens / math.log(2),
+        None if size is None else -total / size / math.log(2), None if size is None else _exp(-total / size),
+        None if words is None else _exp(-total / words), None if hits is None else float(hits.mean()),
         None if hits is None else bool(hits.all()))  # fmt: skip
 
 

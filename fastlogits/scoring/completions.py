@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from fastlogits._common import bfloat16 as half
 from fastlogits._common import inputs as _inputs
 from fastlogits._common import params
+from fastlogits._common.exact import ExactSum
 from fastlogits._common.plain import to_dict
 from fastlogits.scoring import intake as _temperatures
 from fastlogits.scoring import labels
@@ -207,7 +207,7 @@ def score_completions(
     t = labels.positive("temperature", temperature)
     ids = _ids(completions)
     tokens, greedy = _token_logprobs(logits, ids, t, threads)
-    sums = np.array([math.fsum(each.tolist()) for each in tokens])
+    sums = np.array([ExactSum.of(each).over(1) for each in tokens])
     sizes = np.array([each.size for each in ids])
     return CompletionScores(
         sums,
@@ -248,7 +248,8 @@ class _Rows:
             own = [
                 half.wide(self.places[row][0][self.places[row][1], [t]])[0] for row, t in zip(rows, tokens, strict=True)
             ]
-            scores.append((own - self.logits[rows]) / self.temperature - self.tails[rows])
+            with np.errstate(over="ignore"):
+                scores.append((own - self.logits[rows]) / self.temperature - self.tails[rows])
             greedy.append(bool((self.tops[rows] == tokens).all()))
         return scores, np.array(greedy)
 
