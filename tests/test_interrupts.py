@@ -91,7 +91,7 @@ def test_one_long_row(name: str, long_row: Any) -> None:
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         LONG[name](long_row)
-    assert time.monotonic() - sent[0] < 1  # on a busy machine; 0.1 s is what a call waits for its helpers
+    assert time.monotonic() - sent[0] < 3  # on a busy machine; 0.1 s is what a call waits for its helpers
     timer.join()
     assert fl.sample(ROW, top_k=1, rng=7) == ROW.argmax()
 

@@ -11,6 +11,7 @@ import os
 
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from cpython.long cimport PyLong_AsLongLong, PyLong_AsUnsignedLongLong, PyLong_CheckExact
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
@@ -161,6 +162,7 @@ cdef _c.fl_scratch *take_scratch() except NULL:
 PIECE = <int>MOST_VALUES
 
 
+@cython.auto_pickle(False)
 cdef class Stop:
     """What another thread uses to end a long call; given to the `run` of a task."""
 
