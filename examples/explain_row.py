@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 import fastlogits as fl
-from fastlogits.cli import bundled
+from fastlogits.bench import bundled
 
 SAMPLER = fl.Sampler(repetition_penalty=1.2, temperature=0.9, typical_p=0.95, eta_cutoff=1e-3, min_p=0.02)
 

@@ -17,8 +17,8 @@ from commands import process, run, run_json
 
 import fastlogits
 from fastlogits.__main__ import main
-from fastlogits.bench import idioms
-from fastlogits.cli import bundled, demo, load, report, screen
+from fastlogits.bench import bundled, idioms
+from fastlogits.cli import demo, load, report, screen
 
 ISAS = fastlogits.cpu.available_isas()
 ROOT = Path(__file__).resolve().parent.parent

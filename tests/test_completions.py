@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import fastlogits as fl
 from fastlogits import reference
-from fastlogits.scoring import intake as _temperatures
+from fastlogits._common import intake as _temperatures
 
 NAN = float("nan")
 Array = np.ndarray[Any, Any]

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from fastlogits.bench.comparison import OURS, Line, Report
-from fastlogits.cli.report import figures
+from fastlogits.bench.numbers import figures
 from fastlogits.plots import _axes
 from fastlogits.report.colors import SERIES
 

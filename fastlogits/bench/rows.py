@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits._common.bfloat16 import bfloat16
-from fastlogits.bench import idioms
-from fastlogits.cli import bundled
+from fastlogits.bench import bundled, idioms
 
 Array = NDArray[Any]
 Singles = NDArray[np.float32]

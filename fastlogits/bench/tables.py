@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastlogits.bench.comparison import OURS, Entry, Report, notes
-from fastlogits.cli.report import figures
+from fastlogits.bench.numbers import figures
 
 
 def cell(entry: Entry | None) -> str:

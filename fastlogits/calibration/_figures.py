@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import arrays
+from fastlogits._common import intake as _temperatures
 from fastlogits._common.plain import to_dict
 from fastlogits.calibration import _bins, _intake
-from fastlogits.scoring import intake as _temperatures
 
 Floats = NDArray[np.float64]
 

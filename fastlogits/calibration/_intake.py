@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 import fastlogits._core as _core
 from fastlogits._common import bfloat16 as half
 from fastlogits._common import inputs as _inputs
+from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
 from fastlogits._common.errors import row_name
-from fastlogits.scoring import intake as _temperatures
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits._common import bfloat16 as half
+from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
 from fastlogits._common.errors import row_name
 from fastlogits._common.plain import to_dict
 from fastlogits.calibration import _bins, _intake
-from fastlogits.scoring import intake as _temperatures
 
 Floats = NDArray[np.float64]
 METHODS = ("bias-corrected", "vector")

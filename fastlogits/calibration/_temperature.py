@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 import fastlogits._core as _core
+from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
 from fastlogits._common.errors import row_name
 from fastlogits._common.plain import to_dict
 from fastlogits.calibration import _bins, _intake
-from fastlogits.scoring import intake as _temperatures
 
 
 class Seen(Protocol):

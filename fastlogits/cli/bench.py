@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastlogits.bench import comparison, peers, picture, rows, tables
 from fastlogits.bench.jobs import JOBS
+from fastlogits.bench.numbers import figures
 from fastlogits.cli import UserError, progress, report, state
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ def cells(entry: Entry, ours: float | None) -> list[str]:
     """Time, reads, ulp, and how many times as fast fastlogits is."""
     from fastlogits.cli import screen
 
-    error = "" if entry.ulp is None else report.figures(entry.ulp)
+    error = "" if entry.ulp is None else figures(entry.ulp)
     if entry.seconds is None or entry.ratio is None:
         return [entry.status, "", error, ""]
-    times = "" if ours is None or entry.by == comparison.OURS else f"{report.figures(entry.seconds / ours)} x"
-    return [screen.duration(entry.seconds), report.figures(entry.ratio), error, times]
+    times = "" if ours is None or entry.by == comparison.OURS else f"{figures(entry.seconds / ours)} x"
+    return [screen.duration(entry.seconds), figures(entry.ratio), error, times]

@@ -16,12 +16,12 @@ import numpy as np
 import fastlogits
 import fastlogits._core as _core
 from fastlogits._common import inputs as _inputs
+from fastlogits._common import intake as _temperatures
 from fastlogits._common import threads as _threads
 from fastlogits.calibration import _figures, _intake, _temperature
 from fastlogits.cli import UserError, inputs, page, report
 from fastlogits.cli.state import Ledger, replace
 from fastlogits.cli.tables import texts
-from fastlogits.scoring import intake as _temperatures
 
 if TYPE_CHECKING:
     import argparse

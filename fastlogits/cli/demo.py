@@ -14,8 +14,8 @@ import numpy as np
 
 import fastlogits
 import fastlogits._core as _core
-from fastlogits.bench import idioms, timing
-from fastlogits.cli import bundled, report
+from fastlogits.bench import bundled, idioms, timing
+from fastlogits.cli import report
 from fastlogits.steps import (
     FrequencyPenalty,
     LogitBias,

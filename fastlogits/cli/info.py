@@ -10,7 +10,8 @@ import numpy as np
 import fastlogits
 from fastlogits import cpu
 from fastlogits._common.inputs import cores
-from fastlogits.cli import bundled, report
+from fastlogits.bench import bundled
+from fastlogits.cli import report
 
 if TYPE_CHECKING:
     import argparse

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from fastlogits._common import intake as _temperatures
 from fastlogits._common.errors import refuse_row
 from fastlogits.cli import UserError, load
 from fastlogits.cli.state import is_special
-from fastlogits.scoring import intake as _temperatures
 
 if TYPE_CHECKING:
     import argparse

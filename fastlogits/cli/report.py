@@ -45,8 +45,3 @@ def put_json(value: Any, place: str) -> None:
         print_json(value)
     else:
         replace(place, (json_text(value) + "\n").encode())
-
-
-def figures(value: float) -> str:
-    """A positive number with three figures, from 100 on as a whole one."""
-    return f"{value:,.0f}" if value >= 99.95 else f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"

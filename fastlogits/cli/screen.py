@@ -12,8 +12,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from fastlogits.bench.numbers import figures
 from fastlogits.cli import printable
-from fastlogits.cli.report import figures
 
 BLOCKS = " ▏▎▍▌▋▊▉█"  # eighths of a cell
 WIDEST = 120

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from fastlogits._common import bfloat16 as half
 from fastlogits._common import inputs as _inputs
+from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
 from fastlogits._common.exact import ExactSum
 from fastlogits._common.plain import to_dict
-from fastlogits.scoring import intake as _temperatures
 from fastlogits.scoring import labels
 
 __all__ = [

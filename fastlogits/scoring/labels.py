@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from fastlogits._common import bfloat16 as half
 from fastlogits._common import inputs as _inputs
+from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
 from fastlogits._common.errors import row_name
-from fastlogits.scoring import intake as _temperatures
 
 __all__ = ["label_logprobs"]
 

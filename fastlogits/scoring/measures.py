@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 import fastlogits._core as _core
 from fastlogits._common import bfloat16 as half
 from fastlogits._common import inputs as _inputs
+from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
 from fastlogits._common import threads as _threads
 from fastlogits._common.errors import Status, refuse_row
 from fastlogits._common.exact import ExactSum
 from fastlogits._common.plain import to_dict
-from fastlogits.scoring import intake as _temperatures
 
 Array = NDArray[Any]
 MEASURES = ("kl", "reverse_kl", "js", "total_variation", "cross_entropy")

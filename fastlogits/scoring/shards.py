@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 import fastlogits._core as _core
 from fastlogits._common import bfloat16 as half
 from fastlogits._common import inputs as _inputs
+from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
 from fastlogits._common import threads as _threads
 from fastlogits._common.errors import Status, refuse_row, row_name
 from fastlogits.arrays import argmax
 from fastlogits.sampling import call as _run
-from fastlogits.scoring import intake as _temperatures
 from fastlogits.scoring.gathered import Gathered
 from fastlogits.scoring.targets import TokenLogprobs, _candidate_array, _flag, _ignored
 
