@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments behind the program's name; those of the process if None.
+        The arguments after the program's name; those of the process if None.
 
     Returns
     -------

@@ -235,7 +235,7 @@ def top_k(x: Any, k: int, *, axis: int = -1, sorted: bool = True, threads: int |
     Returns
     -------
     TopK
-        ``values`` in the type of ``x`` and int64 ``indices``, with k in the place of the axis' size; sorted by NaN
+        ``values`` in the type of ``x`` and int64 ``indices``, with k instead of the axis' size; sorted by NaN
         first (as `torch.topk`), then value descending, then index ascending. bfloat16 values are float32 where
         ml_dtypes is not installed.
 

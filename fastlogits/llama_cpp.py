@@ -1,4 +1,4 @@
-"""For llama-cpp-python: a logits processor, our sampler in the place of llama.cpp's chain, and log-probs without sorts.
+"""For llama-cpp-python: a logits processor, our sampler instead of llama.cpp's chain, and log-probs without sorts.
 
 >>> with fast_sampling(llama), fast_logprobs(llama):               # doctest: +SKIP
 ...     llama.create_chat_completion(messages, logprobs=True, top_logprobs=5)
@@ -109,7 +109,7 @@ class _Sequence:
     def _hear(self, row: NDArray[np.float32], token: int) -> None:
         """Has the state take a token for one drawn from `row`, if it can be.
 
-        A token drafted from the very target distribution is always accepted, and a state hears accepted tokens.
+        A token drafted from the target distribution itself is always accepted, which updates the state.
         """
         rows, sampler = np.stack([row, row]), self.state.sampler
         with contextlib.suppress(ValueError):  # a token of probability 0
@@ -210,14 +210,14 @@ def _sampler_of(llama: Any, options: dict[str, Any]) -> Sampler:
 
 @contextlib.contextmanager
 def fast_sampling(llama: Any, sampler: Sampler | None = None) -> Iterator[None]:
-    """Our sampler in the place of llama.cpp's chain, for one ``Llama`` and as long as the context lasts.
+    """Our sampler instead of llama.cpp's chain, for one ``Llama`` and as long as the context lasts.
 
     Parameters
     ----------
     llama : llama_cpp.Llama
         Whose sampling is replaced.
     sampler : Sampler, optional
-        Used for every token, whatever the arguments of a call say; by default the client's own chain for these
+        Used for every token; the arguments of a call are ignored; by default the client's own chain for these
         arguments (``preset="llama.cpp"``: penalties over ``last_n_tokens_size`` drawn tokens, then mirostat, or top-k,
         typical-p, top-p, min-p and the temperature), so the same distribution.
 
@@ -231,7 +231,7 @@ def fast_sampling(llama: Any, sampler: Sampler | None = None) -> Iterator[None]:
     Notes
     -----
     The contiguous row of ``llama_get_logits_ith`` is read in place. ``logits_processor``, and ``logit_bias``, which the
-    client hands over as one, run first, on a copy. A grammar leaves a call to the client's chain, with a warning.
+    client passes as one, run first, on a copy. A grammar leaves a call to the client's chain, with a warning.
 
     The client's seed is used as it is; -1 and 4294967295 are random, as in the client. Tokens come from our generator:
     the same seed gives other tokens than llama.cpp, and the same ones on every machine. Each completion keeps a
@@ -305,7 +305,7 @@ class _Row:
         return self
 
     def best(self, n: int) -> list[tuple[float, int]]:
-        """The n likeliest as the client sorts them: (log-prob, id), both descending."""
+        """The n most likely as the client sorts them: (log-prob, id), both descending."""
         if n == 0:
             return []
         found = arrays.top_k(self.logits, min(n, len(self)))
@@ -357,7 +357,7 @@ def _sorted(values: Any, **options: Any) -> Any:
 
 
 def _logits_to_logprobs(logits: Any, axis: int = -1) -> Any:
-    """In the place of ``Llama.logits_to_logprobs``."""
+    """Replaces ``Llama.logits_to_logprobs``."""
     array = np.asarray(logits)
     lazy = axis in (-1, array.ndim - 1) and array.ndim in (1, 2) and array.dtype == np.float32 and _wanted.get() >= 0
     if lazy:

@@ -115,7 +115,7 @@ def logits_array(name: str, x: Any) -> Array:
 
 
 def out_array(out: Any, shape: tuple[int, ...], code: int, x: Array | None) -> Array:
-    """The array behind ``out``, checked: writeable, the result's shape and element type, ``x`` itself or apart from it.
+    """The array of ``out``, checked: writeable, the result's shape and element type, ``x`` itself or apart from it.
 
     ``code`` is the element type of the result (``_core.F32`` ...; -1 for int64).
     """
@@ -205,7 +205,7 @@ def is_sequence(x: Any) -> bool:
 def context_arrays(
     context: Any, outer: tuple[int, ...], rows: int
 ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
-    """Token ids of all rows one behind the other and rows + 1 offsets, or one sequence for all rows and None."""
+    """Token ids of all rows one after the other and rows + 1 offsets, or one sequence for all rows and None."""
     if context is None:
         return None, None
     if isinstance(context, list | tuple):

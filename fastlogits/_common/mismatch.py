@@ -11,7 +11,7 @@ _ARRAYS = ("__array__", "__array_interface__", "__array_struct__")
 
 
 def is_number_or_sequence(x: Any) -> bool:
-    """Whether NumPy finds numbers in ``x``, as far as its type tells."""
+    """Whether NumPy finds numbers in ``x``, as far as its type shows."""
     if isinstance(x, list | tuple | int | float | complex) or any(hasattr(x, name) for name in _ARRAYS):
         return True
     if isinstance(x, str | bytes | bytearray | Mapping | AbstractSet | ValuesView):

@@ -28,7 +28,7 @@ def shown(value: object) -> str:
 
 
 def row_note(index: tuple[int, ...]) -> str:
-    """`` (row 3)`` or `` (row 1, 2)`` behind a value, nothing for a value without rows."""
+    """`` (row 3)`` or `` (row 1, 2)`` after a value, nothing for a value without rows."""
     return f" (row {', '.join(map(str, place(index)))})" if index else ""
 
 
@@ -46,7 +46,7 @@ def nested(name: str, value: Any) -> Any:
 
 
 def each(name: str, value: Any, check: Callable[[Any, tuple[int, ...]], Any]) -> PerRow:
-    """``value`` with ``check(item, index)`` in the place of each item; rows of unequal length are refused."""
+    """``value`` with ``check(item, index)`` instead of each item; rows of unequal length are refused."""
     if isinstance(value, _PLAIN):
         return check(value, ())
 

@@ -35,7 +35,7 @@ def ulp(got: Any, exact: Any, dtype: str = "float32") -> float:
 
 
 class Found(NamedTuple):
-    """What a call found: ids, values, or values beside ids."""
+    """What a call found: ids, values, or values next to ids."""
 
     ids: NDArray[np.int64] | None
     values: NDArray[Any] | None
@@ -114,7 +114,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Distribution:
-    """Probabilities beside kept ids: total variation <= `most`, so that a sum in float32 may end a token apart."""
+    """Probabilities next to kept ids: total variation <= `most`, so that a sum in float32 may end a token apart."""
 
     most: float = 1e-5
 

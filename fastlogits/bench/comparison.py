@@ -227,7 +227,7 @@ def compare(
     settings : Settings
         What on which rows.
     peers : sequence of Peer
-        Beside whom.
+        The peers.
     command : str
         What the report says it was made by.
     missing : dict of str to str, optional

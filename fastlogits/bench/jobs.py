@@ -93,7 +93,7 @@ def wide(i: Inputs) -> Any:
 
 
 def _filled(name: str, atol: float = 0.0, dtype: str | None = None) -> Job:
-    """Of `name`, softmax or log_softmax, into an array; log-probs are float32, whatever the row."""
+    """Of `name`, softmax or log_softmax, into an array; log-probs are always float32."""
     ours, exact, keeps = getattr(fl, name), getattr(reference, name), name == "softmax"
     return Job(
         f"{name}, {dtype}" if dtype else name,
@@ -162,7 +162,7 @@ class Chain:
         return {**self.penalties(), **biased, **({"mask": i.mask} if self.masked else {}), **self.keywords}
 
     def inputs(self, i: Inputs) -> dict[str, Any]:
-        """The inputs of a call beside the logits."""
+        """The inputs of a call next to the logits."""
         return {"context": i.context} if self.edits else {}
 
     def sampler(self, i: Inputs) -> fl.Sampler:

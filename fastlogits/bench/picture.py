@@ -19,7 +19,7 @@ def colours(report: Report) -> dict[str, str]:
 
 
 def drawn(report: Report) -> Any:
-    """The figure: jobs in two columns, a bar for each contestant that was timed, its multiple beside it."""
+    """The figure: jobs in two columns, a bar for each contestant that was timed, its multiple next to it."""
     mpl = _axes.matplotlib()
     half = columns(report.lines)
     tall = max(sum(map(height, column)) for column in half)
@@ -40,7 +40,7 @@ def drawn(report: Report) -> Any:
 
 
 def height(line: Line) -> float:
-    """How many bars' room a job takes."""
+    """The height of a job, in bars."""
     return len(line.entries) + 0.9
 
 

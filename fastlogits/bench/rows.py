@@ -61,7 +61,7 @@ def row(kind: str, vocab: int, number: int, found: NDArray[np.float16] | None = 
 
 
 def placed(values: Array, offset: int = 0, dtype: Any = np.float32) -> Array:
-    """A copy of a type that starts `offset` bytes behind the start of a cache line."""
+    """A copy of a type that starts `offset` bytes after the start of a cache line."""
     dtype = np.dtype(dtype)
     size = values.size * dtype.itemsize
     room = np.empty(size + 128, np.uint8)
@@ -85,7 +85,7 @@ class Inputs:
     x : float32, float16 or bfloat16 [..., vocab]
         The logits.
     out : array like `x`
-        Room for a result.
+        Buffer for a result.
     density : float in (0, 1), default 0.5
         Share of the tokens that `mask` allows.
     cold : bool, default False
@@ -105,7 +105,7 @@ class Inputs:
 
     @cached_property
     def singles(self) -> Singles:
-        """Room for a result in float32: `out` where that is its type."""
+        """Buffer for a result in float32: `out` where that is its type."""
         return self.out if self.out.dtype == np.float32 else placed(np.zeros(self.out.shape))
 
     @property
@@ -129,9 +129,9 @@ class Inputs:
 
     @cached_property
     def mask(self) -> NDArray[np.int32]:
-        """Packed mask that allows `density` of the tokens and the 100 likeliest, [ceil(vocab / 32)].
+        """Packed mask that allows `density` of the tokens and the 100 most likely, [ceil(vocab / 32)].
 
-        With the likeliest banned a peaky row turns flat, and the time would tell of that instead of the mask.
+        With the most likely banned a peaky row turns flat, and the time would measure that instead of the mask.
         """
         allowed = np.random.default_rng(3).random(-(-self.x.shape[-1] // 32) * 32) < self.density
         allowed[idioms.largest(self.rows[0], min(100, self.x.shape[-1]))] = True

@@ -1,7 +1,7 @@
 """Calibration: are predictions made with 90 % confidence right 90 % of the time, and what makes them so.
 
 `calibration_error`, `reliability_curve`, `brier_score` and `negative_log_likelihood` take the confidences of single
-predictions beside what came true, probabilities [..., C] beside class ids, or logits [..., V] beside token ids, which
+predictions and outcomes, probabilities [..., C] next to class ids, or logits [..., V] next to token ids, which
 are read once and never turned into a matrix of probabilities. `fit_temperature` and `fit_scaling` mend what they show.
 """
 

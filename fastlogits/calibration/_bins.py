@@ -54,7 +54,7 @@ def assign(confidences: Array, bins: int, strategy: str, rule: str) -> tuple[Ids
     """The bin of each confidence, and the lower and upper edges of all bins.
 
     Edges are equally spaced (uniform) or quantiles of the confidences, by linear interpolation. torchmetrics: [low,
-    high), and a confidence of 1 lies in a further bin of its own; edges in the type of the confidences. sklearn: (low,
+    high), and a confidence of 1 lies in its own further bin; edges in the type of the confidences. sklearn: (low,
     high] on the inner edges, percentiles in the type of the confidences. netcal: [low, high), the last bin closed.
     """
     edges = np.linspace(0.0, 1.0, bins + 1)

@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 class ReliabilityCurve(NamedTuple):
-    """One entry per bin: its edges, how many events it holds, what was promised and what came true; all [bins].
+    """One entry per bin: its edges, how many events it holds, confidence and accuracy; all [bins].
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class ReliabilityCurve(NamedTuple):
     counts : int64 array
         Events in the bin.
     confidences, accuracies : float64 array
-        Mean confidence, and the share that came true; NaN for an empty bin.
+        Mean confidence and accuracy; NaN for an empty bin.
     low, high : float64 array
         Wilson's score interval of the accuracy at the level asked for; NaN for an empty bin.
 
@@ -146,7 +146,7 @@ def calibration_error(
         most probable class is right (top-label); or, with ``from_logits``, logits of V tokens, read once in place, or
         one logit z per single event, whose confidence is 1 / (1 + exp(-z / T)).
     targets : array_like [...]
-        For single events: 1 or True where the event came true, else 0. For classes and tokens: integer ids.
+        For single events: 1 or True where the event happened, else 0. For classes and tokens: integer ids.
     norm : {"l1", "l2", "max"}, default "l1"
         With d_b = |accuracy - mean confidence| of bin b and w_b its share of the events: sum w_b d_b, the expected
         calibration error (ECE; Naeini et al., 2015; Guo et al., 2017); sqrt(sum w_b d_b^2); or max d_b, the maximum
@@ -235,7 +235,7 @@ def brier_score(
     ignore_index: int | None = None,
     threads: int | None = None,
 ) -> float:
-    """Brier score: the mean squared distance between probabilities and what came true.
+    """Brier score: the mean squared distance between probabilities and outcomes.
 
     Parameters
     ----------
@@ -313,7 +313,7 @@ def negative_log_likelihood(
     Returns
     -------
     float
-        >= 0; inf where something came true that had probability 0.
+        >= 0; inf where something happened that had probability 0.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is predicted beside what came true: confidences, probabilities or logits, checked and reduced to two columns."""
+"""Predictions and outcomes: confidences, probabilities or logits, checked and reduced to two columns."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def event_targets(shape: tuple[int, ...], targets: Any, ignore_index: int | None
 
 
 def confidences(predictions: Any, targets: Any, ignore_index: int | None) -> tuple[Array, Flags]:
-    """Confidences in [0, 1] of events, and whether these came true, both [M]; float32 or float64."""
+    """Confidences in [0, 1] of events, and whether these happened, both [M]; float32 or float64."""
     given = floats(predictions)
     truth = event_targets(given.shape, targets, ignore_index).reshape(-1)
     given = given.reshape(-1)

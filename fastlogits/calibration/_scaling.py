@@ -32,7 +32,7 @@ class Scaling:
     weights : float64 array [C]
         All equal, 1/T, for the method "bias-corrected".
     biases : float64 array [C]
-        Added behind the weights; they sum to 0.
+        Added after the weights; they sum to 0.
     nll_before, nll_after : float
         Mean negative log-likelihood of the targets, in nats.
     ece_before, ece_after : float

@@ -18,7 +18,7 @@ from fastlogits.calibration import _bins, _intake
 
 
 class Seen(Protocol):
-    """What one read at eight inverse temperatures b_k tells of all rows that take part; see `_temperatures.Reading`."""
+    """Sums over all rows that take part, from one read at eight inverse temperatures b_k; see `intake.Reading`."""
 
     @property
     def betas(self) -> Any: ...
@@ -157,7 +157,7 @@ def fit_temperature(
     ignore_index: int | None = None,
     threads: int | None = None,
 ) -> TemperatureFit:
-    """Temperature scaling: the one T that makes the targets likeliest under softmax(logits / T).
+    """Temperature scaling: the one T that makes the targets most likely under softmax(logits / T).
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def fit_temperature(
         float32, float16, bfloat16 or float64; a memmap is read in place and may exceed the memory. One logit per
         target is that of a single event, with the probability 1 / (1 + exp(-logit / T)).
     targets : array_like of int or bool [...]
-        The true token of each row, in [0, V); of an event, 1 or True where it came true, else 0.
+        The true token of each row, in [0, V); of an event, 1 or True where it happened, else 0.
     from_logits : bool, optional
         False: ``logits`` are probabilities, and T divides their logarithms (of an event, those of 1 - p and p). These
         are held in memory. True: they are logits. By default they are logits, but an error if every row could be
@@ -219,7 +219,7 @@ def fit_temperature(
 
 
 def fit(reader: Reader, bounds: tuple[float, float]) -> TemperatureFit:
-    """`fit_temperature` on whatever ``reader`` reads."""
+    """`fit_temperature` on what ``reader`` reads."""
     search = _Search(reader, 1.0 / bounds[1], 1.0 / bounds[0])
     first, losses = search.read(FIRST_STEP, 1)
     if first.flat and search.at(0.0).flat:

@@ -11,7 +11,7 @@ __all__ = ["UserError", "printable"]
 
 
 class UserError(Exception):
-    """Something to tell the user in one line; no traceback."""
+    """Something to show the user in one line; no traceback."""
 
 
 def printable(text: str) -> str:

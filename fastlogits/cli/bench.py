@@ -1,4 +1,4 @@
-"""``fastlogits bench``: how long each job takes on this machine, beside reading once and beside other libraries."""
+"""``fastlogits bench``: time of each job on this machine, compared with one read and with other libraries."""
 
 from __future__ import annotations
 

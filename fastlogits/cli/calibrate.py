@@ -1,8 +1,8 @@
 """``fastlogits calibrate``: confidence against accuracy before and after a fitted temperature, resumable.
 
-The matrix is read several times: once at T = 1, some times for the fit, once at the fitted T. What a read tells of its
-rows is kept beside the state, in STATE.rows; after an interruption the same steps are taken again, and reads that are
-on record, or begun, are taken from there.
+The matrix is read several times: once at T = 1, some times for the fit, once at the fitted T. The results
+of a read are stored next to the state, in STATE.rows. After an interruption the same steps are taken again, with the
+stored reads in place of new ones.
 """
 
 from __future__ import annotations

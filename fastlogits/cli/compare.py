@@ -79,7 +79,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Compared:
-    """The report; natural logarithms. `agreement` is the share of the `top_n` likeliest tokens that both have."""
+    """The report; natural logarithms. `agreement` is the share of the `top_n` most likely tokens that both have."""
 
     p: str
     q: str

@@ -1,6 +1,6 @@
 """``fastlogits demo``: the main job on rows of a real model, step by step.
 
-`collect` computes everything shown, `demo_text` draws it. The rows belong to one recorded text: the row behind a token
+`collect` computes everything shown, `demo_text` draws it. The rows belong to one recorded text: the row after a token
 is right only if that token was the recorded one. `SEED` is a seed whose draws follow the recording.
 """
 
@@ -82,7 +82,7 @@ class Other:
 
 @dataclass(frozen=True)
 class Token:
-    """A drawn token: processed log-prob and rank, log-prob in the logits as they came, the likeliest survivors."""
+    """A drawn token: processed log-prob and rank, log-prob in the logits as they came, the most likely survivors."""
 
     position: int
     id: int
@@ -181,7 +181,7 @@ def biased(rows: bundled.Bundled) -> list[Share]:
 
 
 def decode(rows: bundled.Bundled, sampler: fastlogits.Sampler, seed: int) -> list[Token]:
-    """One token per row, each behind the recorded text: a decoding loop."""
+    """One token per row, each after the recorded text: a decoding loop."""
     tokens = []
     for index, row in enumerate(rows.logits):
         position = rows.first + index

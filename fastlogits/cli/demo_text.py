@@ -155,7 +155,7 @@ class Teller:
             )
 
     def timing(self) -> None:
-        """One row beside NumPy."""
+        """One row compared with NumPy."""
         view, timing = self.view, self.demo.timing
         view.title("How long one row took")
         view.print(

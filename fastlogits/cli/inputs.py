@@ -42,7 +42,7 @@ class Named:
         load.check_length(self.path, self.array)
 
     def identity(self) -> dict[str, Any]:
-        """What tells this input from any other, in JSON's types."""
+        """What distinguishes this input from any other, in JSON's types."""
         found = Path(self.path).stat()
         return {
             "path": str(Path(self.path).absolute()), "name": self.name, "size": found.st_size,
@@ -102,7 +102,7 @@ def read_scored(options: argparse.Namespace) -> Scored:
 
 
 def target_place(text: str, logits_path: str) -> tuple[str, str | None]:
-    """File and array of ``--targets``: a file, ``FILE.npz:NAME``, or the name of an array beside the logits."""
+    """File and array of ``--targets``: a file, ``FILE.npz:NAME``, or the name of an array next to the logits."""
     path, name = split_name(text)
     if name is None and not os.path.exists(path) and load.is_npz(logits_path):
         return logits_path, text
@@ -158,7 +158,7 @@ def check_skipped(options: argparse.Namespace, skipped: int) -> None:
 
 
 def refuse(logits: Named, row: int, status: int) -> NoReturn:
-    """Tells of a bad row, named by its number in the file."""
+    """Reports a bad row, named by its number in the file."""
     try:
         refuse_row((), 0, status)
     except ValueError as error:

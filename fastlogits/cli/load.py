@@ -75,7 +75,7 @@ def read_array(path: str, key: str | None, wanted: str, hint: str = "choose with
 def check_length(path: str, array: NDArray[Any]) -> None:
     """Refuses a mapped file that has become shorter than its array.
 
-    The system kills a process that reads a mapped page behind the end of its file, so this is looked at before each
+    The system kills a process that reads a mapped page after the end of its file, so this is looked at before each
     part is read. A file that is cut while a part is being read still ends the process (SIGBUS).
     """
     if isinstance(array, np.memmap):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of the likeliest tokens."""
+    """One of the most likely tokens."""
 
     id: int
     logprob: float

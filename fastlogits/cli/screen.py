@@ -1,4 +1,4 @@
-"""Text for people: tables, bars and colours through rich, in plain ASCII where the output cannot show more."""
+"""Text for people: tables, bars and colors through rich, in plain ASCII where the output cannot show more."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Quiet(Console):
 
 
 class Screen:
-    """Where a command prints: knows the width and which characters and colours can be shown."""
+    """Where a command prints: knows the width and which characters and colors can be shown."""
 
     def __init__(self) -> None:
         self.console = Quiet(file=sys.stdout, highlight=False, markup=False, emoji=False)
@@ -54,7 +54,7 @@ class Screen:
         self.console.print(Text(self.plain(text)), soft_wrap=True)
 
     def title(self, text: str) -> None:
-        """A heading behind an empty line."""
+        """A heading after an empty line."""
         self.print()
         self.print(Rule(Text(self.plain(text), style="bold"), align="left", style="cyan"))
 

@@ -1,9 +1,9 @@
 """What a long run has done so far, kept in a file so that it goes on after an interruption with nothing lost.
 
 The state is a JSON file, replaced as a whole after every chunk. A run may also append to one output file (a CSV); the
-state records its length and checksum, and whatever lies behind that length was written by a chunk that did not finish
+state records its length and checksum, and everything after that length was written by a chunk that did not finish
 and is cut off. A file that was damaged or changed meanwhile is refused. As totals are exact, the result has the same
-bits wherever the run was interrupted and whatever the chunks.
+bits wherever the run was interrupted and for all chunk sizes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Ledger:
     ------
     UserError
         On entering: a state that another process holds, that of another run or no state at all, an output that is not
-        what the state tells of, a file that cannot be opened.
+        what the state records, a file that cannot be opened.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Ledger:
             raise UserError(f"{self.path}: not a state of a fastlogits run: its totals cannot be read") from None
 
     def advance(self, rows: int, totals: Any, output: bytes = b"") -> None:
-        """Further rows are done: their output first, then the state that tells of it."""
+        """Further rows are done: their output first, then the state that records it."""
         self._append(output)
         self.done, self.totals = self.done + rows, totals
         if self.path is not None:
@@ -130,7 +130,7 @@ class Ledger:
             raise
 
     def _close(self) -> None:
-        """Close both files; a lock that is a file of its own goes."""
+        """Close both files; a lock file is removed."""
         try:
             if self.file:
                 with _naming(self.output):
@@ -140,7 +140,7 @@ class Ledger:
                 _unlock(self.lock)
 
     def _append(self, output: bytes) -> None:
-        """Write behind what is there."""
+        """Write after what is there."""
         if self.file and output:
             with _naming(self.output):
                 self.file.write(output)
@@ -212,7 +212,7 @@ def _locked(path: str) -> IO[bytes]:
 
 
 def _unlock(file: IO[bytes]) -> None:
-    """Let others at the state; a lock that is a file of its own goes."""
+    """Let others at the state; a lock file is removed."""
     empty = os.path.getsize(file.name) == 0
     if sys.platform == "win32":  # an open file cannot be deleted there, nor one that another run has opened
         file.close()
@@ -247,7 +247,7 @@ def _opened(path: str, known: tuple[int, int] | None) -> IO[bytes]:
 
 
 def _checksum(file: IO[bytes], length: int) -> int:
-    """Of the first `length` bytes; the place in the file is then behind them."""
+    """Of the first `length` bytes; the place in the file is then after them."""
     crc = file.seek(0)
     while length and (part := file.read(min(length, 1 << 20))):
         crc, length = zlib.crc32(part, crc), length - len(part)

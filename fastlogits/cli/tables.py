@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def texts(values: NDArray[Any]) -> list[str]:
-    """Each number with as few digits as tell it from its neighbours in its own type; flags as 0 and 1."""
+    """Each number with as few digits as distinguish it from its neighbors in its own type; flags as 0 and 1."""
     if values.dtype.kind == "f":
         return [str(value) for value in values]
     return [str(int(value)) for value in values.tolist()]

@@ -7,9 +7,9 @@ their own: dask 2026.8 mixes up what one call returns for both. Needs dask: ``pi
 
 - Logits are dask arrays. A vocabulary axis in several chunks is rechunked to one, and then the rows are cut anew to the
   chunk size that dask is set to (``array.chunk-size``); where it is one chunk already, all chunks stay as they are.
-- What comes beside the logits (targets, temperatures, candidates, the other model's logits) is cut as the logits are;
+- The other inputs (targets, temperatures, candidates, the other model's logits) are cut as the logits are;
   dask arrays or, but for logits, anything array-like.
-- Totals are exact and merged as a tree, hence equal to the bit for every chunking, scheduler and number of workers.
+- Totals are exact and merged as a tree: equal to the bit for every chunking, scheduler and number of workers.
 - Errors of a chunk name the row of the whole array. One chunk of the logits is in memory per running task.
 """
 

@@ -166,7 +166,7 @@ def top_k(x: Any, k: int, *, axis: int = -1, sorted: bool = True, threads: int |
     Returns
     -------
     TopK
-        ``values`` and ``indices``, dask arrays with k in the place of the axis' size.
+        ``values`` and ``indices``, dask arrays with k instead of the axis' size.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def _dense(function: Callable[..., Any], x: Any, axis: Any, temperature: Any, dt
 
 
 def _last(x: Any, axis: Any) -> tuple[Any, int]:
-    """``x`` with the axis moved behind all others, and where it was."""
+    """``x`` with the axis moved after all others, and where it was."""
     found = _blocks.rows_of("x", x)
     try:
         at = operator.index(axis)

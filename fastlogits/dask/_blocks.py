@@ -26,7 +26,7 @@ Slices = tuple[slice, ...]
 
 
 class _Operand(NamedTuple):
-    """What the chunks of one argument must be: sizes of the axes behind the rows, and the element type."""
+    """What the chunks of one argument must be: sizes of the axes after the rows, and the element type."""
 
     name: str
     tail: tuple[int, ...]
@@ -74,7 +74,7 @@ def temperature_of(temperature: Any, outer: tuple[int, ...]) -> Any:
 class Call:
     """A plain function, the arrays that it takes in chunks of rows, and its other arguments.
 
-    ``wide`` have axes behind the rows, all of them in one chunk; the first of all arrays is cut as it comes, and the
+    ``wide`` have axes after the rows, all of them in one chunk; the first of all arrays is cut as it comes, and the
     others as it is. ``narrow`` have one value per row, or are a float for all rows; None is left out.
     """
 
@@ -159,7 +159,7 @@ def _array(name: str, x: Any) -> Any:
 
 
 def _whole(x: Chunked, axes: int) -> Chunked:
-    """``x`` with one chunk along each axis behind the rows; where it had more, the rows are cut anew."""
+    """``x`` with one chunk along each axis after the rows; where it had more, the rows are cut anew."""
     if all(count == 1 for count in x.numblocks[axes:]):
         return x
     return x.rechunk({axis: "auto" if axis < axes else -1 for axis in range(x.ndim)})

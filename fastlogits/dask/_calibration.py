@@ -38,14 +38,14 @@ def calibration_error(
     predictions : dask array [...], [..., C] or [..., V]
         Confidences of single events, probabilities of classes or, with ``from_logits``, logits of either.
     targets : dask array or array_like [...]
-        What came true.
+        Outcomes.
     strategy : {"uniform", "quantile"}, default "uniform"
         Bins of equal width are sums, merged as a tree. The edges of bins of equal mass need all confidences at once:
         9 bytes per row (and class, with ``per_class``) come together on one worker.
     norm, bins, rule, per_class, from_logits, temperature, ignore_index
         As in `fastlogits.calibration_error`.
     threads : int >= 0, optional
-        Threads within each chunk, beside those that dask runs.
+        Threads within each chunk, in addition to those that dask runs.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def brier_score(
     ignore_index: int | None = None,
     threads: int | None = None,
 ) -> Any:
-    """Brier score, the mean squared distance of probabilities to what came true: `fastlogits.brier_score`, lazily.
+    """Brier score, the mean squared distance of probabilities to the outcomes: `fastlogits.brier_score`, lazily.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class Binning(NamedTuple):
 
 @dataclass(frozen=True)
 class Sums:
-    """Bins of equal width: events, those that came true, and sums of confidences, of one column or one per class."""
+    """Bins of equal width: events, those that happened, and sums of confidences, of one column or one per class."""
 
     counts: Array
     hits: Array
@@ -98,7 +98,7 @@ class Mean:
 
 
 def _binned(confidences: Array, correct: Array, how: Binning) -> tuple[Array, Array, tuple[ExactSum, ...]]:
-    """Events, those that came true and the sum of the confidences of each bin."""
+    """Events, those that happened and the sum of the confidences of each bin."""
     confidences = _bins.clipped(confidences, how.rule)
     index, lower, _ = _bins.assign(confidences, *how)
     counts, hits = (np.bincount(each, minlength=len(lower)) for each in (index, index[correct]))

@@ -13,7 +13,7 @@ from fastlogits.scoring import measures as _comparison
 
 
 class Comparison(_comparison.Comparison):
-    """A `fastlogits.Comparison` of dask arrays, or, behind ``dask.compute``, of ndarrays.
+    """A `fastlogits.Comparison` of dask arrays, or, after ``dask.compute``, of ndarrays.
 
     Examples
     --------
@@ -51,18 +51,18 @@ def compare_distributions(
     threads: int | None = None,
     on_error: str = "raise",
 ) -> Any:
-    """Any of the measures of p beside q, row by row: `fastlogits.compare_distributions`, lazily.
+    """Any of the measures of p and q, row by row: `fastlogits.compare_distributions`, lazily.
 
     Parameters
     ----------
     p_logits, q_logits : dask array [..., V]
-        Equal shapes, each of its own type; the second is cut as the first is.
+        Equal shapes; types may differ; the second is cut as the first is.
     temperature : float > 0, or dask array or array_like [...], default 1.0
         T of both.
     kl, reverse_kl, js, total_variation, cross_entropy, top_n, beta, on_error
         As in `fastlogits.compare_distributions`.
     threads : int >= 0, optional
-        Threads within each chunk, beside those that dask runs.
+        Threads within each chunk, in addition to those that dask runs.
 
     Returns
     -------
@@ -260,7 +260,7 @@ def top_n_agreement(
     threads: int | None = None,
     on_error: str = "raise",
 ) -> Any:
-    """Share of the likeliest tokens that two rows have in common: `fastlogits.top_n_agreement`, lazily.
+    """Share of the most likely tokens that two rows have in common: `fastlogits.top_n_agreement`, lazily.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ def label_logprobs(
     labels, normalize, temperature
         As in `fastlogits.label_logprobs`.
     threads : int >= 0, optional
-        Threads within each chunk, beside those that dask runs.
+        Threads within each chunk, in addition to those that dask runs.
 
     Returns
     -------

@@ -30,7 +30,7 @@ def token_logprobs(
     threads: int | None = None,
     on_error: str = "raise",
 ) -> Any:
-    """Log-probs of the targets, one per row, and what is asked for beside them: `fastlogits.token_logprobs`, lazily.
+    """Log-probs of the targets, one per row, and what is asked for next to them: `fastlogits.token_logprobs`, lazily.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def token_logprobs(
     top_n, rank, argmax, entropy, varentropy, logsumexp, margin, ignore_index, on_error
         As in `fastlogits.token_logprobs`.
     threads : int >= 0, optional
-        Threads within each chunk, beside those that dask runs.
+        Threads within each chunk, in addition to those that dask runs.
 
     Returns
     -------

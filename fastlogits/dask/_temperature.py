@@ -71,11 +71,11 @@ def fit_temperature(
     logits : dask array [..., V] or [...]
         float32, float16, bfloat16 or float64; one per target is the logit of a single event.
     targets : dask array or array_like of int or bool [...]
-        The true token of each row, or whether the event came true.
+        The true token of each row, or whether the event happened.
     from_logits, bounds, ignore_index
         As in `fastlogits.fit_temperature`.
     threads : int >= 0, optional
-        Threads within each chunk, beside those that dask runs.
+        Threads within each chunk, in addition to those that dask runs.
 
     Returns
     -------

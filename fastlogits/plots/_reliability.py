@@ -27,14 +27,14 @@ def reliability_diagram(
     """Draws confidence against accuracy with confidence intervals, above a histogram of the confidences.
 
     A point below the diagonal is a bin whose predictions were right less often than they promised. The legend gives
-    the expected calibration error of each curve's bins. Curves differ in colour, marker and dashes.
+    the expected calibration error of each curve's bins. Curves differ in color, marker and dashes.
 
     Parameters
     ----------
     curves : ReliabilityCurve, or mapping of str to ReliabilityCurve
         What `reliability_curve` returns; up to six, by name: ``{"before": one, "after": other}``.
     histogram : bool, default True
-        Whether to show below, on Axes of its own (``ax.child_axes[0]``), the share of the events in each bin.
+        Whether to show below, on separate Axes (``ax.child_axes[0]``), the share of the events in each bin.
     ax : Axes, optional
         Where to draw; a new figure by default. The histogram hangs below these Axes and takes 0.32 of their height.
 
@@ -81,7 +81,7 @@ def reliability_diagram(
 
 
 def _own(histogram: bool) -> Any:
-    """Axes of a new figure, with room for the words at the present size of the font, and for a histogram."""
+    """Axes of a new figure, with space for the words at the present size of the font, and for a histogram."""
     pyplot = _axes.matplotlib().pyplot
     em = pyplot.rcParams["font.size"] / 72
     left, right, low = 5.0 * em, 1.5 * em, 4.0 * em + (_BELOW * _SIDE if histogram else 0)

@@ -24,7 +24,7 @@ _BEFORE, _AFTER = "#8a8a8a", "#2f86c5"  # at least 3 to 1 on white and on black
 
 
 class _Column(NamedTuple):
-    """The distribution [V] behind a step, which tokens are alive there, and what stands above it."""
+    """The distribution [V] after a step, which tokens are alive there, and its title."""
 
     heading: str
     probs: NDArray[np.float64]
@@ -119,7 +119,7 @@ def step_distributions(
 
 
 def _columns(call: _run.Call, row: int, rng: Any) -> list[_Column]:
-    """The distribution of the row, then that behind each step."""
+    """The distribution of the row, then that after each step."""
     found: list[_Column] = []
     for left, report in _explain.stages(call, _explain.checked_row(call, row), _run.seed_of(call, rng)):
         probs, alive = np.zeros(call.n), np.zeros(call.n, np.bool_)
@@ -140,14 +140,14 @@ def _heading(report: _explain.StepReport) -> str:
 
 
 def _chosen(columns: list[_Column], count: int) -> NDArray[np.int64]:
-    """Ids of the tokens that reach most in any column, the likeliest of the row first."""
+    """Ids of the tokens that reach most in any column, the most likely of the row first."""
     peaks = np.max([column.probs for column in columns], axis=0)
     ids = np.argsort(-peaks, kind="stable")[:count]
     return ids[np.argsort(-columns[0].probs[ids], kind="stable")]
 
 
 def _bars(place: Any, at: int, column: _Column, before: _Column, shown: NDArray[np.int64], largest: float) -> None:
-    """One column: bars, figures behind them, crosses for what the step removed."""
+    """One column: bars, figures after them, crosses for what the step removed."""
     text = place.xaxis.label.get_color()
     place.text(at, -0.75, column.heading, ha="left", va="bottom", fontsize=8, color=text, parse_math=False)
     held, alive = _lines(column, shown)
@@ -171,7 +171,7 @@ def _lines(column: _Column, shown: NDArray[np.int64]) -> tuple[NDArray[np.float6
 
 
 def _figure(p: float) -> str:
-    """Three digits behind the point, fewer for what is small."""
+    """Three digits after the point, fewer for what is small."""
     return f"{p:.3f}" if p >= 0.0005 or not p else f"{p:.0e}".replace("e-0", "e-")
 
 

@@ -1,4 +1,4 @@
-"""The heat strip: a text whose tokens carry the colours of their figures."""
+"""The heat strip: a text whose tokens carry the colors of their figures."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def heat_strip(
 ) -> Axes:
     """Draws a scored text token by token, wrapped into lines, coloured by log-prob, entropy and rank.
 
-    The first quantity colours the tokens, the others the thin bands below them; the legend tells which and how much.
-    The ramps go from light to dark, so they read without colours too. Tokens that were not scored have no colour.
+    The first quantity colors the tokens, the others the thin bands below them; the legend shows which and how much.
+    The ramps go from light to dark, so they read without colors too. Tokens that were not scored have no color.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def _measure() -> Callable[[str], float]:
 
 
 def _cells(pieces: Sequence[str], room: float, advance: Callable[[str], float]) -> Iterator[_Cell]:
-    """The tokens, one beside the other, in lines as wide as ``room``; a line feed ends its line."""
+    """The tokens, one next to the other, in lines as wide as ``room``; a line feed ends its line."""
     line, left = 0, 0.0
     for token, piece in enumerate(pieces):
         rest = visible(piece)
@@ -189,18 +189,18 @@ def _draw(ax: Any, text: ScoredText, cells: list[_Cell], shown: list[Quantity], 
 
 
 def _colours_of(quantity: Quantity, values: Any) -> list[str]:
-    """The colour of each token; "none" where the figure is not known."""
+    """The color of each token; "none" where the figure is not known."""
     return [quantity.ramp[level] if level >= 0 else "none" for level in quantity.levels(values)]
 
 
 def _box(left: float, top: float, width: float, height: float) -> Any:
-    """The corners of a rectangle; a hair of the background parts it from its neighbour."""
+    """The corners of a rectangle; a hair of the background parts it from its neighbor."""
     right, low = left + width - 0.6, top + height - 0.6
     return np.array([(left, top), (right, top), (right, low), (left, low)])
 
 
 def _is_roomy(room: float) -> bool:
-    """Whether the legend's titles stand beside their swatches, not above them."""
+    """Whether the legend's titles stand next to their swatches, not above them."""
     return (room - _INDENT) / LEVELS >= _ROOMY
 
 

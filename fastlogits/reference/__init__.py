@@ -1,12 +1,12 @@
-"""The NumPy float64 twin of every function and every step, written to be read aloud.
+"""The NumPy float64 reference of every function and every step, written to be read aloud.
 
 What fastlogits computes in one fused pass stands here in its plainest form, one row and one step at a time, in
 float64, with -inf for a removed token. The tests compare the two; a user compares results with it, or reads here what
 a step means. Names and parameters are those of the package, less what steers a machine (``out``, ``dtype``,
 ``threads``, ``on_error``). Rows are expected to be valid: no NaN, no +inf, one finite logit at least.
 
-The array function `top_k` and the sampler step of that name differ, so the twins of the steps live in the namespace
-`steps`: ``reference.top_k(x, 5)`` sorts an array, ``reference.steps.top_k(Row(x), k=5)`` cuts a row. The four ends
+The array function `top_k` and the sampler step of that name differ, so the steps have the namespace `steps`:
+ ``reference.top_k(x, 5)`` sorts an array, ``reference.steps.top_k(Row(x), k=5)`` cuts a row. The four ends
 take the keywords of the package, or, as ``plan=``, a list of steps from `fastlogits.steps` in any order.
 """
 
@@ -78,7 +78,7 @@ _FILES = (
 
 
 def __getattr__(name: str) -> Any:
-    """The twins of the other files, fetched when asked for: this file runs by itself, NumPy its only need."""
+    """The references of the other files, fetched when asked for: this file runs alone, NumPy its only need."""
     for file in _FILES if name in __all__ else ():
         module = importlib.import_module(f"{__name__}.{file}")
         if hasattr(module, name):
@@ -125,7 +125,7 @@ class BeamStep(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """The survivors of all rows, one behind the other; row r is offsets[r] .. offsets[r + 1] - 1."""
+    """The survivors of all rows, one after the other; row r is offsets[r] .. offsets[r + 1] - 1."""
 
     ids: Ids
     logits: Floats
@@ -146,7 +146,7 @@ def _distances(x: ArrayLike, axis: int, temperature: ArrayLike) -> tuple[Floats,
 
 
 def _rest(top: Floats, distances: Floats, axis: int) -> Floats:
-    """Sum of exp(distance) over all but the first maximum, whose own exponential is 1; 0 beside a maximum of +inf."""
+    """Sum of exp(distance) over all but the first maximum, whose own exponential is 1; 0 next to a maximum of +inf."""
     e = np.where(np.isposinf(top), 0.0, np.exp(distances))
     np.put_along_axis(e, np.expand_dims(distances.argmax(axis), axis), 0.0, axis)
     total: Floats = e.sum(axis, keepdims=True)

@@ -1,4 +1,4 @@
-"""The NumPy float64 twins of the calibration functions and of the comparison of completions; see `reference`."""
+"""The NumPy float64 reference of the calibration functions and of the comparison of completions; see `reference`."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def negative_log_likelihood(
     predictions: ArrayLike, targets: ArrayLike, *, from_logits: bool = False, temperature: float = 1.0,
     ignore_index: int | None = None,
 ) -> float:  # fmt: skip
-    """Mean of -ln p of what came true."""
+    """Mean of -ln p of the outcomes."""
     if np.ndim(predictions) == np.ndim(targets):
         p, y = _columns(predictions, targets, from_logits, temperature, ignore_index)
         return float(-np.log(np.where(y, p, 1 - p)).mean())

@@ -1,4 +1,4 @@
-"""Twins of the combinations of rows: guidance, contrastive decoding, DExperts; see `fastlogits.reference`.
+"""Reference of the combinations of rows: guidance, contrastive decoding, DExperts; see `fastlogits.reference`.
 
 A log-softmax differs from its logits by a constant, so a combination of log-softmaxes is that of the logits less the
 same combination of the log-sum-exps: tokens that tie stay ties.
@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 
 def _factor(scale: ArrayLike, axis: int) -> Floats:
-    """A number, or one per row laid beside the rows."""
+    """A number, or one per row laid next to the rows."""
     s = np.asarray(scale, np.float64)
     return np.expand_dims(s, axis) if s.ndim else s
 

@@ -1,4 +1,4 @@
-"""The NumPy float64 twins of the comparison of distributions; see `reference`."""
+"""The NumPy float64 reference of the comparison of distributions; see `reference`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def cross_entropy(
 
 
 def top_n_agreement(p_logits: ArrayLike, q_logits: ArrayLike, *, top_n: int = 1, reduction: str = "none") -> Any:
-    """Common tokens of the two lists of likeliest ones over those of the longer list."""
+    """Common tokens of the two lists of most likely ones over those of the longer list."""
     both = np.broadcast_arrays(p_logits, q_logits)
     shares = []
     for p, q in zip(*(np.asarray(x, np.float64).reshape(-1, x.shape[-1]) for x in both), strict=True):

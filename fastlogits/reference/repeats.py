@@ -1,4 +1,4 @@
-"""Twins of what steps against repeats look for; see `fastlogits.reference`."""
+"""Reference of what steps against repeats look for; see `fastlogits.reference`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def agreement(ids: Ids, at: int) -> int:
 
 
 def behind_breaker(ids: Ids, breakers: Sequence[Sequence[int]]) -> int:
-    """How many ids stand behind the last sequence breaker; all of them if there is none."""
+    """How many ids stand after the last sequence breaker; all of them if there is none."""
     for begin in range(len(ids) - 1, -1, -1):
         ends = [begin + len(b) for b in breakers if ids[begin : begin + len(b)].tolist() == list(b)]
         if ends:
@@ -34,7 +34,7 @@ def behind_breaker(ids: Ids, breakers: Sequence[Sequence[int]]) -> int:
 
 
 def repeats(ids: Ids, breakers: Sequence[Sequence[int]] = ()) -> dict[int, int]:
-    """Token -> the largest number of last ids, behind the last breaker, that it followed before."""
+    """Token -> the largest number of last ids, after the last breaker, that it followed before."""
     most, longest = behind_breaker(ids, breakers), dict[int, int]()
     for at in range(len(ids) - 1):
         token = int(ids[at + 1])

@@ -1,4 +1,4 @@
-"""Twins of the four ends: the steps of a plan one after the other; see `fastlogits.reference`."""
+"""Reference of the four ends: the steps of a plan one after the other; see `fastlogits.reference`."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def observed(row: Row, plan: Sequence[Any], token: int) -> list[float]:
 
 
 def _behind(row: Row, plan: list[tuple[str, dict[str, Any]]]) -> list[tuple[int, tuple[str, dict[str, Any]]]]:
-    """The plan from its last step that forces a token of this row: what came before no longer matters."""
+    """The plan from its last step that forces a token of this row: earlier steps have no effect."""
     forcing = [i for i, (name, mine) in enumerate(plan) if name.startswith("forced_") and _forces(row, name, mine)]
     row.first = max(forcing, default=0)
     row.asked += sum(name == "xtc" for name, _ in plan[: row.first])
@@ -231,7 +231,7 @@ def filter_logits(logits: ArrayLike, *, plan: Sequence[Any] | None = None, **inp
 
 
 def probs(logits: ArrayLike, *, plan: Sequence[Any] | None = None, **inputs: Any) -> Floats:
-    """Probabilities [..., V] of the survivors, renormalised; 0 where removed."""
+    """Probabilities [..., V] of the survivors, renormalized; 0 where removed."""
     return softmax(filter_logits(logits, plan=plan, **inputs))
 
 
@@ -272,7 +272,7 @@ _CALL = ("context", "prompt_length")
 
 
 def _call(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """What a call takes beside steering keywords."""
+    """The arguments of a call other than the steering keywords."""
     return {name: value for name, value in inputs.items() if name in _CALL}
 
 

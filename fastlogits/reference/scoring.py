@@ -1,4 +1,4 @@
-"""The NumPy float64 twin of the scoring of texts; see `reference`."""
+"""The NumPy float64 reference of the scoring of texts; see `reference`."""
 
 from __future__ import annotations
 

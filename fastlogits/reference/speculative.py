@@ -1,4 +1,4 @@
-"""Twin of speculative decoding; see `fastlogits.reference`."""
+"""Reference of speculative decoding; see `fastlogits.reference`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Draft:
         return [(word >> 11) * 2.0**-53 for word in philox(seed, key, position + depth, which, 0, purpose)[:2]]
 
     def children(self, node: int) -> list[int]:
-        """The nodes behind a node, in their order."""
+        """The nodes after a node, in their order."""
         return [i for i in range(len(self.ids)) if self.parents[i] == node]
 
 
@@ -96,7 +96,7 @@ def drawable(child: int, x: int, given: Any, q: Floats) -> Floats:
 
 
 def without(q: Floats, x: int) -> Floats:
-    """Q renormalised without x."""
+    """Q renormalized without x."""
     rest = np.where(np.arange(len(q)) == x, 0.0, q)
     return rest / (1 - q[x]) if q[x] < 1 else rest
 
@@ -122,7 +122,7 @@ def laws(
     """(row, accepted tokens, depth) -> probabilities [V], or None for drafts without."""
 
     def law(row: int, tokens: list[int], depth: int) -> Floats | None:
-        """The probabilities behind a node."""
+        """The probabilities after a node."""
         if rows is None:
             return None if probs is None else probs[row]
         seed, key, position = s.random

@@ -1,4 +1,4 @@
-"""Twins of the steps in the plainest form: one row and one step at a time; see `fastlogits.reference`."""
+"""Reference of the steps in the plainest form: one row and one step at a time; see `fastlogits.reference`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Words = np.ndarray[Any, np.dtype[np.uint64]]
 def philox(seed: int, key: int, *counter: int) -> list[int]:
     """Four words of Philox4x64-10 (Salmon et al., 2011) with key (seed, key).
 
-    NumPy's generator counts up before it answers, hence the counter one lower.
+    NumPy's generator counts up before it answers, so the counter is one lower.
     """
     before = (sum(each % 2**64 << 64 * i for i, each in enumerate(counter)) - 1) % 2**256
     counters = np.array([before >> shift & 2**64 - 1 for shift in (0, 64, 128, 192)], np.uint64)
@@ -67,7 +67,7 @@ class Row:
 
     `random` is (seed, key, position); `asked` counts the random steps that have run, `skew` is that of the draw.
     `memory` holds what steps remember by their place in the plan, `at` the place of the step that runs, `first` that of
-    the first that ran, `shares_at` the probabilities before the steps that want to hear them. `largest` is the largest
+    the first that ran, `shares_at` the probabilities before the steps that depend on them. `largest` is the largest
     value of the type that the logits came in.
     """
 
@@ -117,7 +117,7 @@ class Row:
         return values, np.lexsort((-values, ~alive))[: np.count_nonzero(alive)]
 
     def base(self) -> float:
-        """What logits count from beside noise: the largest one, or 0 where that is near enough."""
+        """What is subtracted from logits before noise is added: the largest one, or 0 where that is near enough."""
         top = self.top_logit()
         return 0.0 if abs(top) < 2**20 or top == -np.inf else top
 
@@ -221,7 +221,7 @@ def first_memory(name: str, **fields: Any) -> tuple[float, float]:
 
 
 def next_memory(name: str, memory: tuple[float, float], observed: float, **fields: Any) -> tuple[float, float]:
-    """What it remembers behind a token of surprise `observed` (mirostat) or of that probability (adaptive_p)."""
+    """What it remembers after a token of surprise `observed` (mirostat) or of that probability (adaptive_p)."""
     if name == "mirostat":
         return memory[0] - fields.get("eta", 0.1) * (observed - fields.get("tau", 5.0)), 0.0
     decay = fields.get("decay", 0.9)
@@ -233,17 +233,17 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
 
     @staticmethod
     def guidance(row: Row, scale: float, space: str = "logprobs") -> Floats:
-        """`reference.guide` with the row `uncond` beside the logits."""
+        """`reference.guide` with the row `uncond` next to the logits."""
         return guide(row.logits, row.beside["uncond"], scale, space=space)
 
     @staticmethod
     def contrastive(row: Row, alpha: float = 0.1, beta: float | None = None) -> Floats:
-        """`reference.contrastive` with the row `amateur` beside the logits."""
+        """`reference.contrastive` with the row `amateur` next to the logits."""
         return contrastive(row.logits, row.beside["amateur"], alpha=alpha, beta=beta)
 
     @staticmethod
     def d_experts(row: Row, alpha: float) -> Floats:
-        """`reference.dexperts` with the rows `expert` and `anti` beside the logits."""
+        """`reference.dexperts` with the rows `expert` and `anti` next to the logits."""
         return dexperts(row.logits, row.beside["expert"], row.beside["anti"], alpha)
 
     @staticmethod
@@ -297,12 +297,12 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
 
     @staticmethod
     def no_repeat_ngram(row: Row, size: int) -> Floats:
-        """-inf for whatever followed the last size - 1 tokens before: no n-gram comes twice."""
+        """-inf for all tokens that followed the last size - 1 tokens before: no n-gram comes twice."""
         return row.logits + banned(row.context, row.context, size, len(row.logits))
 
     @staticmethod
     def encoder_no_repeat_ngram(row: Row, size: int, ids: Sequence[int] = ()) -> Floats:
-        """-inf for whatever follows the last size - 1 tokens in the ids of the encoder's input."""
+        """-inf for all tokens that follow the last size - 1 tokens in the ids of the encoder's input."""
         return row.logits + banned(np.asarray(ids, np.int64), row.context, size, len(row.logits))
 
     @staticmethod
@@ -336,7 +336,7 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
 
     @staticmethod
     def suppress_tokens(row: Row, ids: ArrayLike) -> Floats:
-        """Ban the tokens, whatever stands before."""
+        """Ban the tokens in every context."""
         return row.without(ids)
 
     @staticmethod
@@ -373,7 +373,7 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
 
     @staticmethod
     def exponential_decay_length_penalty(row: Row, penalty: tuple[int, float], ids: ArrayLike = ()) -> Floats:
-        """Add |l| (factor^k - 1) to the tokens, k > 0 tokens behind the start; factor^k <= e^69."""
+        """Add |l| (factor^k - 1) to the tokens, k > 0 tokens after the start; factor^k <= e^69."""
         (start, factor), logits = penalty, row.logits.copy()
         over, at = len(row.context) - row.prompt_length - start, np.unique(np.asarray(ids, np.int64))
         at = at[logits[at] > -np.inf]
@@ -522,7 +522,7 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
 
     @staticmethod
     def top_h(row: Row, h: float | None, min_keep: int = 1) -> Floats:
-        """Of the 100 first, renormalised, those of q > 0 whose running sum of -q ln q is <= h times all; off: None."""
+        """Of the 100 first, renormalized, those of q > 0 whose running sum of -q ln q is <= h times all; off: None."""
         if h is None:
             return row.logits
         order = row.order()[:100]
@@ -559,7 +559,7 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
 
     @staticmethod
     def mirostat(row: Row, version: int | None, tau: float = 5.0, eta: float = 0.1, min_keep: int = 1) -> Floats:
-        """What has -log2 p <= mu (version 2), or the k likeliest by `zipf_rank` (1); off: None, 0."""
+        """What has -log2 p <= mu (version 2), or the k most likely by `zipf_rank` (1); off: None, 0."""
         if not version:
             return row.logits
         mu, _ = row.memory.get(row.at, first_memory("mirostat", tau=tau, eta=eta))

@@ -1,4 +1,4 @@
-"""The NumPy float64 twins of the figures of whole texts; see `reference`."""
+"""The NumPy float64 reference of the figures of whole texts; see `reference`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A scoring run or a calibration as one HTML page: figures, the text token by token, reliability, the hardest tokens.
 
-A page stands by itself: styles and drawings are inside, nothing is fetched, no script runs, so it opens in any
+A page is self-contained: styles and drawings are inside, nothing is fetched, no script runs, so it opens in any
 browser and prints. Needs NumPy alone.
 """
 
@@ -171,7 +171,7 @@ def calibration_report(
 
 
 def _few(curves: Any) -> dict[str, ReliabilityCurve]:
-    """Curves by name, no more than there are colours."""
+    """Curves by name, no more than there are colors."""
     found = _curves.named(curves)
     if len(found) > len(SERIES):
         raise ValueError(f"curves must hold at most {len(SERIES)}, got {len(found)}")
@@ -283,7 +283,7 @@ def _number(value: Any) -> str:
 
 
 def _text_parts(text: ScoredText, hardest: int, most: int) -> Iterator[str]:
-    """The text in colours, its curve, its hardest tokens."""
+    """The text in colors, its curve, its hardest tokens."""
     heading = text.name or "Text"
     yield f"<h2>{_escaped(heading)}</h2>"
     for name in text.figures():
@@ -303,7 +303,7 @@ def _legend(name: str) -> str:
 
 
 def _strip(text: ScoredText, name: str, most: int) -> str:
-    """Every token in its colour; what is known of it shows where the pointer rests."""
+    """Every token in its color; what is known of it shows where the pointer rests."""
     levels = QUANTITIES[name].levels(text.figures()[name])
     spans = []
     for i, piece in enumerate(text.pieces[:most]):

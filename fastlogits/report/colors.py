@@ -1,7 +1,7 @@
 """Colours of pictures, and how quantities of tokens become one of nine levels.
 
 Each ramp falls evenly in lightness from near white to dark (OKLab L 0.97 to 0.33 at one hue), so that it reads the same
-to colour-blind people and in grey. The text on a level is black or white, whichever contrasts more; one of the two
+to color-blind people and in grey. The text on a level is black or white, whichever contrasts more; one of the two
 always reaches 4.58 to 1.
 """
 
@@ -77,7 +77,7 @@ def luminance(colour: str) -> float:
 
 
 def contrast(one: str, other: str) -> float:
-    """Contrast of two colours, 1 to 21 (WCAG 2)."""
+    """Contrast of two colors, 1 to 21 (WCAG 2)."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 

@@ -40,10 +40,10 @@ class ScoredText:
     Parameters
     ----------
     pieces : sequence of str [T]
-        The text of each token, as it stands between its neighbours (with its leading space).
+        The text of each token, as it stands between its neighbors (with its leading space).
     logprobs : array_like of float [T]
         Log-prob of each token, in nats, at most 0; NaN where a token was not scored, as `token_logprobs` reports
-        ignored targets. Such tokens are shown without a colour and count nowhere.
+        ignored targets. Such tokens are shown without a color and count nowhere.
     entropy : array_like of float [T], optional
         Entropy of the distribution each token was scored by, in nats, >= 0.
     ranks : array_like of int [T], optional

@@ -1,4 +1,4 @@
-"""Batch: sequences that join, leave and change places while a model runs, each with a Sampler of its own."""
+"""Batch: sequences that join, leave and change places while a model runs, each with its own Sampler."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Batch:
     """Continuous batching: one call for rows with different Samplers and states.
 
     Row i of the logits belongs to ``handles[i]``. Each sequence keeps its random stream: its handle, or its state's own
-    ``key``. So a sequence gets the tokens that it would get alone, whoever stands beside it and wherever.
-    A copy of the batch has states of its own; a batch is picklable.
+    ``key``. So a sequence gets the tokens that it would get alone, whoever stands next to it and wherever.
+    A copy of the batch has its own states; a batch is picklable.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class Batch:
         return self._next - 1
 
     def remove(self, handle: int) -> State:
-        """A sequence leaves; the rows behind it move up.
+        """A sequence leaves; the rows after it move up.
 
         Parameters
         ----------

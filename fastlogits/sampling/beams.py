@@ -62,7 +62,7 @@ class BeamStep(NamedTuple):
         length_penalty : float, default 1.0
             Ended texts score their sum / length ** length_penalty.
         num_beam_groups : int >= 1, default 1
-            The groups of the step, each parted by itself: what follows holds for each, m = n / num_beam_groups for n.
+            The groups of the step, each split separately: what follows holds for each, m = n / num_beam_groups for n.
 
         Returns
         -------
@@ -178,7 +178,7 @@ def _half(n: int) -> int:
 
 
 def _going_on(ended: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The places of the first half that do not end, [..., n // 2], behind them of others where these are fewer."""
+    """The places of the first half that do not end, [..., n // 2], after them of others where these are fewer."""
     return np.argsort(ended, axis=-1, kind="stable")[..., : _half(ended.shape[-1])]
 
 

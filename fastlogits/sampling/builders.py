@@ -67,7 +67,7 @@ class Builders:
         fields : mapping, or object with the fields as attributes
             Keywords of ``SamplingParams`` or one of these; vLLM is not needed. What it does not hold is off, as there.
         eos_token_id : token id or ids, optional
-            What ``min_tokens`` bans beside ``stop_token_ids``, where the object does not know it.
+            What ``min_tokens`` bans next to ``stop_token_ids``, where the object does not know it.
 
         Returns
         -------
@@ -80,7 +80,7 @@ class Builders:
         Notes
         -----
         ===================== ==================================================================================
-        temperature           [0, 2]; 0 is greedy, what lies between 0 and 0.01 becomes 0.01 with a warning
+        temperature           [0, 2]; 0 is greedy, values between 0 and 0.01 become 0.01 with a warning
         top_k                 0 and -1 are off; ties are kept
         top_p, min_p          (0, 1], [0, 1]
         repetition_penalty    > 0, prompt and output
@@ -118,7 +118,7 @@ class Builders:
             What ``encoder_repetition_penalty`` looks at: the encoder's input, or the prompt of a decoder.
         prompt_length : int, optional
             Makes ``max_length`` of ``max_new_tokens`` for ``forced_eos_token_id``, and places ``begin_suppress_tokens``
-            beside ``forced_bos_token_id``.
+            next to ``forced_bos_token_id``.
 
         Returns
         -------

@@ -333,7 +333,7 @@ def top_count(name: str, value: Any, also: str = "", low: int = 0, power: int = 
 
 
 def _logprob_arrays(rows: int, draws: int, columns: int) -> dict[str, Any]:
-    """Room for all that C reports beside the drawn ids."""
+    """Buffers for what C reports together with the drawn ids."""
     return {
         "logprobs": np.full(rows * draws, np.nan),
         "raw_logprobs": np.full(rows * draws, np.nan),

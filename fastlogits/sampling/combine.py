@@ -74,8 +74,8 @@ def guide(
 
     Notes
     -----
-    Computed in double and rounded once. NaN propagates. -inf in c stays -inf, in u too or not; beside a finite c a -inf
-    of u is followed to its limit: +inf where s > 1, c where s = 1, else -inf. In space "logprobs" a row with NaN or
+    Computed in double and rounded once. NaN propagates. -inf in c stays -inf. Where u alone is -inf
+    the result is the limit: +inf where s > 1, c where s = 1, else -inf. In space "logprobs" a row with NaN or
     +inf in c or u, or with nothing finite in one of them, is NaN.
 
     Ho and Salimans, "Classifier-Free Diffusion Guidance", 2022; Sanchez et al., "Stay on topic with Classifier-Free

@@ -50,7 +50,7 @@ class StepReport:
         (typical-p, as far as it went), "bends <=" (tail free), "entropy <=" (top-h), ">" where it is strict. "T =" and
         "p near" (adaptive-p) remove nothing. Empty for a step that compares nothing, or is off.
     threshold : float
-        The number behind it on this row, such as eta, min_p times the largest probability, or the largest logit less
+        The number that it used on this row, such as eta, min_p times the largest probability, or the largest logit less
         n deviations; NaN where there is none. ``min_keep`` and special tokens may leave more.
     smallest : float
         Smallest logit that survived, as the step left it.
@@ -90,7 +90,7 @@ class Explanation:
     passes : int
         Dense passes over the row.
     edited : int
-        Tokens carried beside the row because an edit touched them.
+        Tokens carried next to the row because an edit touched them.
     collected : int
         Candidates collected from the row.
     floor : float
@@ -174,7 +174,7 @@ class Alive(NamedTuple):
 
 
 def stages(call: Call, row: int, seed: int) -> Iterator[tuple[Alive, StepReport | None]]:
-    """What is alive in the row as it came, then behind each step, and what that step did.
+    """What is alive in the row as it came, then after each step, and what that step did.
 
     That may be nothing where a later step forces tokens, but not at the end.
     """

@@ -65,7 +65,7 @@ def sample(
     {inputs}
     {steering}
     logprobs : int >= 0, optional
-        Return a `SampleResult` with the log-probs of the drawn tokens and of the ``logprobs`` likeliest ones.
+        Return a `SampleResult` with the log-probs of the drawn tokens and of the ``logprobs`` most likely ones.
     out : int64 array [...] or [..., n], optional
         Receives the ids.
 
@@ -81,9 +81,9 @@ def sample(
     Notes
     -----
     A fixed ``rng`` repeats its number: the same call gives the same token. **In a decoding loop pass the
-    context**: its growing length is the position in the random stream, so the loop moves by itself. A loop without
-    context must pass ``position`` or a Generator, else each call repeats the same u. Passing a context changes u even
-    where no penalty reads it.
+    context**: its growing length is the position in the random stream, so the loop advances automatically. A loop
+    without context must pass ``position`` or a Generator, else each call repeats the same u. Passing a
+    context changes u even where no penalty reads it.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def probs(
     position: Any = None, keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
     uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None, **steering: Unpack[Steering],
 ) -> Any:  # fmt: skip
-    """Probabilities of the survivors, renormalised; 0 where removed.
+    """Probabilities of the survivors, renormalized; 0 where removed.
 
     Parameters
     ----------
@@ -278,15 +278,15 @@ def verify(
     Parameters
     ----------
     target_logits : array [..., n + 1, V]
-        The target model's logits: row 0 behind the context, row i + 1 behind draft token i.
+        The target model's logits: row 0 after the context, row i + 1 after draft token i.
     draft_ids : int array [..., n]
         The drafted tokens; -1 ends a draft that is shorter.
     draft_logits, draft_probs : array [..., m, V], optional
         What they were drawn from: logits, through the same pipeline, or probabilities as they are; neither: q = 1.
     parents : int array [..., n] or [n], optional
-        A tree of drafts: the earlier token that each one stands behind, -1 for the context.
+        A tree of drafts: the earlier token that each one stands after, -1 for the context.
     replacement : bool, default True
-        Whether tokens behind one parent were drawn independently.
+        Whether tokens after one parent were drawn independently.
     draft_sampler : Sampler, optional
         Another pipeline for the draft logits.
     context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
@@ -337,7 +337,7 @@ def beam_step(
     n : int >= 1, optional
         How many continuations; 2 * beams by default.
     num_beam_groups : int >= 1, default 1
-        Diverse beam search: so many groups of beams, each with n / num_beam_groups continuations of its own.
+        Diverse beam search: this many groups of beams, each with n / num_beam_groups own continuations.
     diversity_penalty : float >= 0, default 0.0
         What a token's log-prob loses for each beam of an earlier group that goes on with it.
     eos : int or sequence of int, optional

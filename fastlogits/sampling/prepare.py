@@ -36,7 +36,7 @@ class Prepared(NamedTuple):
 
 
 def _window(value: Any) -> Any:
-    """None, in whatever depth, as -1: all tokens count."""
+    """None at any depth as -1: all tokens count."""
     return tuple(_window(v) for v in value) if isinstance(value, tuple) else -1 if value is None else value
 
 

@@ -33,7 +33,7 @@ class SampleResult(NamedTuple):
     ranks : int or int64 array [...]
         1 + the number of strictly greater processed logits.
     top_ids : int64 array [..., n]
-        The n likeliest survivors, padded with -1.
+        The n most likely survivors, padded with -1.
     top_logprobs : array [..., n]
         Their log-probs, padded with -inf.
 
@@ -90,7 +90,7 @@ class GumbelMax(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The survivors of all rows, one row behind the other, each sorted by (logit descending, id ascending).
+    """The survivors of all rows, one row after the other, each sorted by (logit descending, id ascending).
 
     ``len(c)`` is the number of rows, ``c[i]`` the Candidates of row i (rows of a batch [A, B, V] count in C order).
 

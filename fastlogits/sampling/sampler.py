@@ -56,9 +56,9 @@ class Sampler(Builders, _core.Plan):
     top_k : int >= -1, optional
         Keeps the k largest logits; None, 0, -1 and k >= V are off.
     top_p : float in [0, 1], optional
-        Keeps the smallest set of likeliest tokens that reaches this probability; None and 1 are off.
+        Keeps the smallest set of most likely tokens that reaches this probability; None and 1 are off.
     min_p : float in [0, 1], optional
-        Keeps tokens at least this many times as likely as the likeliest; None and 0 are off.
+        Keeps tokens at least this many times as likely as the most likely one; None and 0 are off.
     dynatemp_range : float >= 0, optional
         The temperature lies between max(0, T - range) and T + range, by the entropy to the power of
         ``dynatemp_exponent`` (> 0, default 1.0).
@@ -69,13 +69,13 @@ class Sampler(Builders, _core.Plan):
     epsilon_cutoff, eta_cutoff : float in [0, 1], optional
         Keep tokens of at least this probability, and of at least min(eta, sqrt(eta) exp(-entropy)); 0 is off.
     top_n_sigma : float >= 0, optional
-        Keeps logits at most so many standard deviations below the largest; 0 is off.
+        Keeps logits at most this many standard deviations below the largest; 0 is off.
     top_a : float in [0, 1], optional
         Keeps tokens of at least top_a times the square of the largest probability; 0 is off.
     tfs : float in [0, 1], optional
         Tail free sampling; None and 1 are off.
     top_h : float in [0, 1], optional
-        Keeps the likeliest of 100 tokens up to this share of their entropy; None is off.
+        Keeps the most likely of 100 tokens up to this share of their entropy; None is off.
     p_less : float > 1, optional
         The order of the threshold of p-less sampling, 2 in the paper; None is off.
     min_k : float >= 0, optional
@@ -94,10 +94,10 @@ class Sampler(Builders, _core.Plan):
     min_keep : int >= 1, default 1
         What every cut leaves at least.
     ties : "id" or "keep", default "id"
-        Whether top_k and typical_p keep exactly what they count or also whatever equals the last of it; xtc whether
+        Whether top_k and typical_p keep exactly what they count or also tokens that equal the last one; xtc whether
         one or all of the least likely top choices stay.
     joint : bool, default False
-        top_p compares masses over what stood before top_k, without renormalising.
+        top_p compares masses over what stood before top_k, without renormalizing.
     strict : bool, default False
         The mass that top_p and typical_p keep, and what xtc takes for top choices, must exceed their parameter instead
         of reaching it.
@@ -111,7 +111,7 @@ class Sampler(Builders, _core.Plan):
         Whether the penalties count the first ``prompt_length`` tokens of the context; None: repetition_penalty does,
         the other two do not.
     penalty_decay : int >= 0, default 0
-        Before the window repetition_penalty falls to 1 over so many tokens.
+        Before the window repetition_penalty falls to 1 over this many tokens.
     penalty_slope : float in [0, 1], default 1.0
         How much of repetition_penalty the older half of the window has.
     dry_multiplier : float >= 0, optional
@@ -134,7 +134,7 @@ class Sampler(Builders, _core.Plan):
     min_length, min_new_tokens : int >= 0, optional
         Ban ``eos_token_id`` (an id or several) while the context, or ``context[prompt_length:]``, is shorter; 0 is off.
     exponential_decay_length_penalty : (start, factor), optional
-        Raises ``eos_token_id`` by |l| (factor^k - 1), k tokens behind ``start`` new ones.
+        Raises ``eos_token_id`` by |l| (factor^k - 1), k tokens after ``start`` new ones.
     allowed_token_ids, suppress_tokens : token ids, or these per row, optional
         Ban all others, and ban them.
     begin_suppress_tokens : token ids, or these per row, optional
@@ -144,9 +144,9 @@ class Sampler(Builders, _core.Plan):
     remove_invalid_values : bool, default False
         Repairs the row as it came: NaN to 0, infinities to the largest and the lowest value of its type.
     renormalize_logits : bool, default False
-        `filter_logits` and `candidates` tell logits as log-probs.
+        `filter_logits` and `candidates` return log-probs as logits.
     mask : bool [V] or [..., V], or int32 words [ceil(V / 32)] or [..., ceil(V / 32)], optional
-        Bans what it does not allow; a shorter mask bans what lies beyond it.
+        Bans what it does not allow; a shorter mask bans the tokens beyond it.
     draw : "cdf" or "gumbel", optional
         How `sample` draws: by the inverse of the running mass, or by Gumbel-max (`fastlogits.steps.Gumbel`).
     preset : "hf", "vllm", "llama.cpp", "openvino" or "mlx", optional
@@ -217,7 +217,7 @@ class Sampler(Builders, _core.Plan):
         expert: Any = None,
         anti: Any = None,
     ) -> Any:
-        """Probabilities of the survivors, renormalised; 0 where removed.
+        """Probabilities of the survivors, renormalized; 0 where removed.
 
         Parameters
         ----------
@@ -411,19 +411,19 @@ class Sampler(Builders, _core.Plan):
         Parameters
         ----------
         target_logits : array [..., n + 1, V]
-            The target model's logits: row 0 behind the context, row i + 1 behind draft token i.
+            The target model's logits: row 0 after the context, row i + 1 after draft token i.
         draft_ids : int array [..., n]
             The drafted tokens; -1 ends a draft that is shorter.
         draft_logits : array [..., m, V], optional
-            The draft model's logits in the same places: row 0 is what the tokens behind the context were drawn from,
-            row i + 1 those behind token i. m is n for a chain; rows that no token was drawn from may hold anything.
+            The draft model's logits in the same places: row 0 is what the tokens after the context were drawn from,
+            row i + 1 those after token i. m is n for a chain; rows that no token was drawn from may hold anything.
         draft_probs : array [..., m, V], optional
             In their place the very probabilities that the tokens were drawn from. Without either the drafts count as
-            certain (n-grams, the likeliest tokens): q = 1 at the token.
+            certain (n-grams, the most likely tokens): q = 1 at the token.
         parents : int array [..., n] or [n], optional
-            A tree: which earlier token each one stands behind, -1 for the context. A chain by default.
+            A tree: which earlier token each one stands after, -1 for the context. A chain by default.
         replacement : bool, default True
-            Whether tokens behind one parent were drawn independently; False: as ``sample(n=, replacement=False)`` draws
+            Whether tokens after one parent were drawn independently; False: as ``sample(n=, replacement=False)`` draws
             them. In their order either way.
         draft_sampler : Sampler, optional
             The pipeline of the draft logits; this one by default. It cannot begin with a step that combines rows.
@@ -431,8 +431,8 @@ class Sampler(Builders, _core.Plan):
             As in `sample`, for each sequence. Token i sees the context and the accepted tokens before it, so penalties
             count these, and its position is that many further on.
         state : State, or a list with one per sequence, optional
-            In the place of context, prompt_length, position and keys, for the same result. It stays as it is: its
-            tokens are those before the drafts, and ``state.accept(found.ids[: found.accepted + 1])`` goes on behind
+            Replaces context, prompt_length, position and keys, for the same result. It stays as it is: its
+            tokens are those before the drafts, and ``state.accept(found.ids[: found.accepted + 1])`` goes on after
             what was emitted; steps that remember have then heard each of these tokens as if `sample` had drawn it.
         uncond, amateur, expert, anti : array of the shape and type of target_logits
             Rows that the first step combines with the target logits, as in `sample`.
@@ -456,9 +456,9 @@ class Sampler(Builders, _core.Plan):
         Lossless where each token was drawn from the row named, given those before it. Every random number depends on
         (seed, key, position) and none is one that `sample` uses at a drafted position, so drafts may be drawn under
         the same rng; the bonus token is the one that `sample` draws there. Steps that remember what was drawn
-        (mirostat, adaptive_p) start anew at each row, unless there is a state: then those of the target begin as it
-        remembers, and hear each accepted token under the target distribution; those of the draft logits begin likewise
-        and hear it under the draft's, as a copy of the state does by which the drafts are drawn.
+        (mirostat, adaptive_p) start anew at each row, unless there is a state. With a state, both the target's and the
+        draft's begin with what the state remembers. Each accepted token updates the target's under the target
+        distribution, and the draft's under the draft distribution.
 
         Examples
         --------
@@ -522,10 +522,10 @@ class Sampler(Builders, _core.Plan):
         scores : array [..., beams]
             Running scores, sums of log-probs; -inf for a beam that is not in use.
         n : int >= 1, optional
-            How many continuations; 2 * beams by default, so that as many as there are beams go on whatever ends.
+            How many continuations; 2 * beams by default, so that as many as there are beams go on even when some end.
         num_beam_groups : int >= 1, default 1
-            Diverse beam search: the beams in so many groups of equal size, one after the other, each with n /
-            num_beam_groups continuations of its own beams alone. Divides beams and n.
+            Diverse beam search: the beams in this many groups of equal size, one after the other, each with n /
+            num_beam_groups continuations of the beams in it. Divides beams and n.
         diversity_penalty : float >= 0, default 0.0
             What a token's log-prob in one group loses for each beam of an earlier group that goes on with it.
         eos : int or sequence of int, optional
@@ -647,7 +647,7 @@ class Sampler(Builders, _core.Plan):
         row : int >= 0, optional
             Whose parameters it uses; needed where the Sampler has parameters per row.
         key : int, optional
-            Its random stream, whatever row it stands in; the number of that row by default.
+            Its random stream, in any row; the number of that row by default.
         position : int, optional
             Where in the stream it begins; the number of its tokens by default.
         vocab : int >= 1, optional

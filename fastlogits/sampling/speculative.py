@@ -26,11 +26,11 @@ class Verified(NamedTuple):
     Attributes
     ----------
     ids : int64 array [..., n + 1]
-        The accepted tokens and the one behind them, padded with -1.
+        The accepted tokens and the one after them, padded with -1.
     accepted : int or int64 array [...]
         How many drafted tokens were accepted.
     tokens : int or int64 array [...]
-        The token behind the accepted ones: drawn from what is left of the target where a draft was refused, else the
+        The token after the accepted ones: drawn from what is left of the target where a draft was refused, else the
         bonus token. -1 for a bad row.
     path : int64 array [..., n]
         Which nodes of the draft were accepted, padded with -1.
@@ -175,7 +175,7 @@ def verify(
 
 
 def context_inputs(drafts: Drafts, context: Any, prompt_length: Any, position: Any, keys: Any) -> dict[str, Any]:
-    """What comes before each sequence, and which random numbers are its own."""
+    """The context of each sequence, and which random numbers are its own."""
     ids, offsets = _inputs.context_arrays(context, drafts.outer, drafts.rows)
     check_context(ids, offsets, drafts.outer, drafts.vocab)
     return {

@@ -1,4 +1,4 @@
-"""State: what a sequence has behind it, kept token by token, so that no call rescans its history."""
+"""State: the incremental history of one sequence, so that no call rescans it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_IDS = 2**31 - 1
 class State(_core.Sequence):
     """One sequence: its tokens, their counts and repeats, its position and key; made by `Sampler.state`.
 
-    ``state=`` takes it, in all methods of a Sampler and in the functions of the same names, in the place of
+    ``state=`` takes it, in all methods of a Sampler and in the functions of the same names, instead of
     ``context``, ``prompt_length``, ``position`` and ``keys``: one for a row, a list of them for a batch. The result is
     the same; but nothing walks the history. Sampling never changes a state, only `accept` and `rollback` do, so any
     number of calls and threads may read one at a time while it stays as it is. A state is picklable.

@@ -64,7 +64,7 @@ _SEEDS: dict[str, Callable[[int], int | None]] = {
 
 
 def rng_of(fields: Any, system: Any) -> int | None:
-    """The seed among the fields of a request, or a seed by itself, as ``rng=``."""
+    """The seed among the fields of a request, or a seed alone, as ``rng=``."""
     if not isinstance(system, str) or system not in _SEEDS:
         raise ValueError(f"system must be one of {', '.join(map(repr, _SEEDS))}, got {shown(system)}")
     if isinstance(fields, Mapping):
@@ -252,7 +252,7 @@ def from_vllm(fields: Any, eos_token_id: Any = None) -> tuple[s.Step, ...]:
 
 
 def _vllm_temperature(t: float) -> float:
-    """0 is greedy; what lies between 0 and 0.01 becomes 0.01."""
+    """0 is greedy; values between 0 and 0.01 become 0.01."""
     if 0 < t < 0.01:
         warnings.warn(f"temperature {t} is raised to 0.01, as vLLM does", UserWarning, stacklevel=4)
         return 0.01

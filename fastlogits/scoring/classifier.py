@@ -218,7 +218,7 @@ class LabelClassifier:
         return p
 
     def predict(self, X: Any) -> Any:  # noqa: N803
-        """The likeliest class of each row, [...]; the first one of equals."""
+        """The most likely class of each row, [...]; the first one of equals."""
         return self.classes_[self.predict_log_proba(X).argmax(-1)]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803

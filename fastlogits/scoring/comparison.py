@@ -36,7 +36,7 @@ def compare_distributions(
     threads: int | None = None,
     on_error: str = "raise",
 ) -> Any:
-    """Any of the measures of p = softmax(p_logits / T) beside q = softmax(q_logits / T), row by row.
+    """Any of the measures of p = softmax(p_logits / T) and q = softmax(q_logits / T), row by row.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def compare_distributions(
     kl, reverse_kl, js, total_variation, cross_entropy : bool
         What to report; see `Comparison`. kl alone by default.
     top_n : int in [0, V], default 0
-        Report the agreement of the ``top_n`` likeliest tokens (0: not at all).
+        Report the agreement of the ``top_n`` most likely tokens (0: not at all).
     beta : float in (0, 1), default 0.5
         Of Jensen-Shannon: ``beta KL(p || m) + (1 - beta) KL(q || m)`` with ``m = beta p + (1 - beta) q``.
     temperature : float > 0, or array [...], default 1.0
@@ -55,7 +55,7 @@ def compare_distributions(
     threads : int >= 0, optional
         Threads that share the rows; 0 means all cores. FASTLOGITS_THREADS, else 1, by default.
     on_error : "raise" or "status", default "raise"
-        Whether a row with NaN, +inf or no finite logit raises, or is told of by a `Status` per row beside the result.
+        Whether a row with NaN, +inf or no finite logit raises, or is reported as a `Status` per row next to the result.
 
     Returns
     -------
@@ -292,7 +292,7 @@ def top_n_agreement(
     threads: int | None = None,
     on_error: str = "raise",
 ) -> Any:
-    """Share of the likeliest tokens that two rows have in common.
+    """Share of the most likely tokens that two rows have in common.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class CompletionPrefixes(NamedTuple):
     Attributes
     ----------
     prefixes : list of tuple of int
-        What follows the prompt; the first one is empty. A row of logits is needed behind each.
+        What follows the prompt; the first one is empty. A row of logits is needed after each.
     rows : list of int64 array
         For each completion, the number of the prefix before each of its tokens.
 
@@ -169,7 +169,7 @@ def score_completions(
     unconditioned : array_like [C] or CompletionScores, optional
         Log-likelihoods of the completions without the prompt, for ``mutual_information``.
     content_free : array_like [C] or [M, C], or a CompletionScores or M of them, optional
-        Log-likelihoods behind M prompts without content ("N/A"), for ``calibrated``.
+        Log-likelihoods after M prompts without content ("N/A"), for ``calibrated``.
     temperature : float > 0, default 1.0
         T of the logits.
     threads : int >= 0, optional
@@ -189,8 +189,8 @@ def score_completions(
 
     Notes
     -----
-    ``calibrated`` divides the probabilities among the completions by their mean behind the content-free prompts and
-    renormalises (Zhao et al., 2021): log-softmax of the sums less the log of that mean. Sum, ``per_byte`` and
+    ``calibrated`` divides the probabilities among the completions by their mean after the content-free prompts and
+    renormalizes (Zhao et al., 2021): log-softmax of the sums less the log of that mean. Sum, ``per_byte`` and
     ``mutual_information`` are the scores acc, acc_bytes and acc_mutual_info of lm-evaluation-harness choose by.
 
     Examples
@@ -322,7 +322,7 @@ def _sums(name: str, given: Any, count: int) -> Floats:
 
 
 def _calibrated(sums: Floats, content_free: Floats) -> Floats:
-    """Log of p_i / mean of p_i over the content-free prompts, renormalised."""
+    """Log of p_i / mean of p_i over the content-free prompts, renormalized."""
     if not np.isfinite(sums).any():
         raise ValueError("completions: at least one must have a probability above 0 to be calibrated")
     return labels.log_softmax(sums - np.log(np.exp(labels.log_softmax(content_free)).mean(0)))

@@ -217,7 +217,7 @@ def _fields(summary: Array) -> list[tuple[str, int | None]]:
 
 
 def _check_cover(parts: list[Array]) -> None:
-    """Refuses shards, in the order of their offsets, that tell of tokens twice or leave some out."""
+    """Refuses shards, in the order of their offsets, that report tokens twice or leave some out."""
     vocab, end = int(parts[0]["vocab"][0]), 0
     for part in parts:
         begin, size = int(part["offset"][0]), int(part["size"][0])

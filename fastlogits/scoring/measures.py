@@ -1,4 +1,4 @@
-"""Rows of two models beside each other: checked arguments, blocks of rows, results laid out."""
+"""Rows of two models compared: checked arguments, blocks of rows, results laid out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEASURES = ("kl", "reverse_kl", "js", "total_variation", "cross_entropy")
 
 @dataclass(frozen=True)
 class ComparisonTotals:
-    """Sums over rows, merged by ``+``; exact, hence of equal bits for every chunking and order of merging.
+    """Sums over rows, merged by ``+``; exact, so with equal bits for every chunking and order of merging.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class ComparisonTotals:
 
 
 class Comparison(NamedTuple):
-    """Measures of p beside q, one value per row [...]; None where it was not asked for.
+    """Measures of p and q, one value per row [...]; None where it was not asked for.
 
     Values are float32, float64 where either of the logits is; NaN for bad rows under ``on_error="status"``.
 
@@ -87,7 +87,7 @@ class Comparison(NamedTuple):
     cross_entropy : array [...] or None
         Sum of -p log q, in nats.
     agreement : array [...] or None
-        Share of the likeliest tokens of one that are among those of the other, in [0, 1].
+        Share of the most likely tokens of one that are among those of the other, in [0, 1].
 
     Examples
     --------
@@ -173,7 +173,7 @@ class _Rows:
 
 
 class _Tops:
-    """The likeliest tokens of rows."""
+    """The most likely tokens of rows."""
 
     def __init__(self, x: Array, n: int) -> None:
         if n > x.shape[-1]:

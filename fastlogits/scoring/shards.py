@@ -53,7 +53,7 @@ def shard_peaks(
     -------
     float64 array [..., 3]
         The largest of the logits that give the first guess at a row's maximum, the largest logit, the target's logit;
-        -inf where the shard has none. NaN counts as -inf: the summary tells of it.
+        -inf where the shard has none. NaN counts as -inf: the summary records it.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def shard_summary(
         The elementwise maximum of the `shard_peaks` of all shards. The summary then holds V_shard / 16 partial sums
         per row, and the merged log-probs are those of the whole row to the bit.
     top_n : int >= 0, default 0
-        How many of the likeliest tokens to report.
+        How many of the most likely tokens to report.
     rank : bool, default False
         Count the tokens above the target; needs ``peaks``, which hold its logit.
     entropy, varentropy : bool, default False
@@ -152,7 +152,7 @@ def shard_summary(
 
     Notes
     -----
-    Without peaks a shard tells its maximum and the mass of its other tokens: a small summary and one read, log-probs
+    Without peaks a shard reports its maximum and the mass of its other tokens: a small summary and one read, log-probs
     within a rounding or two of the whole row's. Entropies are merged by the law of total variance, with or without.
 
     Examples
@@ -201,7 +201,7 @@ def merge(summaries: Iterable[Any], *, on_error: str = "raise") -> Any:
     summaries : iterable of structured arrays [...], or one structured array [shards, ...]
         What `shard_summary` made of every shard, with the same arguments but ``logits`` and ``offset``.
     on_error : "raise" or "status", default "raise"
-        Whether a row with NaN, +inf or no finite logit raises, or is told of by a `Status` per row beside the result.
+        Whether a row with NaN, +inf or no finite logit raises, or is reported as a `Status` per row next to the result.
 
     Returns
     -------
@@ -358,7 +358,7 @@ def _fill(made: Array, x: Array, ids: Array, t: Array, whole: Array | None, colu
 
 
 def _add_peaks(made: Array, x: Array, whole: Array, outer: tuple[int, ...]) -> None:
-    """The peaks, and the values of the maximum's group beside it."""
+    """The peaks, and the values of the maximum's group next to it."""
     below = (made["status"] == Status.OK) & (made["best"] >= 0)
     below &= (whole[:, 1] < made["top"]) | (whole[:, 2] < made["level"])
     if below.any():

@@ -1,4 +1,4 @@
-"""Scores of the tokens of a text: log-probs of the targets and what the rows say beside them."""
+"""Scores of the tokens of a text: log-probs of the targets and what the rows say next to them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TokenLogprobs(NamedTuple):
     ranks : int64 array [...] or None
         1 + the number of logits strictly greater than the target's.
     top_ids, top_logprobs : int64 and float array [..., top_n], or None
-        The likeliest tokens by (logit descending, id ascending); padded with -1 and -inf where fewer are finite.
+        The most likely tokens by (logit descending, id ascending); padded with -1 and -inf where fewer are finite.
     argmax : int64 array [...] or None
         The first maximum.
     entropy : array [...] or None
@@ -95,20 +95,20 @@ def token_logprobs(
     threads: int | None = None,
     on_error: str = "raise",
 ) -> Any:
-    """Log-probs of the targets, one per row, and what is asked for beside them, in one read of the rows.
+    """Log-probs of the targets, one per row, and what is asked for next to them, in one read of the rows.
 
     Nothing of the size of the logits is made.
 
     Parameters
     ----------
     logits : array_like [..., V], or iterable of array_like [t, ..., V]
-        float32, float16, bfloat16 or float64; arrays, tensors and memmaps are read in place, whatever their strides.
+        float32, float16, bfloat16 or float64; arrays, tensors and memmaps are read in place, with any strides.
         An iterable that is neither an array nor a list or tuple (a generator, ``iter(parts)``) yields chunks, one or
         more rows along the first axis, which are read and let go one after the other; a chunk [V] is one row.
     targets : array_like of int [...]
         The token of each row, in [0, V) or ``ignore_index``; of all rows together where chunks come.
     top_n : int >= 0, default 0
-        How many of the likeliest tokens to report.
+        How many of the most likely tokens to report.
     rank : bool, default False
         Report the rank of the target.
     argmax : bool, default False
@@ -128,7 +128,7 @@ def token_logprobs(
     threads : int >= 0, optional
         Threads that share the rows; 0 means all cores. FASTLOGITS_THREADS, else 1, by default.
     on_error : "raise" or "status", default "raise"
-        Whether a row with NaN, +inf or no finite logit raises, or is told of by a `Status` per row beside the result.
+        Whether a row with NaN, +inf or no finite logit raises, or is reported as a `Status` per row next to the result.
 
     Returns
     -------
@@ -191,7 +191,7 @@ class _Wanted(NamedTuple):
 
 
 class _Call:
-    """Checked inputs of all rows, one behind the other, and room for their results."""
+    """Checked inputs of all rows, one after the other, and buffers for their results."""
 
     def __init__(self, outer: tuple[int, ...], n: int, targets: Any, wanted: _Wanted) -> None:
         self.outer, self.wanted, self.code = outer, wanted, _core.F32

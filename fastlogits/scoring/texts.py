@@ -302,7 +302,7 @@ def sliding_windows(rows: int, length: int, *, stride: int | None = None) -> lis
     """Windows over a text that is longer than what a model reads at one go; each row counts in exactly one.
 
     Row t of a text is where token t goes in and the log-prob of token t + 1 comes out. All windows hold ``length``
-    rows, unless the text has fewer; the first counts all of its rows, each further one the ``stride`` next, behind
+    rows, unless the text has fewer; the first counts all of its rows, each further one the ``stride`` next, after
     the rows that it reads again for their context (the last one counts what is left). These are the windows of
     lm-evaluation-harness with ``max_seq_len = length`` and ``context_len = length - stride + 1``.
 

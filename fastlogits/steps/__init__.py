@@ -83,8 +83,8 @@ class RepetitionPenalty(Step):
     prompt : bool
         Whether the first ``prompt_length`` tokens of the context count. Default True.
     decay : int >= 0
-        Before the window theta falls linearly to 1 over so many tokens (exllamav2): r tokens after its last occurrence
-        a token has 1 + (theta - 1) (1 - (r - window) / decay). 0: it ends with the window. Default 0.
+        Before the window theta falls linearly to 1 over this many tokens (exllamav2). r tokens after its last
+        occurrence a token has 1 + (theta - 1) (1 - (r - window) / decay). 0: it ends with the window. Default 0.
     slope : float in [0, 1]
         Tokens that occur in the older half of the window only have 1 + (theta - 1) slope (koboldcpp). Default 1.
 
@@ -222,7 +222,7 @@ class Mask(Step):
     ----------
     mask : bool array [V] or [..., V], or int32 or uint32 array [ceil(V / 32)] or [..., ceil(V / 32)]
         True, or bit i % 32 of word i // 32 set, allows token i (the layout of xgrammar and llguidance). A shorter
-        mask bans what lies beyond it; words may be padded. They are not copied: a call sees what they hold at that
+        mask bans the tokens beyond it; words may be padded. They are not copied: a call sees what they hold at that
         time, so a grammar may fill them anew for each token.
 
     Examples
@@ -288,7 +288,7 @@ class TopK(Step):
         None, 0, -1 and k >= V are off.
     {min_keep}
     ties : "id" or "keep"
-        "id" keeps exactly k; "keep" also keeps whatever equals the k-th value (Hugging Face's rule).
+        "id" keeps exactly k; "keep" also keeps all tokens that equal the k-th value (Hugging Face's rule).
     joint : bool
         The masses before this cut are remembered for every later ``TopP(joint=True)``.
 
@@ -314,9 +314,9 @@ class TopK(Step):
 @shared
 @dataclass(frozen=True, repr=False)
 class TopP(Step):
-    """Keeps the smallest set of likeliest tokens whose probability reaches p (nucleus sampling).
+    """Keeps the smallest set of most likely tokens whose probability reaches p (nucleus sampling).
 
-    The sum runs in double over the sorted survivors, renormalised; the token that reaches p is kept. Its terms are
+    The sum runs in double over the sorted survivors, renormalized; the token that reaches p is kept. Its terms are
     exponentials of float32 accuracy: where a prefix holds p to within 1e-7, the cut may fall on either side of the
     exact one, on every machine the same. float64 rows are cut by double exponentials.
 
@@ -326,7 +326,7 @@ class TopP(Step):
         None and 1 are off; 0 keeps one token.
     {min_keep}
     joint : bool
-        Compares masses and their total as they stood at the plan's first joint cut, without renormalising (the rule
+        Compares masses and their total as they stood at the plan's first joint cut, without renormalizing (the rule
         of SGLang and FlashInfer).
     strict : bool
         The probability must exceed p (the rule of OpenVINO GenAI and SGLang). Default False.
@@ -355,7 +355,7 @@ class TopP(Step):
 @shared
 @dataclass(frozen=True, repr=False)
 class MinP(Step):
-    """Keeps the tokens at least p times as likely as the likeliest: l >= max + ln p.
+    """Keeps the tokens at least p times as likely as the most likely one: l >= max + ln p.
 
     Parameters
     ----------
@@ -400,9 +400,9 @@ class Draw(Step):
 
 @dataclass(frozen=True, repr=False)
 class Gumbel(Step):
-    """Draws by Gumbel-max: the token with the largest l_i - ln e_i, e_i ~ Exp(1). In the place of `Draw`.
+    """Draws by Gumbel-max: the token with the largest l_i - ln e_i, e_i ~ Exp(1). Replaces `Draw`.
 
-    Each token of a row has a noise of its own, a function of (seed, key, position, id) alone. So a filter that leaves
+    Each token of a row has its own noise, a function of (seed, key, position, id) alone. So a filter that leaves
     the drawn token alive does not change the draw, rows that are alike mostly draw alike under one seed, and shards of
     a vocabulary are merged by a maximum (`fastlogits.gumbel_max`). Equal values: the lower id. Where the largest logit
     is 2^20 or more away from 0, logits count from it before noise is added, so the draw is right for any magnitude.

@@ -1,4 +1,4 @@
-"""First steps of a pipeline that combine the logits with rows beside them, which come with each call."""
+"""First steps of a pipeline that combine the logits with rows next to them, which come with each call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Guidance(Step):
     """Classifier-free guidance: u + s (c - u), c the logits and u those without the prompt (or of a negative one).
 
     Must be the first step; u comes with the call as ``uncond=``, of the shape and type of the logits. -inf in c stays
-    -inf; beside a finite c a -inf of u is followed to its limit: +inf, which is an error, where s > 1, c where s = 1,
+    -inf; next to a finite c a -inf of u is followed to its limit: +inf, which is an error, where s > 1, c where s = 1,
     else -inf.
 
     Parameters
@@ -55,7 +55,7 @@ class Contrastive(Step):
     """Contrastive decoding: log p_e - log p_a where p_e >= alpha max p_e, e the logits and a those of a weaker model.
 
     Must be the first step; a comes with the call as ``amateur=``, of the shape and type of the logits. What is less
-    likely is banned. A -inf of a beside a plausible token makes +inf, which is an error.
+    likely is banned. A -inf of a next to a plausible token makes +inf, which is an error.
 
     Parameters
     ----------

@@ -219,7 +219,7 @@ class TopNSigma(Step):
 class PLess(Step):
     """Keeps the tokens with a probability of at least (sum p^k)^(1 / (k - 1)), k the order.
 
-    At order 2 the threshold is the probability that two draws agree. The likeliest token always stays.
+    At order 2 the threshold is the probability that two draws agree. The most likely token always stays.
 
     Parameters
     ----------
@@ -283,10 +283,10 @@ class Tfs(Step):
 @shared
 @dataclass(frozen=True, repr=False)
 class TopH(Step):
-    """Keeps the likeliest tokens while their share of the entropy stays within h.
+    """Keeps the most likely tokens while their share of the entropy stays within h.
 
-    Looks at the 100 likeliest, q being their probabilities among themselves: the longest prefix whose sum of -q ln q
-    is at most h times that of all of them; the first always stays, and what lies so far behind it that its probability
+    Looks at the 100 most likely, q being their probabilities among themselves: the longest prefix whose sum of -q ln q
+    is at most h times that of all of them; the first always stays, and what lies so far after it that its probability
     is 0 in double (1020 ln 2, about 707) never does.
 
     Parameters
@@ -317,7 +317,7 @@ class TopH(Step):
 @shared
 @dataclass(frozen=True, repr=False)
 class MinK(Step):
-    """Keeps the k likeliest tokens, k being where the sorted logits fall most steeply.
+    """Keeps the k most likely tokens, k being where the sorted logits fall most steeply.
 
     k = max(argmax_i (l_(i-1) - l_i) / i, floor(tau / (max - min))) over the sorted survivors, i counted from 1. Equal
     logits all stay.
@@ -390,7 +390,7 @@ class TypicalP(Step):
 class Xtc(Step):
     """Sometimes removes the top choices: all tokens that reach a threshold but the least likely one.
 
-    It fires with the given probability, by a random number of its own (see `Sampler.sample`), and only if at least
+    It fires with the given probability, by its own random number (see `Sampler.sample`), and only if at least
     `min_keep` tokens remain.
 
     Parameters

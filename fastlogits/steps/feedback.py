@@ -17,8 +17,8 @@ __all__ = ["AdaptiveP", "Mirostat", "Skew"]
 class Mirostat(Step):
     """Steers the surprise of the drawn tokens, -log2 p in bits, towards tau.
 
-    Version 2 keeps the tokens with -log2 p <= mu. Version 1 keeps the k likeliest, k = (e 2^mu / (1 - V^-e))^(1 / s)
-    rounded down. s, the exponent of Zipf's law, comes from the 100 likeliest: with t_i = ln((i + 2) / (i + 1)) and
+    Version 2 keeps the tokens with -log2 p <= mu. Version 1 keeps the k most likely, k = (e 2^mu / (1 - V^-e))^(1 / s)
+    rounded down. s, the exponent of Zipf's law, comes from the 100 most likely: with t_i = ln((i + 2) / (i + 1)) and
     b_i = ln(p_i / p_(i + 1)), s = sum t_i b_i / sum t_i^2; e = s - 1, and V is the length of the row.
 
     mu is 2 tau at first. A drawn token of surprise S, by its probability among what it was drawn from, makes it
@@ -67,7 +67,7 @@ class AdaptiveP(Step):
     Logits become 5 - 10 d^2 / (1 + d) with d = |p - a| / 0.3 and a = clamp(2 target - weighted sum / weight, 0, 1).
     Weighted sum and weight are target / (1 - decay) and 1 / (1 - decay) at first; a token drawn whose probability was p
     before this step makes them p + decay * weighted sum and 1 + decay * weight. A state remembers both; without one a
-    is the target. It belongs behind steps that remove unlikely tokens.
+    is the target. It belongs after steps that remove unlikely tokens.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class Skew(Step):
 
     Notes
     -----
-    exllamav2's ``skew``, which goes through its list in the order at hand, often from the likeliest token down;
+    exllamav2's ``skew``, which goes through its list in the order at hand, often from the most likely token down;
     Aphrodite's goes by token id, as here.
 
     Examples

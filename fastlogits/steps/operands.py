@@ -18,9 +18,9 @@ _FORMS = "{id: bias}, (ids, values), or a list with one of these per row"
 
 
 class Lists(NamedTuple):
-    """Lists of tokens of the argument ``name``, one behind the other: ``fl_lists`` of csrc/fastlogits.h.
+    """Lists of tokens of the argument ``name``, one after the other: ``fl_lists`` of csrc/fastlogits.h.
 
-    ``offsets`` is None when every id is a list of its own, ``rows`` when every row has the same lists.
+    ``offsets`` is None when every id is its own list, ``rows`` when every row has the same lists.
     """
 
     name: str
@@ -101,7 +101,7 @@ def bias_arrays(bias: Any) -> Lists:
 
 
 def _ends(parts: Sequence[Any]) -> NDArray[np.int64]:
-    """Where each of several parts begins when they lie one behind the other, and where the last one ends."""
+    """Where each of several parts begins when they lie one after the other, and where the last one ends."""
     return np.cumsum([0, *map(len, parts)], dtype=np.int64)
 
 
@@ -143,7 +143,7 @@ def check_given(step: str, on: bool, name: str, ids: Any) -> None:
 
 
 def _has_rows(ids: Any) -> bool:
-    """Whether ``ids`` holds sequences, or None, in the place of ids."""
+    """Whether ``ids`` holds sequences, or None, instead of ids."""
     if isinstance(ids, list | tuple):
         return any(each is None or _inputs.is_sequence(each) for each in ids)
     return bool(getattr(ids, "ndim", 1) > 1)

@@ -1,4 +1,4 @@
-"""Steps that name tokens: biases and bans, many of them by what stands before; see `fastlogits.steps`."""
+"""Steps that name tokens: biases and bans, many of them by the context; see `fastlogits.steps`."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ class AllowedTokens(Step):
 class ForcedBosToken(Step):
     """Leaves one token, with logit 0, where the context holds one token.
 
-    Several ids are all left. Whatever earlier steps did to the row is undone.
+    Several ids are all left. Earlier steps have no effect.
 
     Parameters
     ----------
@@ -391,7 +391,7 @@ class MinNewTokens(_NoEndYet):
 @shared
 @dataclass(frozen=True, repr=False)
 class ExponentialDecayLengthPenalty(Step):
-    """Makes the end-of-sequence tokens ever likelier behind a number of new tokens.
+    """Makes the end-of-sequence tokens ever likelier after a number of new tokens.
 
     With k = len(context) - prompt_length - start > 0: l + |l| (factor^k - 1). factor^k grows to e^69 at most.
 
@@ -468,8 +468,8 @@ class RemoveInvalidValues(Step):
 class RenormalizeLogits(Step):
     """Replaces the logits by their log-softmax over the survivors: l - ln(sum of exp l).
 
-    A constant for all tokens: probabilities stay, `filter_logits` and `candidates` tell log-probs. Cheapest as the last
-    step; anywhere else it lists all survivors unless a cut stands before it.
+    A constant for all tokens: probabilities stay, `filter_logits` and `candidates` return log-probs. It is
+    cheapest as the last step; anywhere else it lists all survivors unless a cut stands before it.
 
     Parameters
     ----------

@@ -195,7 +195,7 @@ def filter_logits(
 
 
 class _Word(threading.local):
-    """Room for one word of 64 bits in each thread."""
+    """Buffer for one word of 64 bits in each thread."""
 
     def __init__(self) -> None:
         tensor = torch.empty((), dtype=torch.int64, device="cpu")

@@ -210,7 +210,7 @@ def _check_index(index: Any, shape: Sequence[int]) -> None:
 
 
 def _ids(index: torch.Tensor, n: int) -> Any:
-    """Token ids in [0, n), one behind the other."""
+    """Token ids in [0, n), one after the other."""
     array = _inputs.plain_array("index", index)
     ids = np.ascontiguousarray(array, np.int64).reshape(-1)
     if ids.size and not (ids.min() >= 0 and ids.max() < n):

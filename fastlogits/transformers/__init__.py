@@ -1,4 +1,4 @@
-"""transformers' logits processors on our kernels, several as one, and the sampled decoding step behind ``generate``.
+"""transformers' logits processors on our kernels, several as one, and the sampled decoding step after ``generate``.
 
 >>> model.generate(ids, do_sample=True, top_p=0.9, custom_generate=fastlogits.transformers.sample)  # doctest: +SKIP
 

@@ -1,4 +1,4 @@
-"""Processors that follow each other: neighbours that we know as one Sampler, others called in their places."""
+"""Processors that follow each other: neighbors that we know as one Sampler, others called in their places."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Tensor = Any
 
 
 class Rows(NamedTuple):
-    """What steps may depend on beside their processor: the shape of the scores and whether they are doubles."""
+    """What steps may depend on next to their processor: the shape of the scores and whether they are doubles."""
 
     size: int
     n: int
     double: bool
 
     def number(self, x: Any) -> float:
-        """A number as torch puts it beside these scores: in float32 but for doubles."""
+        """A number as torch puts it next to these scores: in float32 but for doubles."""
         return float(x) if self.double else float(np.float32(x))
 
     def tokens(self, ids: Any) -> list[int]:
@@ -107,7 +107,7 @@ _BLIND = (
 
 
 class Run(NamedTuple):
-    """Neighbours as one Sampler."""
+    """Neighbors as one Sampler."""
 
     sampler: Sampler
     prompt_length: Any
@@ -122,12 +122,12 @@ class Run(NamedTuple):
         return cls(Sampler(*steps), prompt_length, start, all(isinstance(step, _BLIND) for step in steps))
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """The scores behind its steps."""
+        """The scores after its steps."""
         found = self._at_once(input_ids, scores, None)
         return self._done(self._filtered, input_ids, scores)[:, : scores.shape[1]] if found is None else found
 
     def draw(self, input_ids: Tensor, scores: Tensor, seed: int) -> Tensor:
-        """Tokens drawn from the scores behind its steps."""
+        """Tokens drawn from the scores after its steps."""
         found = self._at_once(input_ids, scores, seed)
         if found is None:
             found = torch.from_numpy(self._done(functools.partial(self._drawn, seed), input_ids, scores))
@@ -166,7 +166,7 @@ class Run(NamedTuple):
         return out
 
     def _done(self, call: Callable[[Tensor, Tensor], Any], input_ids: Tensor, scores: Tensor) -> Any:
-        """The call; placeholders of images and the like, tokens that the scores lack, stand behind them, banned."""
+        """The call; placeholders of images and the like, tokens that the scores lack, stand after them, banned."""
         try:
             return call(input_ids, scores)
         except ValueError:
@@ -194,7 +194,7 @@ class Filled(NamedTuple):
     own: Callable[[Tensor, Tensor], Tensor]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """The scores behind it; what was -inf before is for transformers to judge."""
+        """The scores after it; what was -inf before is for transformers to judge."""
         if torch.isneginf(scores).any():
             return self.own(input_ids, scores)
         found = self.run(input_ids, scores)
@@ -290,7 +290,7 @@ class Chain:
         return self._parts
 
     def _made(self, rows: Rows) -> list[Any]:
-        """The parts for scores of this shape; neighbours join unless they count by different prompt lengths."""
+        """The parts for scores of this shape; neighbors join unless they count by different prompt lengths."""
         parts: list[Any] = []
         self._seen = Seen()
         for processor, ours in self._known:

@@ -1,4 +1,4 @@
-"""Processors as one: neighbours that we know run together, in one or two reads of the scores."""
+"""Processors as one: neighbors that we know run together, in one or two reads of the scores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Fused(LogitsProcessor):
         return self.chain(input_ids, scores)
 
     def explain(self, scores: Tensor) -> list[Any]:
-        """What runs for such scores: a Sampler for neighbours that are known, other processors as they are."""
+        """What runs for such scores: a Sampler for neighbors that are known, other processors as they are."""
         return [part.sampler if isinstance(part, Run) else part for part in self.chain.parts(scores)]
 
 
@@ -44,7 +44,7 @@ def fused(processors: Iterable[Any]) -> Fused:
     Parameters
     ----------
     processors : iterable of processors
-        In their order. Neighbours whose class is known here, under either name, run as one `Sampler`; others are called
+        In their order. Neighbors whose class is known here, under either name, run as one `Sampler`; others are called
         in their places.
 
     Returns

@@ -1,4 +1,4 @@
-"""The sampled decoding step behind transformers' own loop."""
+"""The sampled decoding step after transformers' own loop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sample(
     Parameters
     ----------
     model, input_ids, logits_processor, stopping_criteria, generation_config, synced_gpus, streamer, **model_kwargs
-        What ``generate`` hands over; the list of processors is finished and runs as `fused` has it. Of what it keeps
+        What ``generate`` passes; the list of processors is finished and runs as `fused` has it. Of what it keeps
         to itself, ``streamer``, ``assistant_model`` and ``synced_gpus`` are taken from the call of ``generate``.
 
     Returns
@@ -116,9 +116,9 @@ class _Draws(LogitsProcessor):
 
 
 def _kept(model: Any) -> dict[str, Any]:
-    """What the call of ``model.generate`` that is running does not hand over to a custom_generate.
+    """What the call of ``model.generate`` that is running does not pass to a custom_generate.
 
-    Nothing if `sample` was called by itself.
+    Nothing if `sample` was called directly.
     """
     body = inspect.unwrap(GenerationMixin.generate).__code__
     frame: Any = sys._getframe(1)

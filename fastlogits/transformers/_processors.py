@@ -66,7 +66,7 @@ class TopKLogitsWarper(Steered, theirs.TopKLogitsWarper, attributes="top_k filte
 
 
 class TopPLogitsWarper(Steered, theirs.TopPLogitsWarper, attributes="top_p filter_value min_tokens_to_keep"):
-    """Keeps the likeliest tokens up to probability ``top_p``, at least ``min_tokens_to_keep``."""
+    """Keeps the most likely tokens up to probability ``top_p``, at least ``min_tokens_to_keep``."""
 
     def steps(self, rows: Rows) -> Plan:
         """One step."""
@@ -74,7 +74,7 @@ class TopPLogitsWarper(Steered, theirs.TopPLogitsWarper, attributes="top_p filte
 
 
 class TopHLogitsWarper(Steered, theirs.TopHLogitsWarper, attributes="top_h top_n filter_value"):
-    """Keeps the likeliest of 100 tokens up to the share ``top_h`` of their entropy."""
+    """Keeps the most likely of 100 tokens up to the share ``top_h`` of their entropy."""
 
     def steps(self, rows: Rows) -> Plan:
         """One step."""
@@ -217,7 +217,7 @@ class PrefixConstrainedLogitsProcessor(
 
 
 class ForcedBOSTokenLogitsProcessor(Steered, theirs.ForcedBOSTokenLogitsProcessor, attributes="bos_token_id"):
-    """Leaves ``bos_token_id`` alone, with score 0, behind one token."""
+    """Leaves ``bos_token_id`` alone, with score 0, after one token."""
 
     def steps(self, rows: Rows) -> Plan:
         """One step."""
@@ -245,7 +245,7 @@ class MinLengthLogitsProcessor(Steered, theirs.MinLengthLogitsProcessor, attribu
 class MinNewTokensLengthLogitsProcessor(
     Steered, theirs.MinNewTokensLengthLogitsProcessor, attributes="prompt_length_to_skip min_new_tokens eos_token_id"
 ):
-    """Bans ``eos_token_id`` while there are less than ``min_new_tokens`` behind ``prompt_length_to_skip``."""
+    """Bans ``eos_token_id`` while there are less than ``min_new_tokens`` after ``prompt_length_to_skip``."""
 
     def steps(self, rows: Rows) -> Plan:
         """One step, over the whole length."""
@@ -274,7 +274,7 @@ class SuppressTokensLogitsProcessor(Steered, theirs.SuppressTokensLogitsProcesso
 class SuppressTokensAtBeginLogitsProcessor(
     Steered, theirs.SuppressTokensAtBeginLogitsProcessor, attributes="begin_suppress_tokens begin_index"
 ):
-    """Bans ``begin_suppress_tokens`` behind ``begin_index`` tokens."""
+    """Bans ``begin_suppress_tokens`` after ``begin_index`` tokens."""
 
     def steps(self, rows: Rows) -> Plan:
         """One step."""

@@ -28,7 +28,7 @@ SEED = 7
 
 @functools.lru_cache(maxsize=1)
 def records(vocab: int) -> tuple[Any, Any]:
-    """Room for the candidates, which all calls share as the client's do, and the token ids."""
+    """Buffer for the candidates, which all calls share as the client's do, and the token ids."""
     return np.zeros(vocab, RECORD), np.arange(vocab, dtype=np.int32)
 
 

@@ -206,7 +206,7 @@ def ranked(i: Inputs) -> Any:
 
 
 def best(i: Inputs) -> Any:
-    """Log-probs of the target and of the likeliest tokens of the first row."""
+    """Log-probs of the target and of the most likely tokens of the first row."""
     x = single(i.rows[0])
     scores = log_softmax(x, np.empty_like(x))
     chosen = idioms.largest(scores, TOP_N)

@@ -40,7 +40,7 @@ def ranked(i: Inputs) -> Any:
 
 
 def best(i: Inputs) -> Any:
-    """Log-probs of the target and of the likeliest tokens of the first row."""
+    """Log-probs of the target and of the most likely tokens of the first row."""
     scores = special.log_softmax(single(i.rows[0]))
     chosen = idioms.largest(scores, TOP_N)
     return chosen, np.r_[scores[i.targets[0]], scores[chosen]]

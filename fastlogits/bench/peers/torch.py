@@ -86,7 +86,7 @@ def _log_softmax(i: Inputs) -> Contestant:
 
 
 def edited(chain: Chain, i: Inputs) -> Callable[[], Any]:
-    """The row in float32 behind the chain's penalties and biases."""
+    """The row in float32 after the chain's penalties and biases."""
     x = tensor(i.rows[0])
     if not chain.edits:
         return lambda: x.float()

@@ -29,7 +29,7 @@ PROCESSORS: dict[str, Callable[[Any], Any]] = {
 
 
 def processed(chain: Chain, i: Inputs) -> Callable[[], Any]:
-    """Scores [1, vocab] behind the chain's processors."""
+    """Scores [1, vocab] after the chain's processors."""
     made = [PROCESSORS[name](value) for name, value in {**chain.penalties(), **chain.keywords}.items()]
     processors = transformers.LogitsProcessorList(made)
     x = tensor(i.rows[:1])
