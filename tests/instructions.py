@@ -81,7 +81,7 @@ def instructions_of(profile: Path) -> int:
             if name:
                 objects[number] = name
             if kind == "ob":
-                ours = "fastlogits" in objects[number] and "_core" in objects[number]
+                ours = re.search(r"/fastlogits/_core\.[^/]*$", objects[number]) is not None
         elif line.startswith("calls="):
             skip = True
         elif re.match(r"[+\-*\d]", line):

@@ -25,7 +25,8 @@ def test_a_profile_is_read(tmp_path: object) -> None:
 
     profile = Path(str(tmp_path), "out")
     profile.write_text(
-        "events: Ir\nob=(1) /lib/libc.so.6\nfn=(1) memcpy\n10 700\n\nob=(2) /x/fastlogits/_core.so\nfn=(2) a\n20 5\n"
+        "events: Ir\nob=(1) /fastlogits/numpy/_core/umath.so\nfn=(1) memcpy\n10 700\n\n"
+        "ob=(2) /x/fastlogits/_core.so\nfn=(2) a\n20 5\n"
         "+3 6\ncob=(1)\ncfn=(1)\ncalls=1 10\n* 700\n\nob=(1)\nfn=(1)\n11 900\n\nob=(2)\nfn=(3) b\n1 100\n"
     )
     assert instructions.instructions_of(profile) == 111
