@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -111,12 +113,14 @@ def count() -> dict[str, int]:
 
 
 def compiler() -> str:
-    """What compiled the extension module, as it says itself."""
+    """What the counts belong to: compiler and Cython, as the extension module says itself; Python and its flags."""
     import fastlogits._core as _core
 
     text = Path(str(_core.__file__)).read_bytes()
-    found = re.search(rb"GCC: \([^)]*\) [\d.]+|clang version [\d.]+", text)
-    return found.group().decode() if found else "unknown"
+    parts = (rb"GCC: \([^)]*\) [\d.]+|clang version [\d.]+", rb"_cython_\d+_\d+_\w+")
+    found = [re.search(part, text) for part in parts]
+    names = [each.group().decode() for each in found if each]
+    return ", ".join([*names, f"CPython {platform.python_version()}", str(sysconfig.get_config_var("CFLAGS"))])
 
 
 def reason_to_skip() -> str | None:
