@@ -6,7 +6,7 @@ a step means. Names and parameters are those of the package, less what steers a 
 ``threads``, ``on_error``). Rows are expected to be valid: no NaN, no +inf, one finite logit at least.
 
 The array function `top_k` and the sampler step of that name differ, so the steps have the namespace `steps`:
- ``reference.top_k(x, 5)`` sorts an array, ``reference.steps.top_k(Row(x), k=5)`` cuts a row. The four ends
+``reference.top_k(x, 5)`` sorts an array, ``reference.steps.top_k(Row(x), k=5)`` cuts a row. The four ends
 take the keywords of the package, or, as ``plan=``, a list of steps from `fastlogits.steps` in any order.
 """
 
