@@ -37,15 +37,15 @@ WHEELS = ("numpy", "pytest", "pytest-benchmark", "hypothesis", "scipy", "mpmath"
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
 BUILD = ("build", "setuptools>=77.0.1", "cython>=3.1", "numpy>=2.2")
 DEFAULT_TESTS = ("tests/test_kernels.py", "tests/test_digest.py")
-PRINT_DIGESTS = """
-import sys
-sys.path.insert(0, "tests")
+# One process, so that the digests of the tests need not be made again to be printed.
+TEST_AND_PRINT = """
+import sys, pytest
+failed = pytest.main(sys.argv[1:])
+if failed:
+    sys.exit(failed)
 import test_digest
-from fastlogits import cpu
-for dtype in test_digest.DIGESTS:
-    for isa in cpu.available_isas():
-        print(f"digest {dtype:8} {isa:6} {test_digest.digest_on(isa, dtype)}", flush=True)
-    print(f"digest {dtype:8} x86-64 {test_digest.DIGESTS[dtype]}", flush=True)
+for (isa, dtype), found in sorted(test_digest.known.items()):
+    print(f"digest {dtype:8} {isa:6} {found}\\ndigest {dtype:8} x86-64 {test_digest.DIGESTS[dtype]}", flush=True)
 """
 LEFT_OUT = shutil.ignore_patterns(
     ".git", "build", "dist", "*.egg-info", "*.so", "__pycache__", ".*_cache", ".hypothesis", ".venv", ".benchmarks"
@@ -189,9 +189,11 @@ def main(arguments: Sequence[str]) -> None:
         call(*python, *rest, cwd=place)
         return
     call(*python, "-m", "fastlogits", "info", cwd=place)
-    call(*python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(rest or DEFAULT_TESTS), cwd=place)
-    if not rest:
-        call(*python, "-c", PRINT_DIGESTS, cwd=place)
+    plain = ("-q", "-p", "no:cacheprovider")
+    if rest:
+        call(*python, "-m", "pytest", *plain, *rest, cwd=place)
+    else:
+        call(*python, "-c", TEST_AND_PRINT, *plain, *DEFAULT_TESTS, cwd=place)
 
 
 if __name__ == "__main__":

@@ -618,11 +618,11 @@ def test_contexts_of_odd_forms():
 
 
 def test_the_decode_loop_of_the_examples(capsys):
-    start = time.perf_counter()
+    start = time.process_time()
     example = runpy.run_path(str(ROOT / "examples" / "decode_loop.py"))
     example["main"](7)
     lines = capsys.readouterr().out.splitlines()
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     first, again, other = (line.partition(": ")[2] for line in lines[1:])
     assert first == again != other
     assert len(first) == 84

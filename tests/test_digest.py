@@ -170,18 +170,19 @@ def digest(name: str, lengths: tuple[int, ...]) -> str:
 
 
 LENGTHS = {"float32": (1, 17, 257, 1000, 5000), "float16": (33, 1000), "bfloat16": (33, 1000), "float64": (33, 1000)}
-_cache: dict[tuple[str, str], str] = {}
+#: Digests by (instruction set, type), as far as they were made.
+known: dict[tuple[str, str], str] = {}
 
 
 def digest_on(isa: str, name: str) -> str:
-    if (isa, name) not in _cache:
+    if (isa, name) not in known:
         before = _core.isa()
         _core.set_isa(isa)
         try:
-            _cache[isa, name] = digest(name, LENGTHS[name])
+            known[isa, name] = digest(name, LENGTHS[name])
         finally:
             _core.set_isa(before)
-    return _cache[isa, name]
+    return known[isa, name]
 
 
 @pytest.mark.parametrize("name", list(LENGTHS))

@@ -169,9 +169,9 @@ def test_ranks_where_the_head_rounds_most_floats_to_zero() -> None:
     """The first float above 0 is half of all floats away: found by bisection, in less than the time of a walk."""
     row = np.random.default_rng(0).random(5000).astype(np.float32) * np.float32(1e-30)
     sampler = fastlogits.Sampler(steps.Temperature(1e300), steps.Temperature(1e-300))
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert sampler.sample(row, rng=1, logprobs=0).ranks == 1
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize("size", [1e308, -1e308, float(np.finfo(float).max)])

@@ -65,8 +65,8 @@ LONG: dict[str, Any] = {
     "sample": lambda x: fl.sample(x, rng=7, top_p=0.9),
     "prepared": lambda x: fl.Sampler(typical_p=0.9).sample(x, rng=7),
     "probs": lambda x: fl.probs(x, typical_p=0.9),
-    "token_logprobs": lambda x: [fl.token_logprobs(x, 0, entropy=True, rank=True, top_n=50) for _ in range(9)],
-    "softmax": lambda x: [fl.softmax(x) for _ in range(9)],
+    "token_logprobs": lambda x: fl.token_logprobs(x, 0, entropy=True, rank=True, top_n=50),
+    "softmax": lambda x: fl.softmax(x),
     "compare_distributions": lambda x: fl.compare_distributions(x, x[::-1], top_n=9),
     "fit_temperature": lambda x: fl.fit_temperature(x[None], [0]),
     "draws from a row": lambda _: fl.sample(ROW, rng=7, n=DRAWS),
@@ -78,20 +78,20 @@ LONG: dict[str, Any] = {
 @pytest.mark.skipif(os.name == "nt", reason="a process sends itself no Ctrl-C there")
 @pytest.mark.parametrize("name", LONG)
 def test_one_long_row(name: str, long_row: Any) -> None:
-    """Each of these takes more than a second on a fast core; what is left of the call ends with its pass."""
+    """What is left of the call ends with its pass."""
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals are for the main thread")
     sent: list[float] = []
 
     def press() -> None:
-        sent.append(time.monotonic())
+        sent.append(time.process_time())
         os.kill(os.getpid(), signal.SIGINT)
 
     timer = threading.Timer(0.1, press)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        LONG[name](long_row)
-    assert time.monotonic() - sent[0] < 3  # on a busy machine; 0.1 s is what a call waits for its helpers
+        [LONG[name](long_row) for _ in range(100)]  # on a busy machine the timer may be later than the end of one call
+    assert time.process_time() - sent[0] < 3  # of computing; 0.1 s is what a call waits for its helpers
     timer.join()
     assert fl.sample(ROW, top_k=1, rng=7) == ROW.argmax()
 

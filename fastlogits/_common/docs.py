@@ -6,18 +6,27 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import fastlogits._core as _core
+from fastlogits._common.call_inputs import DEFAULTS, BatchInputs, RowInputs, defaults_of
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PARTS = {
     "logits": """\
 logits : array_like [V] or [..., V], float32, float16, bfloat16, float64 or integers
     ndarray, torch CPU tensor, DLPack exporter or list; read in place, never written unless it is ``out``.""",
-    "inputs": """\
-context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
+    "inputs": f"""\
+{", ".join(DEFAULTS)}
     Inputs of the call; as in `Sampler.sample`.""",
-    "inputs as in sample": """\
-logits, context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
+    "inputs as in sample": f"""\
+logits, {", ".join(DEFAULTS)}
     As in `sample`; rng, position and keys matter to random steps only.""",
+    "inputs of a row": f"""\
+logits, {", ".join(defaults_of(RowInputs))}
+    As in `sample`.""",
+    "inputs of a batch": f"""\
+{", ".join(name for name in defaults_of(BatchInputs) if name not in _core.BESIDE)}
+    As in `Sampler.sample`.""",
     "steering": """\
 **steering
     The keywords of `Sampler`, in its order of work; all off by default.""",

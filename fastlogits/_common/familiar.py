@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from fastlogits._common.call_inputs import DEFAULTS
+
 _LOOP = "the decoding loop decides that"
 _GREEDY = "temperature=0 takes the likeliest token, any other temperature draws"
 _ENGINE = "pass what the grammar engine allows as mask="
@@ -67,10 +69,7 @@ _HINTS = {name: f"{name} is called {ours} here" for ours, names in _SAME.items()
 _HINTS |= {name: f"{name} has no place here: {why}" for why, names in _ELSEWHERE.items() for name in names}
 
 #: Arguments of the methods, which the constructor does not take.
-_OF_THE_CALL = (
-    "context", "prompt_length", "state", "rng", "position", "keys", "out", "threads", "on_error", "n", "replacement",
-    "logprobs", "uncond", "amateur", "expert", "anti",
-)  # fmt: skip
+_OF_THE_CALL = (*DEFAULTS, "out", "n", "replacement", "logprobs")
 
 
 def refuse_unknown(function: str, keywords: Iterable[str], known: Iterable[str], *, rng: str = "rng") -> None:

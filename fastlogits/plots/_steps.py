@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlogits._common.call_inputs import RowInputs, defaults_of, signed
 from fastlogits.plots import _axes
 from fastlogits.report.scored import visible
 from fastlogits.sampling import call as _run
@@ -31,6 +32,7 @@ class _Column(NamedTuple):
     alive: NDArray[np.bool_]
 
 
+@signed(RowInputs)
 def step_distributions(
     sampler: Sampler,
     logits: Any,
@@ -38,17 +40,8 @@ def step_distributions(
     row: int = 0,
     tokens: int = 12,
     pieces: Any = None,
-    context: Any = None,
-    prompt_length: Any = 0,
-    state: Any = None,
-    rng: Any = None,
-    position: Any = None,
-    keys: Any = None,
-    uncond: Any = None,
-    amateur: Any = None,
-    expert: Any = None,
-    anti: Any = None,
     ax: Axes | None = None,
+    **inputs: Unpack[RowInputs],
 ) -> Axes:
     """Draws the distribution of a row before and after each step of a Sampler, one column of bars per step.
 
@@ -60,7 +53,7 @@ def step_distributions(
     ----------
     sampler : Sampler
         Its steps; a draw changes no distribution and has no column.
-    logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti
+    logits, **inputs
         As in `Sampler.explain`, which has the same figures as numbers.
     row : int, default 0
         Which row of a batch, in C order.
@@ -99,9 +92,8 @@ def step_distributions(
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= 100:
         raise ValueError(f"tokens must be an integer in [1, 100], got {tokens!r}")
     _axes.matplotlib()
-    beside = (uncond, amateur, expert, anti)
-    call = _run.Call(sampler, logits, context, prompt_length, state, position, keys, 1, "raise", beside)
-    columns = _columns(call, row, rng)
+    given = _run.taken("step_distributions", inputs, defaults_of(RowInputs))
+    columns = _columns(_run.Call(sampler, logits, given), row)
     shown = _chosen(columns, int(tokens))
     place: Any = _axes.axes(ax, (1.6 + 1.25 * len(columns), 1.3 + 0.24 * (len(shown) + 1)))
     largest = max(float(column.probs.max()) for column in columns)
@@ -118,10 +110,10 @@ def step_distributions(
     return cast("Axes", place)
 
 
-def _columns(call: _run.Call, row: int, rng: Any) -> list[_Column]:
+def _columns(call: _run.Call, row: int) -> list[_Column]:
     """The distribution of the row, then that after each step."""
     found: list[_Column] = []
-    for left, report in _explain.stages(call, _explain.checked_row(call, row), _run.seed_of(call, rng)):
+    for left, report in _explain.stages(call, _explain.checked_row(call, row), _run.seed_of(call)):
         probs, alive = np.zeros(call.n), np.zeros(call.n, np.bool_)
         probs[left.ids], alive[left.ids] = np.exp(left.logprobs), True
         if report is None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from fastlogits._common import inputs as _inputs
+from fastlogits._common.call_inputs import BatchInputs, defaults_of, signed
+from fastlogits._common.docs import shared
 from fastlogits.sampling import call as _run
+from fastlogits.sampling import draw as _draw
 from fastlogits.sampling.sampler import Sampler
 from fastlogits.sampling.state import State
 
@@ -144,19 +147,10 @@ class Batch:
             raise ValueError(f"handles must be those of the batch, each once: {list(self._rows)}, got {order}")
         self._rows = {handle: self._rows[handle] for handle in order}
 
+    @signed(BatchInputs)
+    @shared
     def sample(
-        self,
-        logits: Any,
-        *,
-        rng: Any = None,
-        logprobs: int | None = None,
-        out: Any = None,
-        threads: int | None = None,
-        on_error: str = "raise",
-        uncond: Any = None,
-        amateur: Any = None,
-        expert: Any = None,
-        anti: Any = None,
+        self, logits: Any, *, logprobs: int | None = None, out: Any = None, **inputs: Unpack[BatchInputs]
     ) -> Any:
         """Draw one token per row, each by its own Sampler and state; no state changes.
 
@@ -164,7 +158,8 @@ class Batch:
         ----------
         logits : array_like [len(batch), V]
             Row i is that of ``handles[i]``.
-        rng, logprobs, out, threads, on_error
+        {inputs of a batch}
+        logprobs, out
             As in `Sampler.sample`.
         uncond, amateur, expert, anti : array of the shape and type of logits, or list of rows [V] and None
             Row i is what the first step of that Sampler combines with row i of the logits; rows of Samplers that
@@ -180,9 +175,8 @@ class Batch:
         ValueError, TypeError
             As `Sampler.sample`.
         """
-        beside = (uncond, amateur, expert, anti)
-        call = _run.MixedCall(tuple(self._rows.values()), logits, threads, on_error, beside)
-        return _run.sampled(call, rng, logprobs, out)
+        given = _run.taken("sample", inputs, defaults_of(BatchInputs))
+        return _draw.sample(_run.MixedCall(tuple(self._rows.values()), logits, given), logprobs=logprobs, out=out)
 
     def accept(self, ids: Any) -> None:
         """Each row's state accepts its token: all of them, or none if one is bad.

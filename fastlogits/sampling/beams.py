@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fastlogits._common import inputs as _inputs
 from fastlogits._common.plain import to_dict
 from fastlogits.sampling import call as _run
+from fastlogits.sampling import draw as _draw
 
 Array = NDArray[Any]
 
@@ -108,13 +109,13 @@ class Ranking(NamedTuple):
     length_penalty: Any
 
 
-def beam_step(call: _run.Call, scores: Any, n: Any, rng: Any, ranking: Ranking) -> Any:
+def beam_step(call: _run.Call, scores: Any, n: Any, ranking: Ranking) -> Any:
     """`Sampler.beam_step`; the rows of the call are [..., beams, V]."""
     if len(call.outer) < 1:
         raise ValueError(f"logits must have shape [..., beams, V], got {call.x.shape}")
     running = checked_scores(scores, call.outer)
     beams, texts = call.outer[-1], math.prod(call.outer[:-1])
-    many = 2 * beams if n is None else _run.draw_count(n)
+    many = 2 * beams if n is None else _draw.draw_count(n)
     groups = _group_count(ranking.num_beam_groups, {"the beams": beams, "n": many})
     penalty = _diversity(ranking.diversity_penalty)
     powers, ends = _powers(ranking.length, ranking.length_penalty, call.outer), _ends(ranking.eos)
@@ -124,7 +125,7 @@ def beam_step(call: _run.Call, scores: Any, n: Any, rng: Any, ranking: Ranking) 
     # Behind the tokens that diversity puts back stand as many more.
     columns = min(each + (penalty > 0) * (groups - 1) * _half(each), call.n)
     ids, tops = np.full((call.rows, columns), -1, np.int64), np.full((call.rows, columns), -np.inf)
-    call.run(_run.seed_of(call, rng), top_ids=ids, top_logprobs=tops)
+    call.run(_run.seed_of(call), top_ids=ids, top_logprobs=tops)
     shape = (texts, beams, columns)
     tops = np.where(np.isnan(tops), -np.inf, tops).reshape(shape)
     running, powers = running.reshape(texts, beams, 1), powers.reshape(texts, beams, 1)

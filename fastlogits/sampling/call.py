@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ import fastlogits._core as _core
 from fastlogits._common import bfloat16 as half
 from fastlogits._common import inputs as _inputs
 from fastlogits._common import threads as _threads
-from fastlogits._common.errors import Status, refuse_row, row_name
+from fastlogits._common.call_inputs import DEFAULTS, Inputs
+from fastlogits._common.errors import Status, refuse_row
+from fastlogits._common.familiar import refuse_unknown
+from fastlogits.sampling import beside as _beside
 from fastlogits.sampling import prepare as _prepare
 from fastlogits.sampling import state as _state
-from fastlogits.sampling.results import Candidates, GumbelMax, SampleResult
+from fastlogits.sampling.results import Candidates
 
 Array = NDArray[Any]
 
@@ -24,42 +28,20 @@ Array = NDArray[Any]
 class Call:
     """The checked arguments of one call, in the form that `_core.PlanTask` takes."""
 
-    def __init__(
-        self,
-        plan: _core.Plan,
-        logits: Any,
-        context: Any = None,
-        prompt_length: Any = 0,
-        state: Any = None,
-        position: Any = None,
-        keys: Any = None,
-        threads: Any = None,
-        on_error: str = "raise",
-        beside: tuple[Any, ...] = (None,) * 4,
-    ) -> None:
-        self.plan = plan
-        self._given = plan, context, state
-        self._take(logits, threads, on_error)
-        states = None if state is None else _state.of_rows(state, self.outer, self.rows)
-        if states is not None:
-            _state.check_alone(context, prompt_length, position, keys)
+    def __init__(self, plan: _core.Plan, logits: Any, given: Inputs) -> None:
+        self.plan, self.unbound, self.given = plan, plan, given
+        self._take(logits)
+        if given.state is not None:
+            states = _state.of_rows(given.state, self.outer, self.rows)
+            _state.check_alone(given)
             _state.check_fits(states, self.n, plan)
-            self.inputs: dict[str, Any] = {"states": states, "beside": beside_arrays(plan, beside, self.x)}
-            return
-        self.plan = bound(plan, self.outer)
-        ids, offsets = _inputs.context_arrays(context, self.outer, self.rows)
-        none = type(prompt_length) is int and prompt_length == 0
-        starts = None if none else _inputs.row_integers("prompt_length", prompt_length, self.outer, low=0)
-        self.inputs = {
-            "context": ids,
-            "offsets": offsets,
-            "prompt_length": starts,
-            "position": _inputs.row_integers("position", position, self.outer),
-            "keys": _inputs.row_integers("keys", keys, self.outer),
-            "beside": beside_arrays(plan, beside, self.x),
-        }
+            self.inputs: dict[str, Any] = {"states": states}
+        else:
+            self.plan = bound(plan, self.outer)
+            self.inputs = history_inputs(given, self.outer, self.rows)
+        self.inputs["beside"] = _beside.arrays(plan, given.beside, self.x)
 
-    def _take(self, logits: Any, threads: Any, on_error: str) -> None:
+    def _take(self, logits: Any) -> None:
         """The arguments that any rows have."""
         self.x = _inputs.logits_array("logits", logits)
         self.outer, self.n = self.x.shape[:-1], self.x.shape[-1]
@@ -68,9 +50,9 @@ class Call:
         if self.n == 0 and self.rows:
             raise ValueError(f"logits must have at least one token per row, got shape {self.x.shape}")
         self._fit(self.plan)
-        self.threads = _inputs.thread_count(threads)
-        check_on_error(on_error)
-        self.status = np.zeros(self.rows, np.int32) if on_error == "status" else None
+        self.threads = _inputs.thread_count(self.given.threads)
+        check_on_error(self.given.on_error)
+        self.status = np.zeros(self.rows, np.int32) if self.given.on_error == "status" else None
 
     def _fit(self, plan: _core.Plan) -> None:
         """Whether the operands of the steps lie within the rows."""
@@ -88,7 +70,7 @@ class Call:
             steps = self.steps_of(row)
             beside = steps[0].beside if steps else ()
             if status == Status.STEP_INF and step == 0:
-                refuse_lone_bans(self.x, self.companions(), row)
+                _beside.refuse_lone_bans(self.x, self.companions(), row)
             refuse_row(self.outer, row, status, step, value, self.n, [each.name for each in steps], beside=beside)
         if "states" in self.inputs:
             task.tell(self.n)
@@ -96,17 +78,14 @@ class Call:
 
     def remind(self, draws: bool) -> None:
         """Warns of a context or state that the steps miss; once per Sampler."""
-        plan, context, state = self._given
-        plan.remind(context, state, draws)
+        self.unbound.remind(self.given.context, self.given.state, draws)
 
     def steps_of(self, row: int) -> tuple[Any, ...]:
-        """Return the steps of the row's own Sampler."""
-        """The steps that a row goes through."""
+        """Return the steps that a row goes through."""
         return self.plan.steps
 
     def companions(self) -> dict[str, Array]:
-        """Return the companion rows of the call by name."""
-        """The rows that first steps combine with the logits, by their argument."""
+        """Return the rows that first steps combine with the logits, by their argument."""
         return dict(zip(self.plan.beside, self.inputs["beside"], strict=True))
 
     def narrowed(self, values: NDArray[np.float64]) -> Array:
@@ -125,13 +104,11 @@ class Call:
 class MixedCall(Call):
     """One call for rows [R, V] with a state each that follow the plans of their own."""
 
-    def __init__(
-        self, states: tuple[Any, ...], logits: Any, threads: Any, on_error: str, beside: tuple[Any, ...]
-    ) -> None:
-        self.states, self.plan = states, _core.Plan()
+    def __init__(self, states: tuple[Any, ...], logits: Any, given: Inputs) -> None:
+        self.states, self.given = states, given
+        self.plan = self.unbound = _core.Plan()
         self.plan._fill((), (), ())
-        self._given = self.plan, None, states
-        self._take(logits, threads, on_error)
+        self._take(logits)
         if self.outer != (len(states),):
             raise ValueError(
                 f"logits must hold one row per sequence of the batch, [{len(states)}, V], got shape {self.x.shape}"
@@ -142,7 +119,7 @@ class MixedCall(Call):
             except ValueError as error:
                 raise ValueError(f"{error}, in row {row} of the batch") from None
         _state.check_fits(states, self.n, self.plan, mixed=True)
-        around = tuple(self._around(name, rows) for name, rows in zip(_core.BESIDE, beside, strict=True))
+        around = tuple(self._around(name, rows) for name, rows in zip(_core.BESIDE, given.beside, strict=True))
         self.inputs = {"states": states, "mixed": True, "beside": around}
 
     def _around(self, name: str, given: Any) -> Array | None:
@@ -185,31 +162,6 @@ class MixedCall(Call):
         return {name: rows for name, rows in around if rows is not None}
 
 
-def beside_arrays(plan: _core.Plan, given: tuple[Any, ...], x: Array, first: str = "logits") -> tuple[Array, ...]:
-    """The rows that the plan's first step combines with ``x``, of those ``given`` in the order of `_core.BESIDE`."""
-    rows = dict(zip(_core.BESIDE, given, strict=True))
-    for name, array in rows.items():
-        if name in plan.beside and array is None:
-            raise TypeError(f"{type(plan.steps[0]).__name__} needs the argument {name}, rows beside the logits")
-        if name not in plan.beside and array is not None:
-            raise TypeError(f"{name} is given, but the first step is none that combines it with the logits")
-    arrays = ((name, _inputs.logits_array(name, rows[name])) for name in plan.beside)
-    return tuple(_inputs.beside_array(name, array, x, first) for name, array in arrays)
-
-
-def refuse_lone_bans(x: Array, companions: dict[str, Array], row: int, first: str = "logits") -> None:
-    """Raises the error of a row that has no finite combination as a companion row bans a token that it does not."""
-    at = np.unravel_index(row, x.shape[:-1])
-    values = half.wide(x[at])
-    for name, rows in companions.items():
-        alone = np.flatnonzero((half.wide(rows[at]) == -np.inf) & (values > -np.inf))
-        if alone.size:
-            where, whole = row_name(name, row, x.shape[:-1]), row_name(first, row, x.shape[:-1])
-            raise ValueError(
-                f"{where} must be finite where {whole} is, got -inf for token {alone[0]}; ban a token in both"
-            )
-
-
 def check_on_error(on_error: Any) -> None:
     """Refuses what is neither of the two words."""
     if on_error not in ("raise", "status"):
@@ -233,6 +185,26 @@ def with_status(result: Any, status: NDArray[np.int32] | None, outer: tuple[int,
     return result, status.reshape(outer) if outer else Status(int(status[0]))
 
 
+def taken(function: str, inputs: Mapping[str, Any], known: Mapping[str, Any] = DEFAULTS) -> Inputs:
+    """The inputs given to the function of that name, which takes those that are known."""
+    if not inputs.keys() <= known.keys():
+        refuse_unknown(function, inputs, known)
+    return Inputs(inputs)
+
+
+def history_inputs(given: Inputs, outer: tuple[int, ...], rows: int) -> dict[str, Any]:
+    """The context of each row, and which random numbers are its own, as `_core.PlanTask` takes them."""
+    ids, offsets = _inputs.context_arrays(given.context, outer, rows)
+    none = type(given.prompt_length) is int and given.prompt_length == 0
+    return {
+        "context": ids,
+        "offsets": offsets,
+        "prompt_length": None if none else _inputs.row_integers("prompt_length", given.prompt_length, outer, low=0),
+        "position": _inputs.row_integers("position", given.position, outer),
+        "keys": _inputs.row_integers("keys", given.keys, outer),
+    }
+
+
 def bound(plan: _core.Plan, outer: tuple[int, ...]) -> _core.Plan:
     """``plan`` itself where its per-row values already lie as the rows do, else one with the values broadcast."""
     if plan.shape == () or plan.shape == outer:
@@ -240,81 +212,6 @@ def bound(plan: _core.Plan, outer: tuple[int, ...]) -> _core.Plan:
     spread = _core.Plan()
     spread._fill(plan.steps, tuple(_prepare.spread(plan.prepared, outer)), outer)
     return spread
-
-
-def sample(
-    plan: _core.Plan,
-    logits: Any,
-    n: Any,
-    replacement: Any,
-    context: Any,
-    prompt_length: Any,
-    state: Any,
-    rng: Any,
-    position: Any,
-    keys: Any,
-    logprobs: Any,
-    out: Any,
-    threads: Any,
-    on_error: str,
-    beside: tuple[Any, ...],
-) -> Any:
-    """`Sampler.sample` of any arguments."""
-    call = Call(plan, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
-    return sampled(call, rng, logprobs, out, n, replacement)
-
-
-def sampled(call: Call, rng: Any, logprobs: Any, out: Any, n: Any = None, replacement: Any = True) -> Any:
-    """The drawn tokens of a call."""
-    top_n = None if logprobs is None else top_count("logprobs", logprobs, " or None")
-    draws = draw_count(n)
-    if not isinstance(replacement, bool | np.bool_):
-        raise TypeError(f"replacement must be True or False, got {replacement!r}")
-    shape = call.outer if n is None else (*call.outer, draws)
-    target = None if out is None else _inputs.out_array(out, shape, -1, call.x)
-    distinct = not replacement and draws > 1
-    direct = target is not None and target.flags.c_contiguous and target.flags.aligned and not distinct
-    ids = target.reshape(-1) if target is not None and direct else np.full(call.rows * draws, -1, np.int64)
-    results: dict[str, Any] = {} if top_n is None else _logprob_arrays(call.rows, draws, min(top_n, call.n))
-    call.run(_inputs.seed_word(rng), ids=ids, draws=draws, distinct=not replacement, **results)
-    if distinct:
-        check_enough(call, ids.reshape(-1, draws))
-    if target is not None and not direct:
-        target[...] = ids.reshape(shape)
-    drawn = shaped(ids, shape) if out is None else out
-    return call.answer(drawn if top_n is None else _sample_result(call, drawn, results, shape, top_n))
-
-
-def check_enough(call: Call, ids: NDArray[np.int64]) -> None:
-    """Whether every row had as many different tokens as were asked for; -1 stands for what it lacks."""
-    few = ids[:, -1] < 0
-    if call.status is not None:
-        call.status[few & (call.status == Status.OK)] = Status.TOO_FEW
-    elif few.any():
-        row = int(few.argmax())
-        kept = int(np.count_nonzero(ids[row] >= 0))
-        raise ValueError(
-            f"n must be at most the number of tokens left, {kept} in {row_name('logits', row, call.outer)}, as tokens "
-            f'do not come again, got {ids.shape[1]}; fastlogits.sample pads with -1 under on_error="status"'
-        )
-
-
-def draw_count(n: Any) -> int:
-    """A checked number of tokens to draw from each row."""
-    if n is None:
-        return 1
-    return top_count("n", n, " or None", low=1)
-
-
-def gumbel_max(call: Call, rng: Any, n: Any, offset: Any) -> Any:
-    """`Sampler.gumbel_max`."""
-    draws, first = draw_count(n), top_count("offset", offset, power=62)
-    shape = call.outer if n is None else (*call.outer, draws)
-    ids, values = np.full(call.rows * draws, -1, np.int64), np.full(call.rows * draws, np.nan)
-    bases = np.full(call.rows, np.nan)
-    call.run(_inputs.seed_word(rng), ids=ids, perturbed=values, bases=bases, draws=draws, distinct=True, offset=first)
-    ids[ids >= 0] += first
-    return call.answer(GumbelMax(shaped(ids, shape), shaped(values, shape), shaped(bases, call.outer)))
 
 
 def top_count(name: str, value: Any, also: str = "", low: int = 0, power: int = 31) -> int:
@@ -332,34 +229,7 @@ def top_count(name: str, value: Any, also: str = "", low: int = 0, power: int = 
     return count
 
 
-def _logprob_arrays(rows: int, draws: int, columns: int) -> dict[str, Any]:
-    """Buffers for what C reports together with the drawn ids."""
-    return {
-        "logprobs": np.full(rows * draws, np.nan),
-        "raw_logprobs": np.full(rows * draws, np.nan),
-        "ranks": np.full(rows * draws, -1, np.int64),
-        "top_ids": np.full((rows, columns), -1, np.int64),
-        "top_logprobs": np.full((rows, columns), np.nan),
-    }
-
-
-def _sample_result(call: Call, ids: Any, results: dict[str, Any], shape: tuple[int, ...], top_n: int) -> SampleResult:
-    """The arrays of `_logprob_arrays` in the types and shapes of the result, columns beyond the row padded."""
-    top_ids, top_logprobs = results["top_ids"], results["top_logprobs"]
-    if (missing := top_n - call.n) > 0:
-        top_ids = np.pad(top_ids, ((0, 0), (0, missing)), constant_values=-1)
-        top_logprobs = np.pad(top_logprobs, ((0, 0), (0, missing)), constant_values=-np.inf)
-    return SampleResult(
-        ids,
-        shaped(call.narrowed(results["logprobs"]), shape),
-        shaped(call.narrowed(results["raw_logprobs"]), shape),
-        shaped(results["ranks"], shape),
-        top_ids.reshape(*call.outer, top_n),
-        call.narrowed(top_logprobs).reshape(*call.outer, top_n),
-    )
-
-
-def dense(call: Call, end: str, rng: Any, out: Any) -> Any:
+def dense(call: Call, end: str, out: Any) -> Any:
     """The ends ``probs`` and ``logits``: one value per token, in the type of the logits."""
     if out is None:
         target = half.new(call.x.shape, half.result_code(call.code))
@@ -368,14 +238,14 @@ def dense(call: Call, end: str, rng: Any, out: Any) -> Any:
         for array in call.inputs["beside"]:
             _inputs.refuse_overlap(target, array)
     wanted: dict[str, Any] = {end: target}
-    call.run(seed_of(call, rng), **wanted)
+    call.run(seed_of(call), **wanted)
     return call.answer(target if out is None else out)
 
 
-def candidates(call: Call, rng: Any) -> Any:
+def candidates(call: Call) -> Any:
     """The end `Sampler.candidates`."""
     counts = np.zeros(call.rows, np.int64)
-    task = call.run(seed_of(call, rng), counts=counts)
+    task = call.run(seed_of(call), counts=counts)
     parts = [task.listings[begin] for begin in sorted(task.listings)]
     ids = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
     logits, logprobs = (call.narrowed(np.concatenate([np.empty(0), *(part[i] for part in parts)])) for i in (1, 2))
@@ -383,8 +253,9 @@ def candidates(call: Call, rng: Any) -> Any:
     return call.answer(Candidates(ids, logits, logprobs, offsets))
 
 
-def seed_of(call: Call, rng: Any) -> int:
+def seed_of(call: Call) -> int:
     """The seed of an end that does not draw: a word is spent only if a step of the plan is random."""
+    rng = call.given.rng
     if any(step.random for step in call.plan.steps):
         return _inputs.seed_word(rng)
     if not isinstance(rng, np.random.Generator | np.random.BitGenerator | np.random.SeedSequence | None):

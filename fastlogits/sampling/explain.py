@@ -11,7 +11,8 @@ import numpy as np
 import fastlogits._core as _core
 from fastlogits._common.errors import Status, refuse_row
 from fastlogits._common.plain import to_dict
-from fastlogits.sampling.call import refuse_lone_bans
+from fastlogits.sampling.beside import refuse_lone_bans
+from fastlogits.sampling.call import seed_of
 from fastlogits.sampling.thresholds import Seen, threshold
 from fastlogits.steps.tokens import RemoveInvalidValues
 
@@ -135,8 +136,9 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(call: Call, row: int, seed: int) -> Explanation:
+def explain(call: Call, row: int) -> Explanation:
     """Runs the plan, then each prefix of it, on one row."""
+    seed = seed_of(call)
     row = checked_row(call, row)
     trace = np.zeros(call.rows * _core.TRACE_SIZE, np.uint8)
     task = _run_row(call, call.plan, row, seed, ids=np.full(call.rows, -1, np.int64), trace=trace)

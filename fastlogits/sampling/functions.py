@@ -5,52 +5,20 @@ A loop is better served by a `Sampler`, prepared once.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Unpack
 
 from fastlogits._common.docs import shared
-from fastlogits._common.familiar import refuse_unknown
-from fastlogits.sampling.keywords import KEYWORDS, Steering, spelled_out
+from fastlogits.sampling.on_the_spot import Keywords, on_the_spot
 from fastlogits.sampling.sampler import Sampler
 
 __all__ = ["beam_step", "candidates", "filter_logits", "gumbel_max", "probs", "sample", "verify"]
 
-_PLAIN = frozenset((float, int, str, bool, type(None)))
-# Keywords that are all plain scalars make the same Sampler again and again; typed, since True is no 1 here.
-_kept = functools.lru_cache(maxsize=64, typed=True)(Sampler)
-_last: tuple[dict[str, Any], Sampler] = ({}, Sampler())  # a loop's call has the very same objects again
 
-
-def sampler_of(function: str, keywords: Any, *, rng: str = "rng") -> Sampler:
-    """A Sampler of these keywords, made earlier where that is safe; an error about one names the function.
-
-    ``rng`` is what the function calls its random numbers.
-    """
-    global _last
-    before, sampler = _last
-    if len(keywords) == len(before):
-        for name, value in keywords.items():
-            if before.get(name, _last) is not value:
-                break
-        else:
-            return sampler
-    if not keywords.keys() <= KEYWORDS.keys():
-        refuse_unknown(function, keywords, KEYWORDS, rng=rng)
-    for value in keywords.values():
-        if type(value) not in _PLAIN:
-            return Sampler(**keywords)
-    sampler = _kept(**keywords)
-    _last = keywords, sampler
-    return sampler
-
-
-@spelled_out
+@on_the_spot
 @shared
 def sample(
-    logits: Any, *, n: int | None = None, replacement: bool = True, context: Any = None, prompt_length: Any = 0,
-    state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, logprobs: int | None = None,
-    out: Any = None, threads: int | None = None, on_error: str = "raise",
-    uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None, **steering: Unpack[Steering],
+    logits: Any, *, n: int | None = None, replacement: bool = True, logprobs: int | None = None, out: Any = None,
+    **keywords: Unpack[Keywords],
 ) -> Any:  # fmt: skip
     """Draw one token, or n of them, per row.
 
@@ -94,20 +62,11 @@ def sample(
     >>> all(i in (1, 3) for i in ids)
     True
     """
-    return sampler_of("sample", steering).sample(
-        logits, n=n, replacement=replacement, context=context, prompt_length=prompt_length, state=state, rng=rng,
-        position=position, keys=keys, logprobs=logprobs, out=out, threads=threads, on_error=on_error,
-        uncond=uncond, amateur=amateur, expert=expert, anti=anti,
-    )  # fmt: skip
 
 
-@spelled_out
+@on_the_spot
 @shared
-def probs(
-    logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
-    position: Any = None, keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
-    uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None, **steering: Unpack[Steering],
-) -> Any:  # fmt: skip
+def probs(logits: Any, *, out: Any = None, **keywords: Unpack[Keywords]) -> Any:
     """Probabilities of the survivors, renormalized; 0 where removed.
 
     Parameters
@@ -131,20 +90,11 @@ def probs(
     >>> fl.probs([1.0, 3.0, 3.0], top_k=2)
     array([0. , 0.5, 0.5])
     """
-    return sampler_of("probs", steering).probs(
-        logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
-        out=out, threads=threads, on_error=on_error,
-        uncond=uncond, amateur=amateur, expert=expert, anti=anti,
-    )  # fmt: skip
 
 
-@spelled_out
+@on_the_spot
 @shared
-def filter_logits(
-    logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
-    position: Any = None, keys: Any = None, out: Any = None, threads: int | None = None, on_error: str = "raise",
-    uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None, **steering: Unpack[Steering],
-) -> Any:  # fmt: skip
+def filter_logits(logits: Any, *, out: Any = None, **keywords: Unpack[Keywords]) -> Any:
     """Processed logits, -inf where removed; each rounded once, at the end.
 
     Parameters
@@ -168,20 +118,11 @@ def filter_logits(
     >>> fl.filter_logits([1.0, 3.0, 2.0], temperature=0.5, top_k=2)
     array([-inf,   6.,   4.])
     """
-    return sampler_of("filter_logits", steering).filter_logits(
-        logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
-        out=out, threads=threads, on_error=on_error,
-        uncond=uncond, amateur=amateur, expert=expert, anti=anti,
-    )  # fmt: skip
 
 
-@spelled_out
+@on_the_spot
 @shared
-def candidates(
-    logits: Any, *, context: Any = None, prompt_length: Any = 0, state: Any = None, rng: Any = None,
-    position: Any = None, keys: Any = None, threads: int | None = None, on_error: str = "raise",
-    uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None, **steering: Unpack[Steering],
-) -> Any:  # fmt: skip
+def candidates(logits: Any, **keywords: Unpack[Keywords]) -> Any:
     """The survivors of each row, sorted by (logit descending, id ascending).
 
     Parameters
@@ -206,20 +147,11 @@ def candidates(
     >>> fl.candidates([1.0, 3.0, 2.0], min_p=0.3).ids
     array([1, 2])
     """
-    return sampler_of("candidates", steering).candidates(
-        logits, context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
-        threads=threads, on_error=on_error,
-        uncond=uncond, amateur=amateur, expert=expert, anti=anti,
-    )  # fmt: skip
 
 
-@spelled_out
+@on_the_spot
 @shared
-def gumbel_max(
-    logits: Any, *, n: int | None = None, offset: int = 0, context: Any = None, prompt_length: Any = 0,
-    state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, threads: int | None = None,
-    on_error: str = "raise", **steering: Unpack[Steering],
-) -> Any:  # fmt: skip
+def gumbel_max(logits: Any, *, n: int | None = None, offset: int = 0, **keywords: Unpack[Keywords]) -> Any:
     """Tokens of the largest logit + Gumbel noise, and these values: draws that merge over vocabulary shards.
 
     Parameters
@@ -230,7 +162,7 @@ def gumbel_max(
         The n largest: tokens drawn without replacement.
     offset : int >= 0, default 0
         Which token of the vocabulary the first one is. Noise belongs to (seed, key, position, offset + i).
-    context, prompt_length, state, rng, position, keys, threads, on_error
+    **inputs
         Inputs of the call; as in `Sampler.sample`. Context, biases and masks speak of the tokens at hand, counted from
         the first of them; of a shard ``position`` must be given where its context is not as long as that of the others.
     **steering
@@ -258,20 +190,13 @@ def gumbel_max(
     >>> best.ids == fl.sample(row, rng=7, draw="gumbel")
     True
     """
-    return sampler_of("gumbel_max", steering).gumbel_max(
-        logits, n=n, offset=offset, context=context, prompt_length=prompt_length, state=state, rng=rng,
-        position=position, keys=keys, threads=threads, on_error=on_error,
-    )  # fmt: skip
 
 
-@spelled_out
+@on_the_spot
 @shared
 def verify(
     target_logits: Any, draft_ids: Any, *, draft_logits: Any = None, draft_probs: Any = None, parents: Any = None,
-    replacement: bool = True, draft_sampler: Sampler | None = None, context: Any = None, prompt_length: Any = 0,
-    state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, threads: int | None = None,
-    on_error: str = "raise", uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None,
-    **steering: Unpack[Steering],
+    replacement: bool = True, draft_sampler: Sampler | None = None, **keywords: Unpack[Keywords],
 ) -> Any:  # fmt: skip
     """Speculative decoding: accept drafted tokens so that what is emitted follows the target distribution, exactly.
 
@@ -289,7 +214,7 @@ def verify(
         Whether tokens after one parent were drawn independently.
     draft_sampler : Sampler, optional
         Another pipeline for the draft logits.
-    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
+    **inputs
         Inputs of the call, for each sequence; see `Sampler.verify`.
     {steering}
 
@@ -310,21 +235,13 @@ def verify(
     >>> found.ids, found.accepted, found.tokens
     (array([ 1,  2, -1]), 1, 2)
     """
-    return sampler_of("verify", steering).verify(
-        target_logits, draft_ids, draft_logits=draft_logits, draft_probs=draft_probs, parents=parents,
-        replacement=replacement, draft_sampler=draft_sampler, context=context, prompt_length=prompt_length,
-        state=state, rng=rng, position=position, keys=keys, threads=threads, on_error=on_error, uncond=uncond,
-        amateur=amateur, expert=expert, anti=anti,
-    )  # fmt: skip
 
 
-@spelled_out
+@on_the_spot
+@shared
 def beam_step(
     logits: Any, scores: Any, *, n: int | None = None, num_beam_groups: int = 1, diversity_penalty: float = 0.0,
-    eos: Any = None, length: Any = None, length_penalty: float = 1.0, context: Any = None, prompt_length: Any = 0,
-    state: Any = None, rng: Any = None, position: Any = None, keys: Any = None, threads: int | None = None,
-    on_error: str = "raise", uncond: Any = None, amateur: Any = None, expert: Any = None, anti: Any = None,
-    **steering: Unpack[Steering],
+    eos: Any = None, length: Any = None, length_penalty: float = 1.0, **keywords: Unpack[Keywords],
 ) -> Any:  # fmt: skip
     """One step of beam search: the best continuations of all beams, without an array of the size of the logits.
 
@@ -346,7 +263,7 @@ def beam_step(
         Tokens of each beam's text with the new one: continuations are ranked by score / length ** length_penalty.
     length_penalty : float, default 1.0
         The exponent; without ``length`` it does nothing.
-    context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
+    **inputs
         Inputs of the call, one row per beam; as in `Sampler.sample`.
     **steering
         The keywords of `Sampler`, in its order of work; all off by default. Log-probs are those of what it leaves.
@@ -371,9 +288,3 @@ def beam_step(
     >>> fl.beam_step([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], [-1.0, -2.5], n=1, length=[2, 5]).beams  # means, not sums
     array([1])
     """
-    return sampler_of("beam_step", steering).beam_step(
-        logits, scores, n=n, num_beam_groups=num_beam_groups, diversity_penalty=diversity_penalty, eos=eos,
-        length=length, length_penalty=length_penalty, context=context, prompt_length=prompt_length, state=state,
-        rng=rng, position=position, keys=keys, threads=threads, on_error=on_error, uncond=uncond, amateur=amateur,
-        expert=expert, anti=anti,
-    )  # fmt: skip

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 import fastlogits._core as _core
 from fastlogits import steps as s
 from fastlogits._common import inputs as _inputs
-from fastlogits._common.docs import shared
+from fastlogits._common.call_inputs import Inputs
 from fastlogits._common.errors import Status, refuse_row
 from fastlogits._common.familiar import refuse_unknown
-from fastlogits.sampling import beams as _beams
+from fastlogits.sampling import beside as _beside
 from fastlogits.sampling import call as _run
+from fastlogits.sampling import draw as _draw
 from fastlogits.sampling import prepare as _prepare
 from fastlogits.sampling import reminders as _reminders
-from fastlogits.sampling import speculative as _speculative
 from fastlogits.sampling import state as _state
 from fastlogits.sampling.builders import Builders
-from fastlogits.sampling.explain import Explanation, explain
+from fastlogits.sampling.explain import Explanation
 from fastlogits.sampling.keywords import KEYWORDS, Steering, keyword_steps, spelled_out
+from fastlogits.sampling.outputs import Outputs
 from fastlogits.sampling.results import Candidates, GumbelMax, SampleResult
+from fastlogits.sampling.searches import Searches
 
 if TYPE_CHECKING:
     from fastlogits.sampling.state import State
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidates", "Explanation", "GumbelMax", "SampleResult", "Sampler"]
 
 
-class Sampler(Builders, _core.Plan):
+class Sampler(Builders, Outputs, Searches):
     """A pipeline: edits, temperature, cuts and a draw, prepared once, immutable, picklable.
 
     ``Sampler(*steps)`` runs steps of `fastlogits.steps` in the order written. ``Sampler(**keywords)`` runs those asked
@@ -198,434 +200,6 @@ class Sampler(Builders, _core.Plan):
     # The short way for plain arguments lives in C; `_sample`, `_seed` and `_refuse` are what it leaves to Python.
     sample = _core.Plan.sample
 
-    @shared
-    def probs(
-        self,
-        logits: Any,
-        *,
-        context: Any = None,
-        prompt_length: Any = 0,
-        state: Any = None,
-        rng: Any = None,
-        position: Any = None,
-        keys: Any = None,
-        out: Any = None,
-        threads: int | None = None,
-        on_error: str = "raise",
-        uncond: Any = None,
-        amateur: Any = None,
-        expert: Any = None,
-        anti: Any = None,
-    ) -> Any:
-        """Probabilities of the survivors, renormalized; 0 where removed.
-
-        Parameters
-        ----------
-        {inputs as in sample}
-        {out}
-
-        Returns
-        -------
-        {array}
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `sample`.
-
-        Examples
-        --------
-        >>> import fastlogits as fl
-        >>> fl.Sampler(top_k=2).probs([1.0, 3.0, 3.0])
-        array([0. , 0.5, 0.5])
-        """
-        beside = (uncond, amateur, expert, anti)
-        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
-        return _run.dense(call, "probs", rng, out)
-
-    @shared
-    def filter_logits(
-        self,
-        logits: Any,
-        *,
-        context: Any = None,
-        prompt_length: Any = 0,
-        state: Any = None,
-        rng: Any = None,
-        position: Any = None,
-        keys: Any = None,
-        out: Any = None,
-        threads: int | None = None,
-        on_error: str = "raise",
-        uncond: Any = None,
-        amateur: Any = None,
-        expert: Any = None,
-        anti: Any = None,
-    ) -> Any:
-        """Processed logits, -inf where removed; each rounded once, at the end.
-
-        Parameters
-        ----------
-        {inputs as in sample}
-        {out}
-
-        Returns
-        -------
-        {array}
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `sample`.
-
-        Examples
-        --------
-        >>> import fastlogits as fl
-        >>> fl.Sampler(temperature=0.5, top_k=2).filter_logits([1.0, 3.0, 2.0])
-        array([-inf,   6.,   4.])
-        """
-        beside = (uncond, amateur, expert, anti)
-        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
-        return _run.dense(call, "logits", rng, out)
-
-    @shared
-    def candidates(
-        self,
-        logits: Any,
-        *,
-        context: Any = None,
-        prompt_length: Any = 0,
-        state: Any = None,
-        rng: Any = None,
-        position: Any = None,
-        keys: Any = None,
-        threads: int | None = None,
-        on_error: str = "raise",
-        uncond: Any = None,
-        amateur: Any = None,
-        expert: Any = None,
-        anti: Any = None,
-    ) -> Any:
-        """The survivors of each row, sorted by (logit descending, id ascending).
-
-        Parameters
-        ----------
-        {inputs as in sample}
-
-        Returns
-        -------
-        Candidates
-            With ``on_error="status"`` the pair (Candidates, status); a bad row has none.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `sample`.
-
-        Examples
-        --------
-        >>> import fastlogits as fl
-        >>> fl.Sampler(top_k=2).candidates([1.0, 3.0, 2.0]).ids
-        array([1, 2])
-        """
-        beside = (uncond, amateur, expert, anti)
-        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
-        return _run.candidates(call, rng)
-
-    def gumbel_max(
-        self,
-        logits: Any,
-        *,
-        n: int | None = None,
-        offset: int = 0,
-        context: Any = None,
-        prompt_length: Any = 0,
-        state: Any = None,
-        rng: Any = None,
-        position: Any = None,
-        keys: Any = None,
-        threads: int | None = None,
-        on_error: str = "raise",
-    ) -> Any:
-        """The tokens of the largest logit + Gumbel noise, and these values: draws that merge over vocabulary shards.
-
-        Parameters
-        ----------
-        logits, context, prompt_length, state, rng, position, keys, threads, on_error
-            As in `sample`. Context, biases and masks speak of the tokens at hand, counted from the first of them; of a
-            shard `position` must be given where its context is not as long as that of the others.
-        n : int >= 1, optional
-            The n largest: tokens drawn without replacement.
-        offset : int >= 0, default 0
-            Which token of the vocabulary the first one is. Noise belongs to (seed, key, position, offset + i).
-
-        Returns
-        -------
-        GumbelMax
-            ids, values and base, by which shards are merged. With ``on_error="status"`` the pair (GumbelMax, status);
-            a bad row holds -1 and NaN.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `sample`.
-
-        Examples
-        --------
-        >>> import fastlogits as fl
-        >>> row, sampler = [1.0, 3.0, 2.0, 2.5, 0.0], fl.Sampler(temperature=0.8, draw="gumbel")
-        >>> shards = [sampler.gumbel_max(row[:2], rng=7), sampler.gumbel_max(row[2:], rng=7, offset=2)]
-        >>> base = max(shard.base for shard in shards)
-        >>> best = max(shards, key=lambda shard: shard.values + (shard.base - base))
-        >>> best.ids == sampler.sample(row, rng=7)
-        True
-        """
-        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error)
-        return _run.gumbel_max(call, rng, n, offset)
-
-    def verify(
-        self,
-        target_logits: Any,
-        draft_ids: Any,
-        *,
-        draft_logits: Any = None,
-        draft_probs: Any = None,
-        parents: Any = None,
-        replacement: bool = True,
-        draft_sampler: Sampler | None = None,
-        context: Any = None,
-        prompt_length: Any = 0,
-        state: Any = None,
-        rng: Any = None,
-        position: Any = None,
-        keys: Any = None,
-        threads: int | None = None,
-        on_error: str = "raise",
-        uncond: Any = None,
-        amateur: Any = None,
-        expert: Any = None,
-        anti: Any = None,
-    ) -> Any:
-        """Accept drafted tokens so that what is emitted follows the target distribution, exactly.
-
-        Parameters
-        ----------
-        target_logits : array [..., n + 1, V]
-            The target model's logits: row 0 after the context, row i + 1 after draft token i.
-        draft_ids : int array [..., n]
-            The drafted tokens; -1 ends a draft that is shorter.
-        draft_logits : array [..., m, V], optional
-            The draft model's logits in the same places: row 0 is what the tokens after the context were drawn from,
-            row i + 1 those after token i. m is n for a chain; rows that no token was drawn from may hold anything.
-        draft_probs : array [..., m, V], optional
-            In their place the very probabilities that the tokens were drawn from. Without either the drafts count as
-            certain (n-grams, the most likely tokens): q = 1 at the token.
-        parents : int array [..., n] or [n], optional
-            A tree: which earlier token each one stands after, -1 for the context. A chain by default.
-        replacement : bool, default True
-            Whether tokens after one parent were drawn independently; False: as ``sample(n=, replacement=False)`` draws
-            them. In their order either way.
-        draft_sampler : Sampler, optional
-            The pipeline of the draft logits; this one by default. It cannot begin with a step that combines rows.
-        context, prompt_length, rng, position, keys, threads, on_error
-            As in `sample`, for each sequence. Token i sees the context and the accepted tokens before it, so penalties
-            count these, and its position is that many further on.
-        state : State, or a list with one per sequence, optional
-            Replaces context, prompt_length, position and keys, for the same result. It stays as it is: its
-            tokens are those before the drafts, and ``state.accept(found.ids[: found.accepted + 1])`` goes on after
-            what was emitted; steps that remember have then heard each of these tokens as if `sample` had drawn it.
-        uncond, amateur, expert, anti : array of the shape and type of target_logits
-            Rows that the first step combines with the target logits, as in `sample`.
-
-        Returns
-        -------
-        Verified
-            With ``on_error="status"`` the pair (Verified, status).
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `sample`; a token outside the vocabulary; NaN, +inf or negative numbers in a draft; a drafted token that
-            its draft gives probability 0, so that it was drawn from something else. Rows that are never reached are
-            not looked at.
-
-        Notes
-        -----
-        Leviathan, Kalman and Matias, "Fast Inference from Transformers via Speculative Decoding", 2023. Trees: each
-        refused child takes its q from p (Miao et al., "SpecInfer", 2024), without replacement also itself from q.
-        Lossless where each token was drawn from the row named, given those before it. Every random number depends on
-        (seed, key, position) and none is one that `sample` uses at a drafted position, so drafts may be drawn under
-        the same rng; the bonus token is the one that `sample` draws there. Steps that remember what was drawn
-        (mirostat, adaptive_p) start anew at each row, unless there is a state. With a state, both the target's and the
-        draft's begin with what the state remembers. Each accepted token updates the target's under the target
-        distribution, and the draft's under the draft distribution.
-
-        Examples
-        --------
-        >>> import numpy as np, fastlogits as fl
-        >>> sampler = fl.Sampler(temperature=0.8, top_k=2)
-        >>> draft, target = np.array([[2.0, 1.0, 0.0]]), np.array([[2.0, 1.5, 0.0], [0.0, 0.0, 9.0]])
-        >>> ids = sampler.sample(draft, rng=7, position=5)
-        >>> found = sampler.verify(target, ids, draft_logits=draft, rng=7, position=5)
-        >>> found.ids.shape, found.accepted in (0, 1)
-        ((2,), True)
-        """
-        other = self if draft_sampler is None else draft_sampler
-        if not isinstance(other, Sampler):
-            raise TypeError(f"draft_sampler must be a Sampler or None, got {type(other).__name__}")
-        drafts = _speculative.Drafts(target_logits, draft_ids, draft_logits, draft_probs, parents)
-        return _speculative.verify(
-            (self, other),
-            drafts,
-            replacement,
-            context,
-            prompt_length,
-            state,
-            rng,
-            position,
-            keys,
-            threads,
-            on_error,
-            (uncond, amateur, expert, anti),
-        )
-
-    def beam_step(
-        self,
-        logits: Any,
-        scores: Any,
-        *,
-        n: int | None = None,
-        num_beam_groups: int = 1,
-        diversity_penalty: float = 0.0,
-        eos: Any = None,
-        length: Any = None,
-        length_penalty: float = 1.0,
-        context: Any = None,
-        prompt_length: Any = 0,
-        state: Any = None,
-        rng: Any = None,
-        position: Any = None,
-        keys: Any = None,
-        threads: int | None = None,
-        on_error: str = "raise",
-        uncond: Any = None,
-        amateur: Any = None,
-        expert: Any = None,
-        anti: Any = None,
-    ) -> Any:
-        """The best continuations of all beams: running score + log-prob of the token as the pipeline leaves it.
-
-        Parameters
-        ----------
-        logits : array [..., beams, V]
-            One row per beam; read in place. Nothing of its size is made.
-        scores : array [..., beams]
-            Running scores, sums of log-probs; -inf for a beam that is not in use.
-        n : int >= 1, optional
-            How many continuations; 2 * beams by default, so that as many as there are beams go on even when some end.
-        num_beam_groups : int >= 1, default 1
-            Diverse beam search: the beams in this many groups of equal size, one after the other, each with n /
-            num_beam_groups continuations of the beams in it. Divides beams and n.
-        diversity_penalty : float >= 0, default 0.0
-            What a token's log-prob in one group loses for each beam of an earlier group that goes on with it.
-        eos : int or sequence of int, optional
-            Tokens that end a text: a group goes on with the first half of its continuations by other tokens.
-        length : int or int array [..., beams], at least 1, optional
-            Tokens of each beam's text, the new one among them: continuations are ranked by score / length **
-            length_penalty, which matters where texts are of different lengths. Scores stay sums.
-        length_penalty : float, default 1.0
-            Above 0 it favours long texts, below 0 short ones. Without ``length`` it does nothing.
-        context, prompt_length, state, rng, position, keys, threads, on_error, uncond, amateur, expert, anti
-            As in `sample`, one row per beam. Nothing is drawn: states remember no token of it.
-
-        Returns
-        -------
-        BeamStep
-            scores, beams and ids, each [..., n]; with ``on_error="status"`` the pair (BeamStep, status), a bad beam
-            having no continuation. `BeamStep.split` parts what ends from what goes on.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `sample`; scores that are NaN or +inf; groups that do not divide beams and n; a penalty, length or token
-            that ends a text out of range.
-
-        Notes
-        -----
-        Vijayakumar et al., "Diverse Beam Search", 2016, with the Hamming diversity: in each group after the first
-        log p(token) - diversity_penalty * (beams of earlier groups that go on with token), the names and the formula
-        of transformers' HammingDiversityLogitsProcessor. The penalty stays in the scores. Length penalty: Wu et al.,
-        "Google's Neural Machine Translation System", 2016, in the form of transformers.
-
-        Examples
-        --------
-        >>> import fastlogits as fl
-        >>> fl.Sampler(top_k=1).beam_step([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], [-1.0, -0.5])
-        BeamStep(scores=array([-0.5, -1. , -inf, -inf]), beams=array([ 1,  0, -1, -1]), ids=array([ 0,  1, -1, -1]))
-
-        Two groups of one beam each; the second turns to another token, for the first one's cost 1 more:
-
-        >>> rows = [[0.0, 2.0, 1.5], [0.0, 2.0, 1.5]]
-        >>> step = fl.Sampler().beam_step(rows, [0.0, 0.0], n=2, num_beam_groups=2, diversity_penalty=1.0)
-        >>> step.beams, step.ids
-        (array([0, 1]), array([1, 2]))
-        """
-        beside = (uncond, amateur, expert, anti)
-        call = _run.Call(self, logits, context, prompt_length, state, position, keys, threads, on_error, beside)
-        ranking = _beams.Ranking(num_beam_groups, diversity_penalty, eos, length, length_penalty)
-        return _beams.beam_step(call, scores, n, rng, ranking)
-
-    def explain(
-        self,
-        logits: Any,
-        *,
-        row: int = 0,
-        context: Any = None,
-        prompt_length: Any = 0,
-        state: Any = None,
-        rng: Any = None,
-        position: Any = None,
-        keys: Any = None,
-        uncond: Any = None,
-        amateur: Any = None,
-        expert: Any = None,
-        anti: Any = None,
-    ) -> Explanation:
-        """What this Sampler does to a real row: the pass that ran, and what each step left.
-
-        Parameters
-        ----------
-        logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti
-            As in `sample`.
-        row : int, default 0
-            Which row of a batch, in C order.
-
-        Returns
-        -------
-        Explanation
-            Its text is a table; its fields hold the numbers.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As `sample`; a row out of range.
-
-        See Also
-        --------
-        fastlogits.plots.step_distributions : the same as a picture.
-
-        Examples
-        --------
-        >>> import fastlogits as fl
-        >>> e = fl.Sampler(temperature=0.5, top_k=2).explain([1.0, 3.0, 2.0, 0.0])
-        >>> [(step.name, step.given, step.survived) for step in e.steps]
-        [('temperature', 4, 4), ('top_k', 4, 2)]
-        """
-        call = _run.Call(
-            self, logits, context, prompt_length, state, position, keys, 1, "raise", (uncond, amateur, expert, anti)
-        )
-        return explain(call, row, _run.seed_of(call, rng))
-
     def state(
         self,
         context: Any = None,
@@ -674,8 +248,8 @@ class Sampler(Builders, _core.Plan):
         """
         return _state.made(self, context, prompt_length, row, key, position, vocab)
 
-    def _sample(self, *arguments: Any) -> Any:
-        return _run.sample(self, *arguments)
+    def _sample(self, logits: Any, n: Any, replacement: Any, logprobs: Any, out: Any, inputs: dict[str, Any]) -> Any:
+        return _draw.sample(_run.Call(self, logits, Inputs(inputs)), n, replacement, logprobs, out)
 
     def _seed(self, rng: Any) -> int:
         return _inputs.seed_word(rng)
@@ -683,14 +257,13 @@ class Sampler(Builders, _core.Plan):
     def _warn(self, due: int) -> None:
         _reminders.warn(self.prepared, due)
 
-    def _refuse(
-        self, outer: Any, row: int, status: int, step: int, value: float, n: int, given: tuple[Any, ...] = ()
-    ) -> NoReturn:
+    def _refuse(self, row: int, fault: tuple[int, int, float], logits: Any, beside: tuple[Any, ...]) -> NoReturn:
+        status, step, value = fault
+        if status == Status.STEP_INF and step == 0:
+            around = dict(zip(_core.BESIDE, beside, strict=True))
+            _beside.refuse_lone_bans(logits, {name: around[name] for name in self.beside}, row)
         names = [each.name for each in self.steps]
-        if given and status == Status.STEP_INF and step == 0:
-            around = dict(zip(_core.BESIDE, given[1:], strict=True))
-            _run.refuse_lone_bans(given[0], {name: around[name] for name in self.beside}, row)
-        refuse_row(outer, row, status, step, value, n, names, beside=self.beside)
+        refuse_row((), row, status, step, value, logits.size, names, beside=self.beside)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.steps))})"

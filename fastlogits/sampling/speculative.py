@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 import fastlogits._core as _core
 from fastlogits._common import inputs as _inputs
 from fastlogits._common import threads as _threads
+from fastlogits._common.call_inputs import Inputs
 from fastlogits._common.errors import Status, refuse_row, row_name
 from fastlogits._common.plain import to_dict
+from fastlogits.sampling import beside as _beside
 from fastlogits.sampling import call as _run
 from fastlogits.sampling import prepare as _prepare
 from fastlogits.sampling import state as _state
@@ -109,82 +111,69 @@ class Drafts:
         return array
 
 
-def verify(
-    plans: tuple[_core.Plan, _core.Plan],
-    drafts: Drafts,
-    replacement: Any,
-    context: Any,
-    prompt_length: Any,
-    state: Any,
-    rng: Any,
-    position: Any,
-    keys: Any,
-    threads: Any,
-    on_error: str,
-    beside: tuple[Any, ...],
-) -> Any:
+def verify(plans: tuple[_core.Plan, _core.Plan], drafts: Drafts, replacement: Any, given: Inputs) -> Any:
     """`Sampler.verify` of checked operands."""
     if not isinstance(replacement, bool | np.bool_):
         raise TypeError(f"replacement must be True or False, got {replacement!r}")
-    _run.check_on_error(on_error)
+    _run.check_on_error(given.on_error)
     outer, rows, n = drafts.outer, drafts.rows, drafts.n
+    _check_plans(plans, drafts)
+    around = _beside.arrays(plans[0], given.beside, drafts.target, "target_logits")
+    threads = _inputs.thread_count(given.threads)
+    samplers = plans[: 1 if drafts.logits is None else 2]
+    bound, inputs = _history(plans, samplers, drafts, given)
+    for plan in samplers:
+        plan.remind(given.context, given.state, draws=True)
+    accepted, emitted, path = np.zeros(rows, np.int64), np.full((rows, n + 1), -1, np.int64), np.full((rows, n), -1)
+    status = np.zeros(rows, np.int32) if given.on_error == "status" else None
+    task = _core.VerifyTask(
+        *bound, drafts.target, ids=drafts.ids, parents=drafts.parents, logits=drafts.logits, probs=drafts.probs,
+        distinct=not replacement, seed=_inputs.seed_word(given.rng), accepted=accepted, emitted=emitted, path=path,
+        status=status, beside=around, **inputs,
+    )  # fmt: skip
+    _threads.run_blocks(task.run, rows, threads, (n + 1) * drafts.vocab)
+    if task.failures:
+        row, bad, at, value = min(task.failures)
+        if bad == Status.STEP_INF and at == 0:
+            _beside.refuse_lone_bans(
+                drafts.target, dict(zip(plans[0].beside, around, strict=True)), row, "target_logits"
+            )
+        refuse(drafts, plans, row, bad, at, value)
+    if given.state is not None:
+        task.tell(drafts.vocab)
+    tokens = np.take_along_axis(emitted, accepted[:, None], axis=1)[:, 0]
+    found = Verified(
+        emitted.reshape(*outer, n + 1), _run.shaped(accepted, outer), _run.shaped(tokens, outer),
+        path.reshape(*outer, n),
+    )  # fmt: skip
+    return _run.with_status(found, status, outer)
+
+
+def _check_plans(plans: tuple[_core.Plan, _core.Plan], drafts: Drafts) -> None:
+    """The pipelines fit the vocabulary, and that of the drafts combines no rows."""
     if drafts.logits is not None and plans[1].beside:
         step = type(plans[1].steps[0]).__name__
         raise TypeError(
             f"draft_logits are not combined with other rows: pass a draft_sampler without {step}, or draft_probs"
         )
     for plan in plans:
-        if not plan.fits(drafts.vocab) and rows:
+        if not plan.fits(drafts.vocab) and drafts.rows:
             _prepare.check_fits(plan.prepared, drafts.vocab)
-    around = _run.beside_arrays(plans[0], beside, drafts.target, "target_logits")
-    count = _inputs.thread_count(threads)
-    samplers = plans[: 1 if drafts.logits is None else 2]
-    if state is None:
-        plans = (_run.bound(plans[0], outer), _run.bound(plans[1], outer))
-        inputs = context_inputs(drafts, context, prompt_length, position, keys)
-    else:
-        _state.check_alone(context, prompt_length, position, keys)
-        inputs = {"states": _state.of_rows(state, outer, rows)}
-        for plan in samplers:
-            _state.check_fits(inputs["states"], drafts.vocab, plan)
+
+
+def _history(
+    plans: tuple[_core.Plan, _core.Plan], samplers: tuple[_core.Plan, ...], drafts: Drafts, given: Inputs
+) -> tuple[tuple[_core.Plan, _core.Plan], dict[str, Any]]:
+    """The pipelines with a value for each sequence, and what stands before the drafts."""
+    if given.state is None:
+        inputs = _run.history_inputs(given, drafts.outer, drafts.rows)
+        check_context(inputs["context"], inputs["offsets"], drafts.outer, drafts.vocab)
+        return (_run.bound(plans[0], drafts.outer), _run.bound(plans[1], drafts.outer)), inputs
+    _state.check_alone(given)
+    states = _state.of_rows(given.state, drafts.outer, drafts.rows)
     for plan in samplers:
-        plan.remind(context, state, draws=True)
-    accepted, emitted = np.zeros(rows, np.int64), np.full((rows, n + 1), -1, np.int64)
-    path, status = np.full((rows, n), -1, np.int64), np.zeros(rows, np.int32) if on_error == "status" else None
-    task = _core.VerifyTask(
-        *plans, drafts.target, ids=drafts.ids, parents=drafts.parents, logits=drafts.logits, probs=drafts.probs,
-        distinct=not replacement, seed=_inputs.seed_word(rng), accepted=accepted, emitted=emitted, path=path,
-        status=status, beside=around, **inputs,
-    )  # fmt: skip
-    _threads.run_blocks(task.run, rows, count, (n + 1) * drafts.vocab)
-    if task.failures:
-        row, bad, at, value = min(task.failures)
-        if bad == Status.STEP_INF and at == 0:
-            _run.refuse_lone_bans(drafts.target, dict(zip(plans[0].beside, around, strict=True)), row, "target_logits")
-        refuse(drafts, plans, row, bad, at, value)
-    if state is not None:
-        task.tell(drafts.vocab)
-    tokens = np.take_along_axis(emitted, accepted[:, None], axis=1)[:, 0]
-    found = Verified(
-        emitted.reshape(*outer, n + 1),
-        _run.shaped(accepted, outer),
-        _run.shaped(tokens, outer),
-        path.reshape(*outer, n),
-    )
-    return _run.with_status(found, status, outer)
-
-
-def context_inputs(drafts: Drafts, context: Any, prompt_length: Any, position: Any, keys: Any) -> dict[str, Any]:
-    """The context of each sequence, and which random numbers are its own."""
-    ids, offsets = _inputs.context_arrays(context, drafts.outer, drafts.rows)
-    check_context(ids, offsets, drafts.outer, drafts.vocab)
-    return {
-        "context": ids,
-        "offsets": offsets,
-        "prompt_length": _inputs.row_integers("prompt_length", prompt_length, drafts.outer, low=0),
-        "position": _inputs.row_integers("position", position, drafts.outer),
-        "keys": _inputs.row_integers("keys", keys, drafts.outer),
-    }
+        _state.check_fits(states, drafts.vocab, plan)
+    return plans, {"states": states}
 
 
 def check_context(ids: Any, offsets: Any, outer: tuple[int, ...], vocab: int) -> None:

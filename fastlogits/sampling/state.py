@@ -15,6 +15,7 @@ from fastlogits._common.params import shown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fastlogits._common.call_inputs import Inputs
     from fastlogits.sampling.sampler import Sampler
 
 __all__ = ["State"]
@@ -161,12 +162,11 @@ def of_rows(state: Any, outer: tuple[int, ...], rows: int) -> tuple[State, ...]:
     return states
 
 
-def check_alone(context: Any, prompt_length: Any, position: Any, keys: Any) -> None:
+def check_alone(given: Inputs) -> None:
     """A state brings its own context, prompt length, position and key."""
-    plain = type(prompt_length) is int and prompt_length == 0
-    given = {"context": context, "prompt_length": None if plain else prompt_length, "position": position, "keys": keys}
-    for name, value in given.items():
-        if value is not None:
+    for name in ("context", "prompt_length", "position", "keys"):
+        value = getattr(given, name)
+        if value is not None and not (name == "prompt_length" and type(value) is int and value == 0):
             raise TypeError(f"state brings its own {name}: pass one of the two")
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from fastlogits._common import inputs as _inputs
-from fastlogits.sampling import functions as pipeline
+from fastlogits.sampling import functions as _functions
 from fastlogits.sampling.keywords import Steering, spelled_out
+from fastlogits.sampling.on_the_spot import sampler_of
 from fastlogits.sampling.sampler import Sampler
 from fastlogits.torch._tensors import CODES, fresh, integer, into, memory, operator
 
@@ -127,7 +128,7 @@ def sample(
     if torch.compiler.is_compiling() and out is None:
         _refuse_compiled(generator, context=context, keys=keys, prompt_length=prompt_length or None)
         return _sample_op(logits, num_samples, replacement, *_compiled(steering))
-    seed, sampler = None, pipeline.sampler_of("sample", steering, rng="generator")
+    seed, sampler = None, sampler_of("sample", steering, rng="generator")
     if num_samples is None and out is None and context is None and keys is None and isinstance(logits, torch.Tensor):
         seed = sampler.run_tensor(logits, None, prompt_length, _seed, generator)
         if isinstance(seed, torch.Tensor):
@@ -185,12 +186,12 @@ def filter_logits(
         _refuse_compiled(None, context=context, prompt_length=prompt_length or None)
         return _filter_logits_op(logits, *_compiled(steering))
     if out is None and context is None and isinstance(logits, torch.Tensor):
-        kept = pipeline.sampler_of("filter_logits", steering).run_tensor(logits, None, prompt_length, None)
+        kept = sampler_of("filter_logits", steering).run_tensor(logits, None, prompt_length, None)
         if kept is not None:
             return kept
     array = memory("logits", logits)
     out = fresh(array.shape, logits.dtype)[0] if out is None else out
-    pipeline.filter_logits(array, context=context, prompt_length=prompt_length, out=out, **steering)
+    _functions.filter_logits(array, context=context, prompt_length=prompt_length, out=out, **steering)
     return out
 
 
