@@ -214,6 +214,7 @@ typedef struct {
     int64_t context_n;
     fl_per_row_i prompt_length; /* at.NULL means 0 */
     uint64_t seed;
+    fl_per_row_i seeds;    /* in the place of seed, mod 2^64; at.NULL: seed is that of all rows */
     fl_per_row_i position; /* at.NULL: the number of context tokens of the row */
     fl_per_row_i keys;     /* at.NULL: the row number */
     const double *memory;  /* [rows, steps, FL_MEMORY]: what steps remember; NULL, or NaN in a place: nothing yet */

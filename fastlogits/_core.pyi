@@ -174,6 +174,8 @@ class Sequence:
     @property
     def key(self) -> int | None: ...
     @property
+    def _named(self) -> bool: ...
+    @property
     def tokens(self) -> NDArray[np.int64]: ...
     @property
     def prompt_length(self) -> int: ...
@@ -189,6 +191,7 @@ class Sequence:
         position: int | None,
         vocab: int,
         memory: tuple[Any, ...] | None = None,
+        named: bool = False,
     ) -> None: ...
     def accept(self, token: Any) -> None: ...
     def rollback(self, n: int = 1) -> None: ...
@@ -257,7 +260,7 @@ class PlanTask:
         prompt_length: NDArray[np.int64] | None = None,
         states: tuple[Sequence, ...] | None = None,
         mixed: bool = False,
-        seed: int = 0,
+        seed: int | NDArray[np.int64] = 0,
         position: NDArray[np.int64] | None = None,
         keys: NDArray[np.int64] | None = None,
         memory: NDArray[np.float64] | None = None,
@@ -305,7 +308,7 @@ class VerifyTask:
         logits: NDArray[Any] | None,
         probs: NDArray[Any] | None,
         distinct: bool,
-        seed: int,
+        seed: int | NDArray[np.int64],
         accepted: NDArray[np.int64],
         emitted: NDArray[np.int64],
         path: NDArray[np.int64],

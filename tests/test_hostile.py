@@ -291,7 +291,7 @@ def tampered_pickles() -> None:
     state.accept(SAMPLER.sample(ROW, state=state, rng=1))
     make, fields = state.__reduce__()
     values = (None, -1, 5, 2**31, 2**40, 2**70, -(2**63), "x", (), np.array([5000]), np.array([-1, 2**40]), np.zeros(2),
-              PER_ROW, _core.Plan(), fields[-1][:3], (np.zeros(2), np.zeros(1), np.zeros(9, np.int64), 0),
+              PER_ROW, _core.Plan(), state._memory()[:3], (np.zeros(2), np.zeros(1), np.zeros(9, np.int64), 0),
               (None, None, None, 3), (np.zeros(99), np.zeros(99), np.zeros(0, np.int64), -(2**63)))  # fmt: skip
     for at, value in itertools.product(range(len(fields)), values):
         made = tried(make, *fields[:at], value, *fields[at + 1 :])

@@ -270,6 +270,7 @@ static int begin_row(verification *v, int64_t r) {
     v->context = fl_context_of(&v->in, r);
     v->position = v->own ? v->own->position : fl_integer_at(v->in.position, r, v->context.n);
     v->key = v->own ? v->own->key : fl_integer_at(v->in.keys, r, r);
+    v->in.seed = (uint64_t)fl_integer_at(v->in.seeds, r, (int64_t)v->in.seed);
     for (int i = 0; v->own && i < 2; i++) v->heard[i] = fl_history_share(v->own->history);
     if (v->own) return FL_OK;
     v->path = fl_buffer(v->s[0], FL_BUF_PATH, (size_t)(v->context.n + d->drafts + 1) * sizeof(int64_t));

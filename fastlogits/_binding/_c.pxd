@@ -201,6 +201,7 @@ cdef extern from "fastlogits.h" nogil:
         int64_t context_n
         fl_per_row_i prompt_length
         uint64_t seed
+        fl_per_row_i seeds
         fl_per_row_i position
         fl_per_row_i keys
         const double *memory

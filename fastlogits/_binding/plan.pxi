@@ -167,13 +167,15 @@ cdef class Plan:
             Frequency and presence penalty count ``context[prompt_length:]``.
         state : State, or a list with one per row, optional
             What `Sampler.state` gives, in the place of context, prompt_length, position and keys; never changed here.
-        rng : int, numpy.random.Generator, BitGenerator, SeedSequence or None
+        rng : int, numpy.random.Generator, BitGenerator, SeedSequence or None, or a list or array of one seed per row
             An int >= 0 is a fixed seed, which repeats its random number: nothing advances but by the position. A
             Generator gives one 64-bit word to each call; None, random, takes entropy from the operating system.
+            In a list or an integer array each row [..., V] of a batch has a seed of its own, an int or None, and gets
+            the token that it would get alone with that seed. (`numpy.random.default_rng` makes one seed of a list.)
         position : int or one per row, optional
             Which number of the stream (seed, key) a row uses; the number of its context tokens by default, else 0.
         keys : one int per row, optional
-            Which stream a row uses; the row number by default.
+            Which stream a row uses; the row number by default, or 0 where `rng` holds one seed per row.
         logprobs : int >= 0, optional
             Return a `SampleResult` with the log-probs of the drawn tokens and of the `logprobs` likeliest ones.
         out : int64 array [...] or [..., n], optional

@@ -10,6 +10,15 @@ cdef int fill_context(_c.fl_inputs *to, object context, object offsets, int64_t 
     return 0
 
 
+cdef int fill_seed(_c.fl_inputs *to, object seed, int64_t rows) except -1:
+    """The seed of all rows, or an array with one for each, mod 2^64."""
+    if isinstance(seed, np.ndarray):
+        to.seeds = integers_per_row(seed, rows)
+    else:
+        to.seed = seed
+    return 0
+
+
 cdef object told(const _c.fl_where *where):
     """The value of a failure: the bits of the steps that ban where every token is banned."""
     return where.banned if where.status == _c.FL_ALL_BANNED else where.value
@@ -31,7 +40,7 @@ cdef class PlanTask:
     cdef Sequences sequences
 
     def __cinit__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
-                  tuple states=None, bint mixed=False, uint64_t seed=0, position=None, keys=None, memory=None,
+                  tuple states=None, bint mixed=False, seed=0, position=None, keys=None, memory=None,
                   int64_t offset=0, int64_t draws=1, bint distinct=False, ids=None, perturbed=None, bases=None,
                   logprobs=None, observed=None, raw_logprobs=None, ranks=None, cnp.ndarray top_ids=None, top_logprobs=None, probs=None,
                   logits=None, counts=None, status=None, trace=None, tuple beside=()):
@@ -40,7 +49,7 @@ cdef class PlanTask:
         fill_rows(&self.x, x, last, code_of(x))
         rows = self.x.rows.rows
         self.plan, self.failures, self.listings = plan, [], {}
-        self.owners = (x, context, offsets, prompt_length, position, keys, memory, ids, perturbed, bases, logprobs, observed,
+        self.owners = (x, context, offsets, prompt_length, seed, position, keys, memory, ids, perturbed, bases, logprobs, observed,
                        raw_logprobs, ranks, top_ids, top_logprobs, probs, logits, counts, status, trace, beside)
         if states is None:
             check_spread(plan.rows, rows)
@@ -50,14 +59,14 @@ cdef class PlanTask:
             raise ValueError(f"draws must be at least 1 and offset at least 0, got {draws} and {offset}")
         fill_context(&self.given, context, offsets, rows)
         self.given.prompt_length = integers_per_row(prompt_length, rows)
-        self.given.seed = seed
+        fill_seed(&self.given, seed, rows)
         self.given.position = integers_per_row(position, rows)
         self.given.keys = integers_per_row(keys, rows)
         self.given.memory = <const double *>elements(memory, cnp.NPY_DOUBLE, product(rows, steps * _c.FL_MEMORY))
         self.results.observed = <double *>results(observed, cnp.NPY_DOUBLE, product(rows, steps))
         self._combine(x, beside, mixed)
         if states is not None:
-            self.sequences = Sequences(states, rows, 1, mixed, self.x.rows.n, plan)
+            self.sequences = Sequences(states, rows, 1, mixed, self.given.seeds.at is not NULL, self.x.rows.n, plan)
             self.given.sequences = self.sequences.at
             if mixed:
                 self._share_out(states)

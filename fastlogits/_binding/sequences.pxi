@@ -8,8 +8,12 @@ cdef class Sequences:
     cdef int64_t most      # tokens heard per row
     cdef tuple states
 
-    def __cinit__(self, tuple states not None, int64_t rows, int64_t most, bint own, int64_t vocab, *plans):
-        """Rows of `vocab` tokens go through these plans, or with ``own`` through those of their states."""
+    def __cinit__(self, tuple states not None, int64_t rows, int64_t most, bint own, bint seeded, int64_t vocab,
+                  *plans):
+        """Rows of `vocab` tokens go through these plans, or with ``own`` through those of their states.
+
+        With ``seeded`` each has a seed of its own, so that a key that nobody chose is 0.
+        """
         cdef int64_t r
         cdef Sequence state
         if len(states) != rows:
@@ -37,6 +41,8 @@ cdef class Sequences:
         for r in range(rows):
             state = states[r]
             state.fill(&self.at[r], r)
+            if seeded and state._named:
+                self.at[r].key = 0
             if state.heard is not NULL:
                 self.at[r].observed = self.observed + r * most * MAX_STEPS
             if own:

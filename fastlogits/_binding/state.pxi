@@ -19,6 +19,7 @@ cdef class Sequence:
     cdef readonly int64_t vocab   # 0: not known yet
     cdef int64_t shift            # position less the number of tokens
     cdef readonly object key      # None: the row number of the call
+    cdef readonly bint _named     # the key is none that a caller chose
     # What the tokens last drawn, one behind the other from `heard_at` on, are to the steps that remember, should they be
     # accepted: [heard_count, steps]. NULL if none remembers.
     cdef double *heard
@@ -36,7 +37,7 @@ cdef class Sequence:
         PyMem_Free(self.heard_tokens)
 
     def _fill(self, Plan plan not None, int64_t row, cnp.ndarray tokens not None, int64_t prompt_length, key,
-              position, int64_t vocab, tuple memory=None):
+              position, int64_t vocab, tuple memory=None, bint named=False):
         """Begins with ``tokens`` and what `_memory` gave; possible once."""
         cdef double *kept
         cdef int64_t place = 0, stream = 0
@@ -48,7 +49,7 @@ cdef class Sequence:
             raise ValueError(f"row must be one of the Sampler's, got {row}")
         if prompt_length < 0 or not 0 <= vocab <= MOST_IDS:
             raise ValueError(f"prompt_length and vocab must be at least 0, got {prompt_length} and {vocab}")
-        self.plan, self.row, self.key, self.vocab = plan, row, key, vocab
+        self.plan, self.row, self.key, self.vocab, self._named = plan, row, key, vocab, key is None or named
         self.history = _c.fl_history_new(&plan.plan, row, prompt_length)
         if self.history is NULL:
             raise MemoryError()
@@ -223,8 +224,8 @@ cdef class Sequence:
         """
         cdef Sequence other = Sequence.__new__(type(self), MADE)
         other.history = _c.fl_history_share(self.history)
-        other.plan, other.row, other.key, other.vocab, other.shift = (
-            self.plan, self.row, self.key, self.vocab, self.shift)
+        other.plan, other.row, other.key, other._named, other.vocab, other.shift = (
+            self.plan, self.row, self.key, self._named, self.vocab, self.shift)
         if self.heard is not NULL:
             other.room_to_hear(max(1, self.heard_count))
             other.hear(self.heard_tokens, self.heard_count, self.heard, self.plan.plan.count, self.heard_at)

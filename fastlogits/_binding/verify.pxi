@@ -20,7 +20,7 @@ cdef class VerifyTask:
     cdef readonly list failures  # (row, status, step, value) of each block that met a bad row
 
     def __cinit__(self, Plan plan not None, Plan draft_plan not None, cnp.ndarray target not None, *, ids not None,
-                  parents, cnp.ndarray logits, cnp.ndarray probs, bint distinct, uint64_t seed,
+                  parents, cnp.ndarray logits, cnp.ndarray probs, bint distinct, seed,
                   cnp.ndarray accepted not None, cnp.ndarray emitted not None, path not None, status,
                   tuple beside not None, context=None, offsets=None, prompt_length=None, position=None, keys=None,
                   tuple states=None):
@@ -29,7 +29,7 @@ cdef class VerifyTask:
         cdef cnp.ndarray drafted = logits if probs is None else probs
         fill_rows(&self.target, target, last, code_of(target))
         self.plan, self.draft_plan, self.failures, self.rows = plan, draft_plan, [], rows
-        self.owners = (target, ids, parents, logits, probs, context, offsets, prompt_length, position, keys, accepted,
+        self.owners = (target, ids, parents, logits, probs, context, offsets, prompt_length, seed, position, keys, accepted,
                        emitted, path, status, beside)
         vocab, drafts = self.target.rows.n, columns_of(emitted) - 1
         if states is None:
@@ -67,11 +67,12 @@ cdef class VerifyTask:
         self.drafts.status = <int32_t *>results(status, cnp.NPY_INT32, rows)
         fill_context(&self.given, context, offsets, rows)
         self.given.prompt_length = integers_per_row(prompt_length, rows)
-        self.given.seed = seed
+        fill_seed(&self.given, seed, rows)
         self.given.position = integers_per_row(position, rows)
         self.given.keys = integers_per_row(keys, rows)
         if states is not None:
-            self.sequences = Sequences(states, rows, drafts + 1, True, vocab, plan, draft_plan)
+            self.sequences = Sequences(states, rows, drafts + 1, True, self.given.seeds.at is not NULL, vocab, plan,
+                                       draft_plan)
             self.given.sequences = self.sequences.at
 
     def tell(self, int64_t vocab):

@@ -7,6 +7,7 @@ alignment, native byte order.
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import sys
@@ -313,8 +314,39 @@ def seed_word(rng: Any) -> int:
         if seed < 0:
             raise ValueError(f"rng must be >= 0, got {seed}; None means random")
         return seed if seed < 2**64 else int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+    if seeds_of_rows(rng):
+        raise TypeError(f"rng must be one seed for one row, got {len(rng)}{_NO_LIST}")
     allowed = "an integer, numpy.random.Generator, BitGenerator, SeedSequence or None"
     raise TypeError(f"rng must be {allowed}, got {_mismatch.random_source(rng)}")
+
+
+_NO_LIST = "; a list holds one seed per row, unlike that of numpy.random.default_rng, whose Generator rng takes too"
+
+
+def seed_words(rng: Any, outer: tuple[int, ...]) -> int | NDArray[np.int64]:
+    """The seed that ``rng`` stands for; or one per row, mod 2^64, where it holds an int or None for each."""
+    if not outer or not seeds_of_rows(rng):
+        return seed_word(rng)
+    given = np.array(rng, object) if isinstance(rng, list | tuple) else plain_array("rng", rng)
+    if given.shape != outer and given.shape != (math.prod(outer),):
+        got = given.size if given.ndim == 1 else f"shape {given.shape}"
+        rows = f"{outer[0]} rows" if len(outer) == 1 else f"rows of shape {outer}"
+        raise ValueError(f"rng must hold one seed per row ({rows}), got {got}{_NO_LIST}")
+    return np.array([_row_seed(r, seed) for r, seed in enumerate(given.ravel().tolist())], np.int64)
+
+
+def seeds_of_rows(rng: Any) -> bool:
+    """Whether ``rng`` holds a seed for each row."""
+    return not isinstance(rng, dict | bytearray | memoryview) and is_sequence(rng)
+
+
+def _row_seed(r: int, seed: Any) -> int:
+    """The seed of row ``r``."""
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, _INTEGERS)):
+        raise TypeError(f"rng[{r}] must be an integer >= 0 or None, got {shown(seed)}")
+    if seed is not None and seed < 0:
+        raise ValueError(f"rng[{r}] must be >= 0, got {seed}; None means random")
+    return wrapped("rng", seed_word(seed))
 
 
 def thread_count(threads: Any) -> int:

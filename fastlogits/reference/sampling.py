@@ -213,11 +213,12 @@ def _beside(steering: dict[str, Any]) -> dict[str, Floats]:
 def _random(
     rng: Any, position: Any, keys: Any, seen: Sequence[Ids], shape: tuple[int, ...]
 ) -> list[tuple[int, int, int]]:
-    """(seed, key, position) of each row."""
-    seed = _seed(rng)
+    """(seed, key, position) of each row; the key is 0 by default where each row has its own seed."""
+    own = hasattr(rng, "__len__")
+    seeds = list(map(_seed, np.array(rng, object).ravel())) if own else [_seed(rng)] * len(seen)
     where = list(map(len, seen)) if position is None else _per_row(position, shape)
-    named = range(len(seen)) if keys is None else _per_row(keys, shape)
-    return [(seed, int(key), int(at)) for key, at in zip(named, where, strict=True)]
+    named = _per_row(0 if keys is None else keys, shape) if own or keys is not None else range(len(seen))
+    return [(seed, int(key), int(at)) for seed, key, at in zip(seeds, named, where, strict=True)]
 
 
 def _logits_of(rows: Sequence[Row], shape: tuple[int, ...]) -> Floats:
@@ -260,7 +261,7 @@ def sample(
     outer = np.shape(logits)[:-1]
     shape = outer if n is None else (*outer, n)
     plan = keyword_plan(**_steering(inputs)) if plan is None else plan
-    raw, rows = _processed(logits, plan, _call(inputs) | {"rng": _seed(rng), "position": position, "keys": keys})
+    raw, rows = _processed(logits, plan, _call(inputs) | {"rng": rng, "position": position, "keys": keys})
     by_noise = bool(plan) and _named(plan[-1])[0] == "gumbel"
     ids = np.array([_drawn(row, n or 1, by_noise, replacement) for row in rows], np.int64).reshape(len(raw), n or 1)
     if logprobs is None:
@@ -300,7 +301,7 @@ def gumbel_max(
     """Ids and values [...] or [..., n] of the largest logits - base + noise, tokens counted from `offset`; bases."""
     shape, many = np.shape(logits)[:-1] + (() if n is None else (n,)), n or 1
     plan = keyword_plan(**_steering(inputs)) if plan is None else plan
-    _, rows = _processed(logits, plan, _call(inputs) | {"rng": _seed(rng), "position": position, "keys": keys})
+    _, rows = _processed(logits, plan, _call(inputs) | {"rng": rng, "position": position, "keys": keys})
     found = [row.perturbed(0, offset) for row in rows]
     ids = [[*(order + offset).tolist(), *[-1] * many][:many] for _, order in found]
     tops = [[*values[order], *[-np.inf] * many][:many] for values, order in found]

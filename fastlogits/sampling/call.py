@@ -23,6 +23,7 @@ from fastlogits.sampling import state as _state
 from fastlogits.sampling.results import Candidates
 
 Array = NDArray[Any]
+Seed = int | NDArray[np.int64]  # of all rows, or one for each
 
 
 class Call:
@@ -59,7 +60,7 @@ class Call:
         if not plan.fits(self.n) and self.rows:
             _prepare.check_fits(plan.prepared, self.n)
 
-    def run(self, seed: int = 0, **results: Any) -> _core.PlanTask:
+    def run(self, seed: Seed = 0, **results: Any) -> _core.PlanTask:
         """Runs all rows; the first bad one raises unless the status is wanted."""
         self.remind(draws="ids" in results)
         task = _core.PlanTask(self.plan, self.x, seed=seed, status=self.status, **self.inputs, **results)
@@ -195,13 +196,14 @@ def taken(function: str, inputs: Mapping[str, Any], known: Mapping[str, Any] = D
 def history_inputs(given: Inputs, outer: tuple[int, ...], rows: int) -> dict[str, Any]:
     """The context of each row, and which random numbers are its own, as `_core.PlanTask` takes them."""
     ids, offsets = _inputs.context_arrays(given.context, outer, rows)
+    keys = 0 if given.keys is None and _inputs.seeds_of_rows(given.rng) else given.keys
     none = type(given.prompt_length) is int and given.prompt_length == 0
     return {
         "context": ids,
         "offsets": offsets,
         "prompt_length": None if none else _inputs.row_integers("prompt_length", given.prompt_length, outer, low=0),
         "position": _inputs.row_integers("position", given.position, outer),
-        "keys": _inputs.row_integers("keys", given.keys, outer),
+        "keys": _inputs.row_integers("keys", keys, outer),
     }
 
 
@@ -253,11 +255,11 @@ def candidates(call: Call) -> Any:
     return call.answer(Candidates(ids, logits, logprobs, offsets))
 
 
-def seed_of(call: Call) -> int:
+def seed_of(call: Call) -> Seed:
     """The seed of an end that does not draw: a word is spent only if a step of the plan is random."""
     rng = call.given.rng
     if any(step.random for step in call.plan.steps):
-        return _inputs.seed_word(rng)
+        return _inputs.seed_words(rng, call.outer)
     if not isinstance(rng, np.random.Generator | np.random.BitGenerator | np.random.SeedSequence | None):
-        _inputs.seed_word(rng)
+        _inputs.seed_words(rng, call.outer)
     return 0

@@ -12,7 +12,7 @@ import fastlogits._core as _core
 from fastlogits._common.errors import Status, refuse_row
 from fastlogits._common.plain import to_dict
 from fastlogits.sampling.beside import refuse_lone_bans
-from fastlogits.sampling.call import seed_of
+from fastlogits.sampling.call import Seed, seed_of
 from fastlogits.sampling.thresholds import Seen, threshold
 from fastlogits.steps.tokens import RemoveInvalidValues
 
@@ -175,7 +175,7 @@ class Alive(NamedTuple):
     logprobs: NDArray[np.float64]
 
 
-def stages(call: Call, row: int, seed: int) -> Iterator[tuple[Alive, StepReport | None]]:
+def stages(call: Call, row: int, seed: Seed) -> Iterator[tuple[Alive, StepReport | None]]:
     """What is alive in the row as it came, then after each step, and what that step did.
 
     That may be nothing where a later step forces tokens, but not at the end.
@@ -224,7 +224,7 @@ def _remembered(state: Any, at: int) -> tuple[float, float]:
 
 
 def _run_row(
-    call: Call, plan: _core.Plan, row: int, seed: int, allowed: tuple[int, ...] = (), **results: Any
+    call: Call, plan: _core.Plan, row: int, seed: Seed, allowed: tuple[int, ...] = (), **results: Any
 ) -> _core.PlanTask:
     """Runs ``plan`` on one row of the call, which may fail in the ways allowed."""
     call.remind(draws=False)
@@ -240,7 +240,7 @@ def _run_row(
     return task
 
 
-def _alive(call: Call, count: int, row: int, seed: int) -> Alive:
+def _alive(call: Call, count: int, row: int, seed: Seed) -> Alive:
     """What the first ``count`` steps leave."""
     if call.plan.steps and isinstance(call.plan.steps[0], RemoveInvalidValues):
         count = max(count, 1)  # the row as it came cannot be read

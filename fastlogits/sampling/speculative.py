@@ -128,8 +128,8 @@ def verify(plans: tuple[_core.Plan, _core.Plan], drafts: Drafts, replacement: An
     status = np.zeros(rows, np.int32) if given.on_error == "status" else None
     task = _core.VerifyTask(
         *bound, drafts.target, ids=drafts.ids, parents=drafts.parents, logits=drafts.logits, probs=drafts.probs,
-        distinct=not replacement, seed=_inputs.seed_word(given.rng), accepted=accepted, emitted=emitted, path=path,
-        status=status, beside=around, **inputs,
+        distinct=not replacement, seed=_inputs.seed_words(given.rng, outer), accepted=accepted, emitted=emitted,
+        path=path, status=status, beside=around, **inputs,
     )  # fmt: skip
     _threads.run_blocks(task.run, rows, threads, (n + 1) * drafts.vocab)
     if task.failures:

@@ -94,7 +94,7 @@ class State(_core.Sequence):
 
     def __reduce__(self) -> Any:
         fields = (self.sampler, self.row, self.tokens, self.prompt_length, self.key, self.position, self.vocab)
-        return _restored, (type(self), *fields, self._memory())
+        return _restored, (type(self), *fields, self._memory(), self._named)
 
 
 def checked_tokens(name: str, tokens: Any, vocab: int) -> NDArray[np.int64]:
