@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,12 +35,20 @@ CALLS: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def answered() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where tests run in the background of a shell, which ignores it there."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals are for the main thread")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a process sends itself no Ctrl-C there")
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("name", CALLS)
 def test_interrupted(name: str, threads: int) -> None:
-    if threading.current_thread() is not threading.main_thread():
-        pytest.skip("signals are for the main thread")
     sent: list[float] = []
 
     def press() -> None:
@@ -79,8 +88,6 @@ LONG: dict[str, Any] = {
 @pytest.mark.parametrize("name", LONG)
 def test_one_long_row(name: str, long_row: Any) -> None:
     """What is left of the call ends with its pass."""
-    if threading.current_thread() is not threading.main_thread():
-        pytest.skip("signals are for the main thread")
     sent: list[float] = []
 
     def press() -> None:
@@ -115,8 +122,6 @@ def test_interrupted_under_dask() -> None:
     """The caller is interrupted while tasks run; each of them ends with its chunk, and no other chunk is read."""
     da = pytest.importorskip("dask.array", reason="dask.array is not installed: pip install 'dask[array]'")
     fd = pytest.importorskip("fastlogits.dask", reason="dask is not installed: pip install 'dask[array]'")
-    if threading.current_thread() is not threading.main_thread():
-        pytest.skip("signals are for the main thread")
     begun: list[int] = []
     ended: list[int] = []
     sent: list[float] = []
