@@ -183,8 +183,9 @@ fl_history *fl_history_share(fl_history *h);
 void fl_history_free(fl_history *h);
 /* What a user gets who wants to change it: h, if nobody else has it, else a copy in its place; NULL without memory. */
 fl_history *fl_history_own(fl_history *h);
-/* Adds tokens in [0, 2^31); observed: what the first `heard` of them became to the steps, [heard, steps]. FL_OK, or
- * FL_NO_MEMORY and nothing is changed. plan and row as they were when the history was made. */
+/* Adds tokens in [0, 2^31), or placeholders in (-2^31, 0), each of which the history holds once; observed: what the first
+ * `heard` of them became to the steps, [heard, steps]. FL_OK, or FL_NO_MEMORY and nothing is changed. plan and row as they
+ * were when the history was made. */
 int fl_history_accept(fl_history *h, const int64_t *tokens, int64_t count, const fl_plan *plan, int64_t row,
                       const double *observed, int64_t heard);
 /* Takes back the last tokens, at most all. */
@@ -195,8 +196,8 @@ int64_t fl_history_prompt(const fl_history *h);
 /* What the steps remember behind each token, [tokens, width]; width is steps * FL_MEMORY, or 0 if none remembers. */
 int64_t fl_history_memory(const fl_history *h, double **memory);
 
-/* What a row has of its own in the place of a call's context, prompt length, position and key. All tokens of the history
- * lie in [0, n). */
+/* What a row has of its own in the place of a call's context, prompt length, position and key. The tokens of the
+ * history lie in [0, n) or are placeholders. */
 typedef struct {
     const fl_plan *plan; /* NULL: that of the call */
     int64_t row;         /* whose parameters of the plan */
@@ -207,11 +208,13 @@ typedef struct {
 } fl_sequence;
 
 /* Inputs of a call. context ids of row r: context[offsets[r] .. offsets[r + 1] - 1], or all `context_n` for every row
- * if offsets is NULL. u is made from (seed, key, position) by fl_uniform. */
+ * if offsets is NULL. A placeholder is a negative id that no other place of the context holds. u is made from (seed, key,
+ * position) by fl_uniform. */
 typedef struct {
     const int64_t *context;
     const int64_t *context_offsets;
     int64_t context_n;
+    int32_t placeholders;       /* whether the context may hold placeholders */
     fl_per_row_i prompt_length; /* at.NULL means 0 */
     uint64_t seed;
     fl_per_row_i seeds;    /* in the place of seed, mod 2^64; at.NULL: seed is that of all rows */

@@ -176,6 +176,8 @@ class Sequence:
     @property
     def _named(self) -> bool: ...
     @property
+    def _placeholders(self) -> bool: ...
+    @property
     def tokens(self) -> NDArray[np.int64]: ...
     @property
     def prompt_length(self) -> int: ...
@@ -192,6 +194,7 @@ class Sequence:
         vocab: int,
         memory: tuple[Any, ...] | None = None,
         named: bool = False,
+        placeholders: bool = False,
     ) -> None: ...
     def accept(self, token: Any) -> None: ...
     def rollback(self, n: int = 1) -> None: ...
@@ -234,6 +237,7 @@ class Plan:
         rng: Any = None,
         position: Any = None,
         keys: Any = None,
+        out_of_vocab: str = "error",
         logprobs: int | None = None,
         out: Any = None,
         threads: int | None = None,
@@ -257,6 +261,7 @@ class PlanTask:
         *,
         context: NDArray[np.int64] | None = None,
         offsets: NDArray[np.int64] | None = None,
+        placeholders: bool = False,
         prompt_length: NDArray[np.int64] | None = None,
         states: tuple[Sequence, ...] | None = None,
         mixed: bool = False,
@@ -316,6 +321,7 @@ class VerifyTask:
         beside: tuple[NDArray[Any], ...],
         context: NDArray[np.int64] | None = None,
         offsets: NDArray[np.int64] | None = None,
+        placeholders: bool = False,
         prompt_length: NDArray[np.int64] | None = None,
         position: NDArray[np.int64] | None = None,
         keys: NDArray[np.int64] | None = None,

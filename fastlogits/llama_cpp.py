@@ -134,7 +134,7 @@ class _Sequences:
         known = [each for each in same if np.array_equal(each.tokens, ids[: each.tokens.size])]
         found = max(known, key=lambda each: each.tokens.size, default=None)
         if found is None:
-            found = _Sequence(self._sampler.state(vocab=vocab))
+            found = _Sequence(self._sampler.state(vocab=vocab, out_of_vocab="placeholder"))
         found.follow(ids)
         self._known = [*(each for each in self._known if each is not found), found][-_SEQUENCES:]
         return found

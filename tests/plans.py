@@ -28,6 +28,7 @@ class Case:
     prompt_length: int
     seed: int
     beside: dict[str, NDArray[Any]] = field(default_factory=dict)
+    out_of_vocab: str = "error"
 
     def __repr__(self) -> str:
         return (
@@ -36,7 +37,8 @@ class Case:
         )
 
     def inputs(self) -> dict[str, Any]:
-        return {"context": self.context, "prompt_length": self.prompt_length, **self.beside}
+        before = {"context": self.context, "prompt_length": self.prompt_length, "out_of_vocab": self.out_of_vocab}
+        return {**before, **self.beside}
 
     def reference_row(self) -> reference.Row:
         row = reference.Row(self.row, self.context, self.prompt_length)
@@ -117,6 +119,15 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
 
     start = int(rng.integers(0, len(context) + 1))
     return Case(name, held(row), plan, context, start, seed, {each: held(rows) for each, rows in beside.items()})
+
+
+def with_placeholders(case: Case) -> Case:
+    """The case with some tokens of its context outside the vocabulary, several of them the same ones."""
+    rng = np.random.default_rng([case.seed, 0x00F])
+    outside = rng.choice([-1, -200, case.row.size, case.row.size + 7, 2**31, 2**62], len(case.context))
+    there = rng.random(len(case.context)) < rng.choice([0.1, 0.5, 1.0])
+    context = np.where(there, outside, np.asarray(case.context, np.int64)).tolist()
+    return replace(case, context=context, out_of_vocab="placeholder")
 
 
 #: Fields that have one value for all rows.

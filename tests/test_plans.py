@@ -156,6 +156,14 @@ def test_random_plans_on_long_rows() -> None:
     check(plans.random_case(seed, large=49152, real=real) for seed in range(100_000, 100_060))
 
 
+def test_random_plans_with_placeholders(isa: str) -> None:
+    """Contexts with ids that no logit has."""
+    cases = [plans.with_placeholders(plans.random_case(seed)) for seed in range(500_000, 500_150)]
+    check(cases)
+    outside = [any(not 0 <= token < case.row.size for token in case.context) for case in cases]
+    assert sum(outside) > 75
+
+
 def test_all_is_in_the_mix() -> None:
     """Every step, by itself and beside others; penalties as all systems count; every way to draw."""
     cases = [plans.random_case(seed) for seed in range(600)]

@@ -4,12 +4,14 @@
 #include <string.h>
 #include "steps/steps.h"
 
-/* Entries for the tokens of the context from `start` on, the last ones first. */
+/* Entries for the tokens of the context from `start` on, the last ones first; placeholders have none. */
 static void add_context(fl_edits *e, int64_t start) {
     fl_edits local = *e; /* its fields stay in registers */
     for (int64_t i = local.context.n - 1; i >= start; i--) {
-        int32_t at = fl_edits_insert(&local, local.context.ids[i]);
+        int64_t token = local.context.ids[i];
+        int32_t at = token < 0 ? -1 : fl_edits_insert(&local, token);
         local.slots[i] = at;
+        if (at < 0) continue;
         if (local.last[at] < 0) local.last[at] = (int32_t)i;
         local.count[at]++;
     }
@@ -22,6 +24,7 @@ static void add_history(fl_edits *e, int64_t start) {
     const fl_history *h = e->context.history;
     fl_edits local = *e;
     for (int32_t d = h->newest; d >= 0 && h->last[d] >= start; d = h->older[d]) {
+        if (h->id[d] < 0) continue; /* a placeholder */
         int32_t at = fl_edits_insert(&local, h->id[d]);
         local.last[at] = h->last[d];
         local.number[at] = d;

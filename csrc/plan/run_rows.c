@@ -33,7 +33,8 @@ static int read_inputs(fl_job *j) {
     int64_t n = j->row.n, outside = 0; /* negative as soon as one id is negative or above the last */
     for (int64_t i = 0; i < c->n; i++) outside |= c->ids[i] | (int64_t)((uint64_t)(n - 1) - (uint64_t)c->ids[i]);
     for (int64_t i = 0; outside < 0 && i < c->n; i++)
-        if (c->ids[i] < 0 || c->ids[i] >= n) return fl_fail(j, FL_BAD_TOKEN, -1, (double)c->ids[i]);
+        if ((c->ids[i] < 0 && !in->placeholders) || c->ids[i] >= n)
+            return fl_fail(j, FL_BAD_TOKEN, -1, (double)c->ids[i]);
     return FL_OK;
 }
 

@@ -1,8 +1,9 @@
 /* repeats.c: what followed where the last tokens stood before: DRY (p-e-w, 2024) and bans of repeated n-grams. */
 #include "steps/steps.h"
 
-/* One place more: length << 32 | the token that followed. Runs of one token keep the longest. */
+/* One place more: length << 32 | the token that followed, unless it is a placeholder. Runs of one token keep the longest. */
 static int64_t add_place(int64_t *found, int64_t n, int64_t length, int64_t token) {
+    if (token < 0) return n;
     int64_t place = length << 32 | token;
     if (n && (found[n - 1] & 0xffffffff) == token) {
         found[n - 1] = place > found[n - 1] ? place : found[n - 1];
@@ -146,7 +147,8 @@ static void ban(fl_step_values *v, int64_t *ids, double *values, int64_t n) {
 void fl_resolve_no_repeat_ngram(const fl_context *c, fl_step_values *v, int64_t *ids, double *values) {
     int64_t least = (int64_t)v->value - 1, n = 0;
     if (least == 0 && c->history)
-        for (int32_t d = c->history->newest; d >= 0; d = c->history->older[d]) ids[n++] = c->history->id[d];
+        for (int32_t d = c->history->newest; d >= 0; d = c->history->older[d])
+            n = add_place(ids, n, 0, c->history->id[d]);
     else if (least == 0)
         for (int64_t i = c->n; i > 0; i--) n = add_place(ids, n, 0, c->ids[i - 1]);
     else if (least > 0 && c->n > 0)

@@ -278,7 +278,7 @@ static int begin_row(verification *v, int64_t r) {
     if (v->context.n) memcpy(v->path, v->context.ids, (size_t)v->context.n * sizeof(int64_t));
     v->context.ids = v->path;
     for (int64_t i = 0; i < v->context.n; i++)
-        if (v->path[i] < 0 || v->path[i] >= d->target->n)
+        if ((v->path[i] < 0 && !v->in.placeholders) || v->path[i] >= d->target->n)
             return failed(v, (fl_where){.status = FL_CHANGED, .step = -1}, r * (d->drafts + 1), 0);
     return FL_OK;
 }

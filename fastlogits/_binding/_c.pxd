@@ -199,6 +199,7 @@ cdef extern from "fastlogits.h" nogil:
         const int64_t *context
         const int64_t *context_offsets
         int64_t context_n
+        int32_t placeholders
         fl_per_row_i prompt_length
         uint64_t seed
         fl_per_row_i seeds

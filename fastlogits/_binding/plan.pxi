@@ -145,8 +145,8 @@ cdef class Plan:
         return given_away(table, block)
 
     def sample(self, logits, *, n=None, replacement=True, context=None, prompt_length=0, state=None, rng=None,
-               position=None, keys=None, logprobs=None, out=None, threads=None, on_error="raise", uncond=None,
-               amateur=None, expert=None, anti=None):
+               position=None, keys=None, out_of_vocab="error", logprobs=None, out=None, threads=None, on_error="raise",
+               uncond=None, amateur=None, expert=None, anti=None):
         """Draw one token, or n of them, per row.
 
         Parameters
@@ -176,6 +176,10 @@ cdef class Plan:
             Which number of the stream (seed, key) a row uses; the number of its context tokens by default, else 0.
         keys : one int per row, optional
             Which stream a row uses; the row number by default, or 0 where `rng` holds one seed per row.
+        out_of_vocab : "error" or "placeholder", default "error"
+            What a context id outside [0, V) is: an error; or a placeholder, such as that of an image, which keeps its
+            position and counts toward lengths and windows, but is no token: no penalty, bias or repeat is about it,
+            and it equals no other placeholder.
         logprobs : int >= 0, optional
             Return a `SampleResult` with the log-probs of the drawn tokens and of the `logprobs` likeliest ones.
         out : int64 array [...] or [..., n], optional
@@ -224,17 +228,25 @@ cdef class Plan:
         (2,)
         """
         cdef object drawn = None
+        cdef uint64_t seed
+        cdef bint seeded = False
         if (cnp.PyArray_CheckExact(logits) and n is None and replacement is True and logprobs is None and out is None
-                and threads is None and on_error is RAISE):
-            drawn = self.draw(logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti)
+                and threads is None and on_error is RAISE
+                and (out_of_vocab is ERROR or (out_of_vocab is PLACEHOLDER and state is None))):
+            drawn = self.draw(logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti,
+                              out_of_vocab is PLACEHOLDER, &seed, &seeded)
         if drawn is None:
             drawn = self._sample(logits, n, replacement, logprobs, out, dict(
-                context=context, prompt_length=prompt_length, state=state, rng=rng, position=position, keys=keys,
-                threads=threads, on_error=on_error, uncond=uncond, amateur=amateur, expert=expert, anti=anti))
+                context=context, prompt_length=prompt_length, state=state, rng=seed if seeded else rng,
+                position=position, keys=keys, out_of_vocab=out_of_vocab, threads=threads, on_error=on_error, uncond=uncond, amateur=amateur, expert=expert, anti=anti))
         return drawn
 
-    cdef object draw(self, logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti):
-        """One token of one row [V] with plain arguments; None where they are not."""
+    cdef object draw(self, logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti,
+                     bint placeholders, uint64_t *seed, bint *seeded):
+        """One token of one row [V] with plain arguments; None where they are not.
+
+        None also where ids are to become placeholders, once ``seed`` holds what rng gave.
+        """
         cdef Rows rows
         cdef Rows beside[_c.FL_MOST_BESIDE]
         cdef _c.fl_inputs given
@@ -286,6 +298,9 @@ cdef class Plan:
         give_scratch(scratch)
         if state is not None:
             _c.fl_history_free(own.history)
+        if where.status == _c.FL_BAD_TOKEN and placeholders:
+            seed[0], seeded[0] = given.seed, True
+            return None
         if where.status != _c.FL_OK:
             self._refuse(where.row, (where.status, where.step, told(&where)), logits, (uncond, amateur, expert, anti))
         if state is not None and own.observed is not NULL:

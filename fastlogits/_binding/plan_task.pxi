@@ -1,7 +1,8 @@
 # `PlanTask`: one checked call of the pipeline for rows of any shape.
 
-cdef int fill_context(_c.fl_inputs *to, object context, object offsets, int64_t rows) except -1:
+cdef int fill_context(_c.fl_inputs *to, object context, object offsets, bint placeholders, int64_t rows) except -1:
     """Token ids of all rows, and where those of each row begin."""
+    to.placeholders = placeholders
     to.context = <const int64_t *>elements(context, cnp.NPY_INT64, 0)
     to.context_n = 0 if context is None else size_of_array(context)
     if offsets is not None:
@@ -39,8 +40,8 @@ cdef class PlanTask:
     cdef bint listed
     cdef Sequences sequences
 
-    def __cinit__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, prompt_length=None,
-                  tuple states=None, bint mixed=False, seed=0, position=None, keys=None, memory=None,
+    def __cinit__(self, Plan plan not None, cnp.ndarray x not None, *, context=None, offsets=None, bint placeholders=False,
+                  prompt_length=None, tuple states=None, bint mixed=False, seed=0, position=None, keys=None, memory=None,
                   int64_t offset=0, int64_t draws=1, bint distinct=False, ids=None, perturbed=None, bases=None,
                   logprobs=None, observed=None, raw_logprobs=None, ranks=None, cnp.ndarray top_ids=None, top_logprobs=None, probs=None,
                   logits=None, counts=None, status=None, trace=None, tuple beside=()):
@@ -57,7 +58,7 @@ cdef class PlanTask:
             raise ValueError(f"biases and masks need rows of {plan.needs} values, got {self.x.rows.n}")
         if draws < 1 or offset < 0:
             raise ValueError(f"draws must be at least 1 and offset at least 0, got {draws} and {offset}")
-        fill_context(&self.given, context, offsets, rows)
+        fill_context(&self.given, context, offsets, placeholders, rows)
         self.given.prompt_length = integers_per_row(prompt_length, rows)
         fill_seed(&self.given, seed, rows)
         self.given.position = integers_per_row(position, rows)

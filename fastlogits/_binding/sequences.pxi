@@ -7,6 +7,7 @@ cdef class Sequences:
     cdef double *observed  # [rows, most, MAX_STEPS], where some state remembers
     cdef int64_t most      # tokens heard per row
     cdef tuple states
+    cdef list seen         # the states as rows of that vocabulary read them
 
     def __cinit__(self, tuple states not None, int64_t rows, int64_t most, bint own, bint seeded, int64_t vocab,
                   *plans):
@@ -22,7 +23,7 @@ cdef class Sequences:
             if not isinstance(each, Sequence):
                 raise TypeError(f"states are needed here, got {type(each).__name__}")
             state = each
-            if state.vocab != vocab if state.vocab else state.largest() >= vocab:
+            if state.vocab != vocab if state.vocab else state.largest() >= vocab and not state._placeholders:
                 raise ValueError(f"a state must hold tokens of [0, {vocab}) alone")
             if own and state.plan.needs > vocab:
                 raise ValueError(f"biases and masks need rows of {state.plan.needs} values, got {vocab}")
@@ -38,8 +39,9 @@ cdef class Sequences:
             if self.observed is NULL:
                 raise MemoryError()
         self.states = states
+        self.seen = [(<Sequence>state).within(vocab) for state in states]
         for r in range(rows):
-            state = states[r]
+            state = self.seen[r]
             state.fill(&self.at[r], r)
             if seeded and state._named:
                 self.at[r].key = 0
@@ -61,7 +63,9 @@ cdef class Sequences:
         cdef Sequence state
         for r in range(len(self.states)):
             state = self.states[r]
-            if not state.vocab and state.largest() < vocab:
+            if self.seen[r] is not state:
+                state.adopt(self.seen[r])
+            elif not state.vocab and state.largest() < vocab:
                 state.vocab = vocab
             if state.heard is NULL or ids is NULL:
                 continue

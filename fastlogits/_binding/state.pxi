@@ -22,6 +22,7 @@ cdef class Sequence:
     cdef readonly bint _named     # the key is none that a caller chose
     # What the tokens last drawn, one behind the other from `heard_at` on, are to the steps that remember, should they be
     # accepted: [heard_count, steps]. NULL if none remembers.
+    cdef readonly bint _placeholders  # whether ids outside the vocabulary are placeholders: -1 - their place
     cdef double *heard
     cdef int64_t *heard_tokens
     cdef int64_t heard_count, heard_room, heard_at
@@ -37,7 +38,7 @@ cdef class Sequence:
         PyMem_Free(self.heard_tokens)
 
     def _fill(self, Plan plan not None, int64_t row, cnp.ndarray tokens not None, int64_t prompt_length, key,
-              position, int64_t vocab, tuple memory=None, bint named=False):
+              position, int64_t vocab, tuple memory=None, bint named=False, bint placeholders=False):
         """Begins with ``tokens`` and what `_memory` gave; possible once."""
         cdef double *kept
         cdef int64_t place = 0, stream = 0
@@ -50,6 +51,7 @@ cdef class Sequence:
         if prompt_length < 0 or not 0 <= vocab <= MOST_IDS:
             raise ValueError(f"prompt_length and vocab must be at least 0, got {prompt_length} and {vocab}")
         self.plan, self.row, self.key, self.vocab, self._named = plan, row, key, vocab, key is None or named
+        self._placeholders = placeholders
         self.history = _c.fl_history_new(&plan.plan, row, prompt_length)
         if self.history is NULL:
             raise MemoryError()
@@ -137,10 +139,19 @@ cdef class Sequence:
 
     cdef int add(self, const int64_t *tokens, int64_t count) except -1:
         cdef const double *observed = NULL
-        cdef int64_t i, drawn
+        cdef int64_t i, drawn, length = self.length()
+        cdef object owner = None
+        cdef int64_t *mine = NULL
         for i in range(count):  # here, for whoever calls may have checked them before Python code ran
-            if not 0 <= tokens[i] < (self.vocab or MOST_IDS):
+            if 0 <= tokens[i] < (self.vocab or MOST_IDS):
+                continue
+            if not self._placeholders:
                 raise ValueError(f"token id {tokens[i]} must be in [0, {self.vocab or 'V'})")
+            if owner is None:
+                owner = np.array([tokens[each] for each in range(count)], np.int64)
+                mine = <int64_t *>cnp.PyArray_DATA(owner)
+                tokens = mine
+            mine[i] = -1 - (length + i)
         drawn = self.known(tokens, count, &observed)
         self.own()
         if _c.fl_history_accept(self.history, tokens, count, &self.plan.plan, self.row, observed, drawn) != _c.FL_OK:
@@ -224,8 +235,8 @@ cdef class Sequence:
         """
         cdef Sequence other = Sequence.__new__(type(self), MADE)
         other.history = _c.fl_history_share(self.history)
-        other.plan, other.row, other.key, other._named, other.vocab, other.shift = (
-            self.plan, self.row, self.key, self._named, self.vocab, self.shift)
+        other.plan, other.row, other.key, other._named, other.vocab, other.shift, other._placeholders = (
+            self.plan, self.row, self.key, self._named, self.vocab, self.shift, self._placeholders)
         if self.heard is not NULL:
             other.room_to_hear(max(1, self.heard_count))
             other.hear(self.heard_tokens, self.heard_count, self.heard, self.plan.plan.count, self.heard_at)
@@ -236,13 +247,13 @@ cdef class Sequence:
 
     @property
     def tokens(self):
-        """The token ids so far, int64 (a copy)."""
+        """The token ids so far, int64 (a copy); -1 for a placeholder."""
         cdef const int64_t *tokens
         cdef cnp.npy_intp n = _c.fl_history_tokens(self.history, &tokens)
         array = cnp.PyArray_SimpleNew(1, &n, cnp.NPY_INT64)
         if n:
             memcpy(cnp.PyArray_DATA(array), tokens, n * sizeof(int64_t))
-        return array
+        return np.maximum(array, -1) if self._placeholders else array
 
     @property
     def prompt_length(self):
@@ -268,6 +279,29 @@ cdef class Sequence:
         for i in range(count):
             largest = max(largest, tokens[i])
         return largest
+
+    cdef Sequence within(self, int64_t vocab):
+        """The state as rows of `vocab` tokens read it: itself, or one where ids beyond them are placeholders."""
+        cdef Sequence other
+        if self.vocab or not self._placeholders or self.largest() < vocab:
+            return self
+        other = Sequence.__new__(type(self), MADE)
+        other._fill(self.plan, self.row, self.tokens, self.prompt_length, self.key, self.position, vocab, self._memory(),
+                    self._named, True)
+        return other
+
+    cdef void adopt(self, Sequence other) noexcept:
+        """Takes over what `within` made, unless there are other tokens by now."""
+        cdef const int64_t *mine
+        cdef const int64_t *theirs
+        cdef int64_t i, count = _c.fl_history_tokens(self.history, &mine)
+        if self.vocab or count != _c.fl_history_tokens(other.history, &theirs):
+            return
+        for i in range(count):
+            if mine[i] != theirs[i] and theirs[i] >= 0:
+                return
+        _c.fl_history_free(self.history)
+        self.history, self.vocab = _c.fl_history_share(other.history), other.vocab
 
     cdef void fill(self, _c.fl_sequence *to, int64_t r) noexcept:
         """The row's sequence; its history is shared until `leave`."""

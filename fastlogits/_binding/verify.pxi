@@ -22,8 +22,8 @@ cdef class VerifyTask:
     def __cinit__(self, Plan plan not None, Plan draft_plan not None, cnp.ndarray target not None, *, ids not None,
                   parents, cnp.ndarray logits, cnp.ndarray probs, bint distinct, seed,
                   cnp.ndarray accepted not None, cnp.ndarray emitted not None, path not None, status,
-                  tuple beside not None, context=None, offsets=None, prompt_length=None, position=None, keys=None,
-                  tuple states=None):
+                  tuple beside not None, context=None, offsets=None, bint placeholders=False, prompt_length=None,
+                  position=None, keys=None, tuple states=None):
         cdef int i, last = last_axis(target)
         cdef int64_t at, drafts, vocab, rows = cnp.PyArray_SIZE(accepted)
         cdef cnp.ndarray drafted = logits if probs is None else probs
@@ -65,7 +65,7 @@ cdef class VerifyTask:
         self.drafts.emitted = <int64_t *>results(emitted, cnp.NPY_INT64, rows * (drafts + 1))
         self.drafts.path = <int64_t *>results(path, cnp.NPY_INT64, rows * drafts)
         self.drafts.status = <int32_t *>results(status, cnp.NPY_INT32, rows)
-        fill_context(&self.given, context, offsets, rows)
+        fill_context(&self.given, context, offsets, placeholders, rows)
         self.given.prompt_length = integers_per_row(prompt_length, rows)
         fill_seed(&self.given, seed, rows)
         self.given.position = integers_per_row(position, rows)

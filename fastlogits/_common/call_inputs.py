@@ -20,6 +20,7 @@ class _History(TypedDict, total=False):
     state: Any
     position: Any
     keys: Any
+    out_of_vocab: str
 
 
 class _Rows(TypedDict, total=False):
@@ -60,6 +61,7 @@ class Inputs:
     rng: Any = None
     position: Any = None
     keys: Any = None
+    out_of_vocab: Any = "error"
     threads: Any = None
     on_error: Any = "raise"
     uncond: Any = None

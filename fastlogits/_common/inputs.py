@@ -224,6 +224,19 @@ def context_arrays(
     return id_array("context", array.reshape(-1)), offsets
 
 
+def placeholders(out_of_vocab: Any) -> bool:
+    """Whether ids that no logit has are placeholders, by the word of that argument."""
+    if out_of_vocab not in ("error", "placeholder"):
+        raise ValueError(f"out_of_vocab must be 'error' or 'placeholder', got {shown(out_of_vocab)}")
+    return bool(out_of_vocab == "placeholder")
+
+
+def mark_placeholders(ids: NDArray[np.int64], vocab: int) -> None:
+    """Ids outside [0, vocab) become, in place, negative ones that differ from each other."""
+    at = np.flatnonzero((ids < 0) | (ids >= vocab))
+    ids[at] = -1 - at
+
+
 def _wanted_contexts(outer: tuple[int, ...], rows: int) -> str:
     """What a context may be, for messages."""
     nested = f"; in one list, or nested by {outer}" if len(outer) > 1 else ""

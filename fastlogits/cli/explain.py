@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> None:
     sampler = sampler_of(options)
 
     def explained(row: FileRow) -> Explanation:
-        return sampler.explain(row.logits, context=row.context, prompt_length=options.prompt_length)
+        return sampler.explain(row.logits, **row.before(options))
 
     told = [(row, row.ask(explained)) for row in rows_of(options)]
     if options.json:

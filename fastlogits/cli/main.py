@@ -87,6 +87,9 @@ def add_steering(command: argparse.ArgumentParser) -> None:
         "--context", metavar="IDS", help="token ids so far: 5,7,9 or [[5],[7,9]] (one list per row), or a file of them"
     )
     group.add_argument("--prompt-length", type=int, default=0, metavar="N", help="context tokens that are the prompt")
+    group.add_argument(
+        "--out-of-vocab", choices=("error", "placeholder"), default="error", help="what a context id outside [0, V) is"
+    )
 
 
 def add_run(command: argparse.ArgumentParser) -> None:

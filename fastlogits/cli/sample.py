@@ -53,7 +53,7 @@ def collect(options: argparse.Namespace) -> Samples:
 
     def draw(row: FileRow) -> Token:
         drawn = sampler.sample(
-            row.logits, context=row.context, prompt_length=options.prompt_length, rng=seed, keys=row.number,
+            row.logits, **row.before(options), rng=seed, keys=row.number,
             logprobs=min(options.logprobs, row.logits.size),
         )  # fmt: skip
         best = zip(drawn.top_ids.tolist(), drawn.top_logprobs.tolist(), strict=True)

@@ -28,6 +28,11 @@ class FileRow:
     logits: NDArray[Any]
     context: NDArray[np.int64]
 
+    def before(self, options: argparse.Namespace) -> dict[str, Any]:
+        """The inputs of a call about what stands before the row."""
+        length, outside = options.prompt_length, options.out_of_vocab
+        return {"context": self.context, "prompt_length": length, "out_of_vocab": outside}
+
     def ask(self, question: Callable[[FileRow], Answer]) -> Answer:
         """The library's answer about this row; what it refuses is told with file and row."""
         try:

@@ -38,7 +38,8 @@ def repeats(ids: Ids, breakers: Sequence[Sequence[int]] = ()) -> dict[int, int]:
     most, longest = behind_breaker(ids, breakers), dict[int, int]()
     for at in range(len(ids) - 1):
         token = int(ids[at + 1])
-        longest[token] = max(longest.get(token, 0), min(agreement(ids, at), most))
+        if token >= 0:
+            longest[token] = max(longest.get(token, 0), min(agreement(ids, at), most))
     return longest
 
 
@@ -47,6 +48,6 @@ def banned(text: Ids, context: Ids, size: int, v: int) -> Floats:
     bans = np.zeros(v)
     before = size - 1
     for at in range(max(before, 0), len(text) if 0 <= before <= len(context) else 0):
-        if np.array_equal(text[at - before : at], context[len(context) - before :]):
+        if text[at] >= 0 and np.array_equal(text[at - before : at], context[len(context) - before :]):
             bans[text[at]] = -np.inf
     return bans

@@ -185,7 +185,7 @@ def _contexts(context: Any, rows: int) -> list[Ids]:
 
 def _processed(logits: ArrayLike, plan: Sequence[Any] | None, inputs: Mapping[str, Any]) -> tuple[Floats, list[Row]]:
     """The logits [R, V] as they came, and the rows as the plan leaves them."""
-    steering = dict(inputs)
+    steering = {name: value for name, value in inputs.items() if name != "out_of_vocab"}  # see Row
     context, start = steering.pop("context", None), steering.pop("prompt_length", 0)
     rng, position, keys = (steering.pop(name, None) for name in ("rng", "position", "keys"))
     shape, held, beside = np.shape(logits)[:-1] or (1,), _rows(logits), _beside(steering)
@@ -269,7 +269,7 @@ def sample(
     return _result(ids, raw, _logits_of(rows, raw.shape), logprobs, (shape, outer))
 
 
-_CALL = ("context", "prompt_length")
+_CALL = ("context", "prompt_length", "out_of_vocab")
 
 
 def _call(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def _wait(words: Words) -> Floats:
 class Row:
     """One row on its way: logits [V], the ids seen so far, and the masses remembered at the first joint cut.
 
+    An id outside [0, V) is a placeholder, held as a negative id of its own.
+
     `random` is (seed, key, position); `asked` counts the random steps that have run, `skew` is that of the draw.
     `memory` holds what steps remember by their place in the plan, `at` the place of the step that runs, `first` that of
     the first that ran, `shares_at` the probabilities before the steps that depend on them. `largest` is the largest
@@ -96,7 +98,9 @@ class Row:
         self.logits, self.prompt_length = given.astype(np.float64), prompt_length
         kind = np.dtype(np.float64) if given.dtype.kind in "iub" else given.dtype
         self.largest = float(np.nextafter(np.array(np.inf, kind), np.array(0, kind)))
-        self.context = np.asarray(context, np.int64)
+        self.context = np.array(context, np.int64)
+        outside = np.flatnonzero((self.context < 0) | (self.context >= len(self.logits)))
+        self.context[outside] = -1 - outside
         self.random = (0, 0, len(self.context)) if random is None else random
 
     def next_uniform(self) -> float:
@@ -127,12 +131,14 @@ class Row:
 
     def counts(self, start: int, window: int | None) -> Ids:
         """How often each token occurs in the last `window` ids of context[start:]; [V]."""
-        return np.bincount(tail(self.context[start:], window), minlength=len(self.logits))
+        seen = tail(self.context[start:], window)
+        return np.bincount(seen[seen >= 0], minlength=len(self.logits))
 
     def last(self) -> Ids:
         """Where each token occurs last in the context, -1 if it does not; [V]."""
         last = np.full(len(self.logits), -1)
-        last[self.context] = np.arange(len(self.context))  # of equal ids the last one stays
+        at = np.flatnonzero(self.context >= 0)
+        last[self.context[at]] = at  # of equal ids the last one stays
         return last
 
     def strengths(self, start: int, window: int | None, decay: int, slope: float) -> Floats:

@@ -196,8 +196,8 @@ class Batch:
             raise ValueError(f"ids must hold one token per row ({len(self)} rows), got {len(tokens)}")
         states = list(self._rows.values())
         for row, (token, state) in enumerate(zip(tokens, states, strict=True)):
-            if not -1 <= token < (state.vocab or 2**31 - 1):
+            if state.out_of_vocab == "error" and not -1 <= token < (state.vocab or 2**31 - 1):
                 raise ValueError(f"ids[{row}]: token id {token} must be in [0, {state.vocab or 'V'})")
         for token, state in zip(tokens, states, strict=True):
-            if token >= 0:
+            if token != -1:
                 state.accept(token)

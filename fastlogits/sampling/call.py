@@ -39,7 +39,7 @@ class Call:
             self.inputs: dict[str, Any] = {"states": states}
         else:
             self.plan = bound(plan, self.outer)
-            self.inputs = history_inputs(given, self.outer, self.rows)
+            self.inputs = history_inputs(given, self.outer, self.rows, self.n)
         self.inputs["beside"] = _beside.arrays(plan, given.beside, self.x)
 
     def _take(self, logits: Any) -> None:
@@ -193,14 +193,19 @@ def taken(function: str, inputs: Mapping[str, Any], known: Mapping[str, Any] = D
     return Inputs(inputs)
 
 
-def history_inputs(given: Inputs, outer: tuple[int, ...], rows: int) -> dict[str, Any]:
+def history_inputs(given: Inputs, outer: tuple[int, ...], rows: int, vocab: int) -> dict[str, Any]:
     """The context of each row, and which random numbers are its own, as `_core.PlanTask` takes them."""
     ids, offsets = _inputs.context_arrays(given.context, outer, rows)
+    marked = {}
+    if _inputs.placeholders(given.out_of_vocab) and ids is not None:
+        _inputs.mark_placeholders(ids, vocab)
+        marked["placeholders"] = True
     keys = 0 if given.keys is None and _inputs.seeds_of_rows(given.rng) else given.keys
     none = type(given.prompt_length) is int and given.prompt_length == 0
     return {
         "context": ids,
         "offsets": offsets,
+        **marked,
         "prompt_length": None if none else _inputs.row_integers("prompt_length", given.prompt_length, outer, low=0),
         "position": _inputs.row_integers("position", given.position, outer),
         "keys": _inputs.row_integers("keys", keys, outer),

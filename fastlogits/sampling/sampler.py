@@ -209,6 +209,7 @@ class Sampler(Builders, Outputs, Searches):
         key: int | None = None,
         position: int | None = None,
         vocab: int | None = None,
+        out_of_vocab: str = "error",
     ) -> State:
         """A `State` for one sequence: pass it as ``state=`` and give it each token by `State.accept`.
 
@@ -226,6 +227,9 @@ class Sampler(Builders, Outputs, Searches):
             Where in the stream it begins; the number of its tokens by default.
         vocab : int >= 1, optional
             Size of the vocabulary, which `State.accept` holds tokens against; known anyway after the first use.
+        out_of_vocab : "error" or "placeholder", default "error"
+            Whether an id outside the vocabulary is an error or a placeholder, as in `sample`; ids >= V count as such
+            once V is known.
 
         Returns
         -------
@@ -246,7 +250,8 @@ class Sampler(Builders, Outputs, Searches):
         >>> state.tokens.size
         5
         """
-        return _state.made(self, context, prompt_length, row, key, position, vocab)
+        begin = _state.Beginning(prompt_length, row, key, position, vocab, out_of_vocab)
+        return _state.made(self, context, begin)
 
     def _sample(self, logits: Any, n: Any, replacement: Any, logprobs: Any, out: Any, inputs: dict[str, Any]) -> Any:
         return _draw.sample(_run.Call(self, logits, Inputs(inputs)), n, replacement, logprobs, out)

@@ -166,8 +166,9 @@ def _history(
 ) -> tuple[tuple[_core.Plan, _core.Plan], dict[str, Any]]:
     """The pipelines with a value for each sequence, and what stands before the drafts."""
     if given.state is None:
-        inputs = _run.history_inputs(given, drafts.outer, drafts.rows)
-        check_context(inputs["context"], inputs["offsets"], drafts.outer, drafts.vocab)
+        inputs = _run.history_inputs(given, drafts.outer, drafts.rows, drafts.vocab)
+        if "placeholders" not in inputs:
+            check_context(inputs["context"], inputs["offsets"], drafts.outer, drafts.vocab)
         return (_run.bound(plans[0], drafts.outer), _run.bound(plans[1], drafts.outer)), inputs
     _state.check_alone(given)
     states = _state.of_rows(given.state, drafts.outer, drafts.rows)

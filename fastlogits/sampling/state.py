@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class State(_core.Sequence):
         Whose parameters it uses, where the Sampler has some per row.
     vocab : int
         Size of the vocabulary, 0 as long as it is not known.
+    out_of_vocab : "error" or "placeholder"
+        What an id outside the vocabulary is. A placeholder shows as -1 in ``tokens``.
 
     Examples
     --------
@@ -68,10 +70,16 @@ class State(_core.Sequence):
         sampler: Any = self.plan
         return sampler  # type: ignore[no-any-return]
 
+    @property
+    def out_of_vocab(self) -> str:
+        """What an id outside the vocabulary is: an "error" or a "placeholder"."""
+        return "placeholder" if self._placeholders else "error"
+
     def _checked(self, tokens: Any) -> NDArray[np.int64]:
         """Token ids within the vocabulary."""
         several = hasattr(tokens, "__len__") and not isinstance(tokens, str) and getattr(tokens, "ndim", 1) > 0
-        return checked_tokens("token" if not several else "tokens", tokens if several else [tokens], self.vocab)
+        name, given = ("tokens", tokens) if several else ("token", [tokens])
+        return _inputs.id_array(name, given) if self._placeholders else checked_tokens(name, given, self.vocab)
 
     def _checked_count(self, n: Any) -> int:
         """How many tokens a rollback takes."""
@@ -88,13 +96,14 @@ class State(_core.Sequence):
             "key": self.key,
             "row": self.row or None,
             "vocab": self.vocab or None,
+            "out_of_vocab": "'placeholder'" if self._placeholders else None,
         }
         rest = "".join(f", {name}={value}" for name, value in fields.items() if value is not None)
         return f"{type(self).__name__}({self.sampler!r}, <{len(self)} tokens>{rest})"
 
     def __reduce__(self) -> Any:
         fields = (self.sampler, self.row, self.tokens, self.prompt_length, self.key, self.position, self.vocab)
-        return _restored, (type(self), *fields, self._memory(), self._named)
+        return _restored, (type(self), *fields, self._memory(), self._named, self._placeholders)
 
 
 def checked_tokens(name: str, tokens: Any, vocab: int) -> NDArray[np.int64]:
@@ -106,21 +115,35 @@ def checked_tokens(name: str, tokens: Any, vocab: int) -> NDArray[np.int64]:
     return ids
 
 
-def made(sampler: Sampler, context: Any, prompt_length: Any, row: Any, key: Any, position: Any, vocab: Any) -> State:
+class Beginning(NamedTuple):
+    """How a state begins beside its context: the keywords of `Sampler.state` as they came."""
+
+    prompt_length: Any
+    row: Any
+    key: Any
+    position: Any
+    vocab: Any
+    out_of_vocab: Any
+
+
+def made(sampler: Sampler, context: Any, given: Beginning) -> State:
     """`Sampler.state`."""
-    size = 0 if vocab is None else _integer("vocab", vocab, 1)
+    size = 0 if given.vocab is None else _integer("vocab", given.vocab, 1)
     if size and not sampler.fits(size):
         raise ValueError(f"vocab must hold all tokens that the steps name, got {size}")
-    tokens = checked_tokens("context", () if context is None else context, size)
+    tokens, placeholders = () if context is None else context, _inputs.placeholders(given.out_of_vocab)
     return _restored(
         State,
         sampler,
-        _row(sampler, row),
-        tokens,
-        _integer("prompt_length", prompt_length, 0),
-        None if key is None else _inputs.wrapped("key", key),
-        None if position is None else _inputs.wrapped("position", position),
+        _row(sampler, given.row),
+        _inputs.id_array("context", tokens) if placeholders else checked_tokens("context", tokens, size),
+        _integer("prompt_length", given.prompt_length, 0),
+        None if given.key is None else _inputs.wrapped("key", given.key),
+        None if given.position is None else _inputs.wrapped("position", given.position),
         size,
+        None,  # nothing is remembered yet
+        False,
+        placeholders,
     )
 
 
@@ -168,6 +191,8 @@ def check_alone(given: Inputs) -> None:
         value = getattr(given, name)
         if value is not None and not (name == "prompt_length" and type(value) is int and value == 0):
             raise TypeError(f"state brings its own {name}: pass one of the two")
+    if given.out_of_vocab != "error":
+        raise TypeError("state brings its own out_of_vocab: pass it to Sampler.state")
 
 
 def check_fits(states: tuple[State, ...], n: int, plan: _core.Plan, mixed: bool = False) -> None:
@@ -179,7 +204,7 @@ def check_fits(states: tuple[State, ...], n: int, plan: _core.Plan, mixed: bool 
         name = f"state[{r}]" if len(states) > 1 else "state"
         if state.vocab and state.vocab != n:
             raise ValueError(f"{name} has a vocabulary of {state.vocab} tokens, logits have {n}")
-        if not state.vocab and (largest := state._largest()) >= n:
+        if not (state.vocab or state._placeholders) and (largest := state._largest()) >= n:
             raise ValueError(f"{name}: token id {largest} must be in [0, {n})")
         if state.row >= rows:
             raise ValueError(f"{name} uses the parameters of row {state.row}, the Sampler has {rows} rows")

@@ -84,8 +84,8 @@ def multinomial(
 @spelled_out
 def sample(
     logits: Tensor, *, num_samples: int | None = None, replacement: bool = True, context: Any = None,
-    prompt_length: Any = 0, keys: Any = None, generator: Generator | None = None, out: Tensor | None = None,
-    **steering: Unpack[Steering],
+    prompt_length: Any = 0, keys: Any = None, out_of_vocab: str = "error", generator: Generator | None = None,
+    out: Tensor | None = None, **steering: Unpack[Steering],
 ) -> Tensor:  # fmt: skip
     """Draw one token, or several, per row of logits: temperature, top-k, top-p and the rest in one or two reads.
 
@@ -95,7 +95,7 @@ def sample(
         Read in place; must not require a gradient.
     num_samples, replacement
         How many tokens of each row, and whether one may come again: n and replacement of `fastlogits.sample`.
-    context, prompt_length, keys
+    context, prompt_length, keys, out_of_vocab
         As in `fastlogits.sample`.
     **steering
         The keywords of `fastlogits.Sampler`, in its order of work; all off by default.
@@ -136,7 +136,7 @@ def sample(
     array = memory("logits", logits)
     rng = _inputs.Seed(lambda: _seed(generator)) if seed is None else seed
     inputs = {"context": context, "prompt_length": prompt_length, "keys": keys, "n": num_samples, "out": out}
-    found = sampler.sample(array, replacement=replacement, rng=rng, **inputs)
+    found = sampler.sample(array, replacement=replacement, rng=rng, out_of_vocab=out_of_vocab, **inputs)
     return found if out is not None else _full(np.shape(found), found)
 
 
@@ -149,8 +149,8 @@ def _full(shape: tuple[int, ...], found: Any) -> Tensor:
 
 @spelled_out
 def filter_logits(
-    logits: Tensor, *, context: Any = None, prompt_length: Any = 0, out: Tensor | None = None,
-    **steering: Unpack[Steering],
+    logits: Tensor, *, context: Any = None, prompt_length: Any = 0, out_of_vocab: str = "error",
+    out: Tensor | None = None, **steering: Unpack[Steering],
 ) -> Tensor:  # fmt: skip
     """Processed logits, -inf where removed: top-k and top-p filtering in one or two reads, without a sort.
 
@@ -158,7 +158,7 @@ def filter_logits(
     ----------
     logits : CPU tensor [V] or [..., V] of float32, float16, bfloat16 or float64
         Read in place; must not require a gradient.
-    context, prompt_length
+    context, prompt_length, out_of_vocab
         As in `fastlogits.filter_logits`.
     **steering
         The keywords of `fastlogits.Sampler`, in its order of work; all off by default. ``ties="keep"`` has top_k keep
@@ -191,7 +191,8 @@ def filter_logits(
             return kept
     array = memory("logits", logits)
     out = fresh(array.shape, logits.dtype)[0] if out is None else out
-    _functions.filter_logits(array, context=context, prompt_length=prompt_length, out=out, **steering)
+    before = {"context": context, "prompt_length": prompt_length, "out_of_vocab": out_of_vocab}
+    _functions.filter_logits(array, out=out, **before, **steering)
     return out
 
 
