@@ -239,6 +239,7 @@ class Plan:
         keys: Any = None,
         out_of_vocab: str = "error",
         logprobs: int | None = None,
+        logprobs_mode: str = "processed",
         out: Any = None,
         threads: int | None = None,
         on_error: str = "raise",

@@ -233,7 +233,7 @@ def ends(x: Array, **inputs: Any) -> dict[str, Any]:
     keys = inputs.pop("keys", None)
     sampler = fastlogits.Sampler(steps.LogitBias({1: 1.0, 5: -2.0}), steps.Temperature(0.9), steps.TopP(0.9))
     usual = fastlogits.Sampler(temperature=0.8, top_k=20, min_p=0.01)
-    drawn = sampler.sample(x, rng=3, keys=keys, position=2, logprobs=3, **inputs)
+    drawn = sampler.sample(x, rng=3, keys=keys, position=2, logprobs=3, logprobs_mode="both", **inputs)
     return {
         "sample": tuple(drawn), "probs": sampler.probs(x, **inputs), "filter": usual.filter_logits(x, **inputs),
         "softmax": fastlogits.softmax(x, temperature=0.7), "log_softmax": fastlogits.log_softmax(x),

@@ -222,7 +222,16 @@ def test_parameters_per_row(isa: str, shape: tuple[int, ...]) -> None:
     }
     inputs: dict[str, Any] = {"prompt_length": rng.integers(0, 3, shape), "position": rng.integers(0, 9, shape)}
     context = rng.integers(0, 60, (2, 3, 8))
-    got = fl.sample(x, rng=3, context=context, keys=np.arange(6).reshape(2, 3), logprobs=4, **steering, **inputs)
+    got = fl.sample(
+        x,
+        rng=3,
+        context=context,
+        keys=np.arange(6).reshape(2, 3),
+        logprobs=4,
+        logprobs_mode="both",
+        **steering,
+        **inputs,
+    )
     for a in range(2):
         for b in range(3):
             at = {
@@ -230,7 +239,9 @@ def test_parameters_per_row(isa: str, shape: tuple[int, ...]) -> None:
                 for name, value in (steering | inputs).items()
             }
             mine = {name: value if name == "mask" else value.item() for name, value in at.items()}
-            alone = fl.sample(x[a, b], rng=3, context=context[a, b], keys=3 * a + b, logprobs=4, **mine)
+            alone = fl.sample(
+                x[a, b], rng=3, context=context[a, b], keys=3 * a + b, logprobs=4, logprobs_mode="both", **mine
+            )
             for part, whole in zip(alone, got, strict=True):
                 np.testing.assert_array_equal(part, whole[a, b])
 

@@ -130,7 +130,7 @@ fl_where fl_plan_run(const fl_kernels *k, fl_scratch *s, const fl_plan *plan, co
     fl_job j;
     for (int64_t r = begin; r < end; r++) {
         const fl_plan *own = in->sequences && in->sequences[r].plan ? in->sequences[r].plan : plan;
-        mine.seed = (uint64_t)fl_integer_at(in->seeds, r, (int64_t)in->seed);
+        if (in->seeds.at) mine.seed = (uint64_t)fl_integer_at(in->seeds, r, 0);
         if (own != plan) memcpy(mine.beside, in->sequences[r].beside, sizeof mine.beside);
         fl_job_begin(&j, k, s, own, &mine, out, r);
         int status = run_row(&j, own, x);

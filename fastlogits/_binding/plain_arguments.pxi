@@ -1,6 +1,6 @@
 # Which arguments of a call can be read as they are.
 
-cdef object RAISE = "raise", ERROR = "error", PLACEHOLDER = "placeholder"
+cdef object RAISE = "raise", ERROR = "error", PLACEHOLDER = "placeholder", PROCESSED = "processed"
 cdef object NO_AXES = ()
 
 

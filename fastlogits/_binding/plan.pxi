@@ -145,8 +145,8 @@ cdef class Plan:
         return given_away(table, block)
 
     def sample(self, logits, *, n=None, replacement=True, context=None, prompt_length=0, state=None, rng=None,
-               position=None, keys=None, out_of_vocab="error", logprobs=None, out=None, threads=None, on_error="raise",
-               uncond=None, amateur=None, expert=None, anti=None):
+               position=None, keys=None, out_of_vocab="error", logprobs=None, logprobs_mode="processed", out=None,
+               threads=None, on_error="raise", uncond=None, amateur=None, expert=None, anti=None):
         """Draw one token, or n of them, per row.
 
         Parameters
@@ -182,6 +182,9 @@ cdef class Plan:
             and it equals no other placeholder.
         logprobs : int >= 0, optional
             Return a `SampleResult` with the log-probs of the drawn tokens and of the `logprobs` likeliest ones.
+        logprobs_mode : "processed", "raw" or "both", default "processed"
+            Whether log-probs, ranks and the likeliest tokens are those of the distribution that is drawn from, of the
+            logits as they came, or both.
         out : int64 array [...] or [..., n], optional
             Receives the ids.
         threads : int >= 0, optional
@@ -231,14 +234,15 @@ cdef class Plan:
         cdef uint64_t seed
         cdef bint seeded = False
         if (cnp.PyArray_CheckExact(logits) and n is None and replacement is True and logprobs is None and out is None
-                and threads is None and on_error is RAISE
+                and logprobs_mode is PROCESSED and threads is None and on_error is RAISE
                 and (out_of_vocab is ERROR or (out_of_vocab is PLACEHOLDER and state is None))):
             drawn = self.draw(logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti,
                               out_of_vocab is PLACEHOLDER, &seed, &seeded)
         if drawn is None:
-            drawn = self._sample(logits, n, replacement, logprobs, out, dict(
+            drawn = self._sample(logits, (n, replacement, logprobs, logprobs_mode, out), dict(
                 context=context, prompt_length=prompt_length, state=state, rng=seed if seeded else rng,
-                position=position, keys=keys, out_of_vocab=out_of_vocab, threads=threads, on_error=on_error, uncond=uncond, amateur=amateur, expert=expert, anti=anti))
+                position=position, keys=keys, out_of_vocab=out_of_vocab, threads=threads, on_error=on_error,
+                uncond=uncond, amateur=amateur, expert=expert, anti=anti))
         return drawn
 
     cdef object draw(self, logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti,

@@ -69,7 +69,7 @@ _HINTS = {name: f"{name} is called {ours} here" for ours, names in _SAME.items()
 _HINTS |= {name: f"{name} has no place here: {why}" for why, names in _ELSEWHERE.items() for name in names}
 
 #: Arguments of the methods, which the constructor does not take.
-_OF_THE_CALL = (*DEFAULTS, "out", "n", "replacement", "logprobs")
+_OF_THE_CALL = (*DEFAULTS, "out", "n", "replacement", "logprobs", "logprobs_mode")
 
 
 def refuse_unknown(function: str, keywords: Iterable[str], known: Iterable[str], *, rng: str = "rng") -> None:

@@ -98,7 +98,7 @@ class TopK(NamedTuple):
 
 
 class SampleResult(NamedTuple):
-    """Drawn ids and their log-probs, [...]; the top n of what was drawn from, [..., n]."""
+    """Drawn ids and their log-probs, [...]; the top n of what was drawn from, [..., n], or of the logits, raw."""
 
     ids: Any
     logprobs: Any
@@ -106,6 +106,9 @@ class SampleResult(NamedTuple):
     ranks: Any
     top_ids: Any
     top_logprobs: Any
+    raw_ranks: Any = None
+    raw_top_ids: Any = None
+    raw_top_logprobs: Any = None
 
 
 class GumbelMax(NamedTuple):

@@ -255,18 +255,27 @@ def _seed(rng: Any) -> int:
 
 def sample(
     logits: ArrayLike, *, plan: Sequence[Any] | None = None, n: int | None = None, replacement: bool = True,
-    rng: Any = None, position: Any = None, keys: Any = None, logprobs: int | None = None, **inputs: Any,
+    rng: Any = None, position: Any = None, keys: Any = None, logprobs: int | None = None,
+    logprobs_mode: str = "processed", **inputs: Any,
 ) -> Any:  # fmt: skip
     """Token ids [...] or [..., n] drawn from the processed rows; with `logprobs=m` a SampleResult."""
-    outer = np.shape(logits)[:-1]
-    shape = outer if n is None else (*outer, n)
+    shapes = (np.shape(logits)[:-1] + (() if n is None else (n,)), np.shape(logits)[:-1])
     plan = keyword_plan(**_steering(inputs)) if plan is None else plan
     raw, rows = _processed(logits, plan, _call(inputs) | {"rng": rng, "position": position, "keys": keys})
     by_noise = bool(plan) and _named(plan[-1])[0] == "gumbel"
     ids = np.array([_drawn(row, n or 1, by_noise, replacement) for row in rows], np.int64).reshape(len(raw), n or 1)
     if logprobs is None:
-        return ids.reshape(shape)[()]
-    return _result(ids, raw, _logits_of(rows, raw.shape), logprobs, (shape, outer))
+        return ids.reshape(shapes[0])[()]
+    came, left = _as_they_came(logits, plan), _logits_of(rows, raw.shape)
+    found = [_result(ids, came, each, logprobs, shapes) for each in (left, came)]
+    return {"processed": found[0], "raw": found[1], "both": SampleResult(*found[0][:6], *found[1][3:6])}[logprobs_mode]
+
+
+def _as_they_came(logits: ArrayLike, plan: Sequence[Any]) -> Floats:
+    """The rows [R, V], repaired if the plan begins with that."""
+    repair = [step for step in plan[:1] if _named(step)[0] == "remove_invalid_values"]
+    shape, rows = np.shape(logits)[:-1] or (1,), list(map(Row, _rows(logits)))
+    return np.array([process(row, repair, shape, r) for r, row in enumerate(rows)], np.float64)
 
 
 _CALL = ("context", "prompt_length", "out_of_vocab")
@@ -319,7 +328,7 @@ def _result(ids: Ids, raw: Floats, rows: Floats, n: int, shapes: tuple[tuple[int
     top_scores = np.where(top < 0, -np.inf, np.take_along_axis(scores, np.maximum(top, 0), 1))
     own = [np.where(there, each[at], -np.inf) for each in (scores, log_softmax(raw))]
     flat = [each.reshape(shapes[0])[()] for each in (ids, *own, ranks)]
-    return SampleResult._make([*flat, *(each.reshape(*shapes[1], n) for each in (top, top_scores))])
+    return SampleResult(*[*flat, *(each.reshape(*shapes[1], n) for each in (top, top_scores))])
 
 
 def beam_step(

@@ -150,7 +150,13 @@ class Batch:
     @signed(BatchInputs)
     @shared
     def sample(
-        self, logits: Any, *, logprobs: int | None = None, out: Any = None, **inputs: Unpack[BatchInputs]
+        self,
+        logits: Any,
+        *,
+        logprobs: int | None = None,
+        logprobs_mode: str = "processed",
+        out: Any = None,
+        **inputs: Unpack[BatchInputs],
     ) -> Any:
         """Draw one token per row, each by its own Sampler and state; no state changes.
 
@@ -159,7 +165,7 @@ class Batch:
         logits : array_like [len(batch), V]
             Row i is that of ``handles[i]``.
         {inputs of a batch}
-        logprobs, out
+        logprobs, logprobs_mode, out
             As in `Sampler.sample`.
         uncond, amateur, expert, anti : array of the shape and type of logits, or list of rows [V] and None
             Row i is what the first step of that Sampler combines with row i of the logits; rows of Samplers that
@@ -176,7 +182,8 @@ class Batch:
             As `Sampler.sample`.
         """
         given = _run.taken("sample", inputs, defaults_of(BatchInputs))
-        return _draw.sample(_run.MixedCall(tuple(self._rows.values()), logits, given), logprobs=logprobs, out=out)
+        wanted = _draw.Wanted(logprobs=logprobs, logprobs_mode=logprobs_mode, out=out)
+        return _draw.sample(_run.MixedCall(tuple(self._rows.values()), logits, given), wanted)
 
     def accept(self, ids: Any) -> None:
         """Each row's state accepts its token: all of them, or none if one is bad.

@@ -47,7 +47,8 @@ class Builders:
 
         Fields that do not concern the choice of a token (model, messages, max_tokens, stop, stream, n, ...) are
         accepted and left to the caller: pass ``top_logprobs`` as ``logprobs=`` and
-        ``Sampler.rng_of(fields, "openai")`` as ``rng=`` of `sample`.
+        ``Sampler.rng_of(fields, "openai")`` as ``rng=`` of `sample`. OpenAI does not say which distribution its
+        log-probs are of; servers of this interface mostly give those of ``logprobs_mode="raw"``.
 
         Examples
         --------
@@ -94,7 +95,8 @@ class Builders:
         ===================== ==================================================================================
 
         Fields that do not concern the choice of a token (n, stop, max_tokens, logprobs, ...) are accepted and left to
-        the caller: pass ``rng=Sampler.rng_of(fields, "vllm")``, which is None for the seed -1.
+        the caller: pass ``rng=Sampler.rng_of(fields, "vllm")``, which is None for the seed -1. vLLM's log-probs and
+        ranks are those of ``logprobs_mode="raw"`` unless its own ``logprobs_mode`` is "processed_logprobs".
 
         Examples
         --------
@@ -150,7 +152,7 @@ class Builders:
         ==================================== ===================================================================
 
         Fields that do not concern the choice of a token (use_cache, num_return_sequences, ...) are accepted and left to
-        the caller.
+        the caller. The scores that ``generate`` returns are processed, those of ``output_logits`` raw.
 
         Examples
         --------
@@ -209,7 +211,8 @@ class Builders:
 
         Fields that do not concern the choice of a token (n_predict, stop, n_probs, ...) are accepted and left to the
         caller: pass ``rng=Sampler.rng_of(fields, "llama.cpp")``, which is None for the seeds -1 and 4294967295. Its
-        penalties count the prompt.
+        penalties count the prompt. Its log-probs are those of ``logprobs_mode="raw"``, or with ``post_sampling_probs``
+        of "processed".
 
         Examples
         --------

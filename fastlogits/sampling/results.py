@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class SampleResult(NamedTuple):
     """Drawn tokens and their log-probs, natural logarithms.
 
-    ``logprobs``, ``ranks`` and ``top_*`` speak of the processed distribution, the one drawn from; ``raw_logprobs`` of
-    the logits as they came. Log-probs are float32, float64 for float64 logits. For a single row they are
-    ints and floats.
+    ``logprobs``, ``ranks`` and ``top_*`` speak of the processed distribution, the one drawn from, or with
+    ``logprobs_mode="raw"`` of the logits as they came, as the fields called ``raw_*`` always do. Log-probs are float32,
+    float64 for float64 logits. For a single row they are ints and floats.
 
     With ``n`` the first four are [..., n]; what ``replacement=False`` could not draw is -1 and -inf there.
 
@@ -31,11 +31,13 @@ class SampleResult(NamedTuple):
     logprobs, raw_logprobs : float or array [...]
         Log-probs of the drawn tokens; NaN for a bad row.
     ranks : int or int64 array [...]
-        1 + the number of strictly greater processed logits.
+        1 + the number of strictly greater logits.
     top_ids : int64 array [..., n]
-        The n most likely survivors, padded with -1.
+        The n most likely tokens, of the processed logits those that survive, padded with -1.
     top_logprobs : array [..., n]
         Their log-probs, padded with -inf.
+    raw_ranks, raw_top_ids, raw_top_logprobs
+        With ``logprobs_mode="both"`` the same of the logits as they came, else None.
 
     Examples
     --------
@@ -51,6 +53,9 @@ class SampleResult(NamedTuple):
     ranks: Any
     top_ids: NDArray[np.int64]
     top_logprobs: NDArray[Any]
+    raw_ranks: Any = None
+    raw_top_ids: NDArray[np.int64] | None = None
+    raw_top_logprobs: NDArray[Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""

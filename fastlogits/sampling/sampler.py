@@ -253,8 +253,8 @@ class Sampler(Builders, Outputs, Searches):
         begin = _state.Beginning(prompt_length, row, key, position, vocab, out_of_vocab)
         return _state.made(self, context, begin)
 
-    def _sample(self, logits: Any, n: Any, replacement: Any, logprobs: Any, out: Any, inputs: dict[str, Any]) -> Any:
-        return _draw.sample(_run.Call(self, logits, Inputs(inputs)), n, replacement, logprobs, out)
+    def _sample(self, logits: Any, wanted: tuple[Any, ...], inputs: dict[str, Any]) -> Any:
+        return _draw.sample(_run.Call(self, logits, Inputs(inputs)), _draw.Wanted(*wanted))
 
     def _seed(self, rng: Any) -> int:
         return _inputs.seed_word(rng)
