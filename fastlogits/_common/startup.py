@@ -27,7 +27,8 @@ def is_command() -> bool:
 def explain(error: ImportError) -> None:
     """Of the command line, end with one line and exit code 2; else raise what says more than `error`, if anything."""
     message = str(error)
-    if importlib.util.find_spec("fastlogits._core") is None:
+    spec = importlib.util.find_spec("fastlogits._core")
+    if spec is None or spec.origin is None:  # nothing, or a folder of sources alone
         tag = sysconfig.get_config_var("EXT_SUFFIX")
         folder = os.path.dirname(__file__)
         message = (
@@ -40,3 +41,14 @@ def explain(error: ImportError) -> None:
         print(f"fastlogits: error: {message}", file=sys.stderr)
         raise SystemExit(2) from None
     raise ImportError(message) from None
+
+
+def version() -> str:
+    """The version that is installed; 0+unknown of a source tree that was built but not installed."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("fastlogits")
+    except PackageNotFoundError:
+        return "0+unknown"
