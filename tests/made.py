@@ -236,7 +236,7 @@ CLASSES: dict[str, Any] = {each.name: each for each in map(vars(steps).get, step
 
 
 def family(*modules: str) -> tuple[str, ...]:
-    """The steps of some modules of fastlogits."""
+    """The steps of some files of fastlogits/steps/."""
     return tuple(name for name in NAMES if CLASSES[name].__module__.removeprefix("fastlogits.steps.") in modules)
 
 
@@ -244,8 +244,8 @@ BLENDS = family("combine")
 #: What changes how a row is read stands first, what draws a token last.
 FIRST, LAST = (*BLENDS, "remove_invalid_values"), ("draw", "gumbel")
 ANYWHERE = tuple(name for name in NAMES if name not in (*FIRST, *LAST))
-SHAPED, REPEATS = family("distribution", "feedback"), family("repeats")
-TOKENS = tuple(name for name in family("tokens") if name in ANYWHERE)
+SHAPED, REPEATS = family("maps", "thresholds", "distribution", "feedback"), family("repeats")
+TOKENS = tuple(name for name in family("sequences", "tokens", "lengths", "whole") if name in ANYWHERE)
 
 
 def step(name: str, numbers: Numbers) -> Any:

@@ -75,7 +75,11 @@ def random_row(rng: np.random.Generator, n: int, real: NDArray[Any] | None = Non
 #: Steps of the plans: the usual cuts twice as often as each of the others.
 USUAL = (
     *("temperature", "top_k", "top_p", "min_p"),
-    *(name for name in made.family("fastlogits.steps", "repeats") if name in made.ANYWHERE and name != "greedy"),
+    *(
+        name
+        for name in made.family("penalties", "edits", "cuts", "repeats")
+        if name in made.ANYWHERE and name != "greedy"
+    ),
 )
 
 

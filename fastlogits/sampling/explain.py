@@ -14,7 +14,7 @@ from fastlogits._common.plain import to_dict
 from fastlogits.sampling.beside import refuse_lone_bans
 from fastlogits.sampling.call import Seed, seed_of
 from fastlogits.sampling.thresholds import Seen, threshold
-from fastlogits.steps.tokens import RemoveInvalidValues
+from fastlogits.steps import RemoveInvalidValues
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

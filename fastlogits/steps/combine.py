@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from fastlogits._common import params
 from fastlogits.steps.base import Step
 
+__all__ = ["Contrastive", "DExperts", "Guidance"]
+
 
 @dataclass(frozen=True, repr=False)
 class Guidance(Step):

@@ -10,6 +10,8 @@ from fastlogits.steps import operands as _edits
 from fastlogits.steps.base import Step
 from fastlogits.steps.operands import Lists
 
+__all__ = ["Dry", "EncoderNoRepeatNgram", "NoRepeatNgram"]
+
 
 @dataclass(frozen=True, repr=False)
 class Dry(Step):
