@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -33,6 +34,11 @@ PLANS: dict[str, tuple[steps.Step, ...]] = {
     "top_k, mirostat 2": (steps.TopK(50), steps.Mirostat(2)),
     "adaptive_p": (steps.AdaptiveP(0.5),),
     "top_k, adaptive_p, skew": (steps.TopK(50), steps.AdaptiveP(0.5), steps.Skew(0.5)),
+}
+PLANS |= {
+    each.name: (each(),)
+    for each in map(vars(steps).get, steps.distribution.__all__)
+    if each.name not in PLANS and all(field.default is not dataclasses.MISSING for field in dataclasses.fields(each))
 }
 
 

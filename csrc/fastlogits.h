@@ -121,7 +121,7 @@ float fl_read_once(const fl_kernels *k, const float *x, int64_t n);
 /* ---- the pipeline ----------------------------------------------------------------------------- */
 
 enum { /* one id per line of steps.def: FL_OP_temperature, FL_OP_top_k, ... */
-#define FL_STEP(id, name, kind, needs) FL_OP_##name = id,
+#define FL_STEP(id, name, kind, needs, off) FL_OP_##name = id,
 #include "steps/steps.def"
 #undef FL_STEP
        FL_OP_END

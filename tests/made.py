@@ -229,10 +229,19 @@ MAKERS: dict[str, Callable[[Numbers], Any]] = {
 
 #: (name, kind, needs) of csrc/steps/steps.def, in its order.
 DEFINED = re.findall(
-    r"^FL_STEP\(\d+, (\w+), (\w+), (\w+)\)", (rows.ROOT / "csrc" / "steps" / "steps.def").read_text(), re.MULTILINE
+    r"^FL_STEP\(\d+, (\w+), (\w+), (\w+), \w+\)", (rows.ROOT / "csrc" / "steps" / "steps.def").read_text(), re.MULTILINE
 )
 NAMES = tuple(name for name, _, _ in DEFINED)
 CLASSES: dict[str, Any] = {each.name: each for each in map(vars(steps).get, steps.__all__) if each is not steps.Step}
+
+
+def plain(kind: Any) -> Callable[[Numbers], Any]:
+    """A step that is made without a parameter, but for what it keeps at least."""
+    return lambda r: kind(**({"min_keep": r.keep()} if "min_keep" in vars(kind)["__dataclass_fields__"] else {}))
+
+
+for _name, _kind in CLASSES.items():
+    MAKERS.setdefault(_name, plain(_kind))
 
 
 def family(*modules: str) -> tuple[str, ...]:

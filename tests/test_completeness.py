@@ -19,7 +19,7 @@ from fastlogits.reference import sampling as _reference_pipeline
 from fastlogits.sampling import keywords as _steering
 
 LIST = rows.ROOT / "csrc" / "steps" / "steps.def"
-STEPS = re.findall(r"^FL_STEP\(\d+, (\w+), (\w+), \w+\)", LIST.read_text(), re.MULTILINE)
+STEPS = re.findall(r"^FL_STEP\(\d+, (\w+), (\w+), \w+, \w+\)", LIST.read_text(), re.MULTILINE)
 FUNCTIONS = [name for name in fastlogits.__all__ if inspect.isroutine(getattr(fastlogits, name))]
 CLASSES = [name for name in fastlogits.__all__ if inspect.isclass(getattr(fastlogits, name))]
 # What reports on the machine computes nothing, so it has neither twin nor benchmark.

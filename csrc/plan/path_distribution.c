@@ -265,13 +265,9 @@ int fl_run_distribution(fl_job *j) {
     fl_mass m;
     int status = ask(j, v, &m, &s);
     if (status) return status == FL_AGAIN ? fl_refuse(j, FL_PATH_DISTRIBUTION) : status;
+    if (v->needs & FL_NEEDS_PREFIX) return list_from(j, &s, fl_job_floor(j, v->needs & FL_NEEDS_SPREAD ? 64 : 256));
     switch (v->op) {
     case FL_OP_typical_p: return run_typical(j, &m, &s);
-    case FL_OP_tfs: return list_from(j, &s, fl_job_floor(j, 256));
-    case FL_OP_min_k: return list_from(j, &s, fl_job_floor(j, 64));
-    case FL_OP_mirostat:
-        if (v->value == 1.0) return list_from(j, &s, fl_job_floor(j, 256));
-        break;
     case FL_OP_xtc: status = resolve_xtc(j, &m, &s); return status ? status : start_again(j);
     case FL_OP_dynamic_temperature: return resolve_temperature(j, &m, &s);
     case FL_OP_p_less: status = ask_power(j, v->value, &m, &s); break;

@@ -10,27 +10,19 @@ static int is_off(const fl_step_values *v, int64_t n, int64_t context_n) {
     case FL_OP_repetition_penalty: return v->value == 1.0 || context_n == 0 || (v->window == 0 && v->second == 0.0);
     case FL_OP_frequency_penalty:
     case FL_OP_presence_penalty: return v->value == 0.0 || context_n == 0 || v->window == 0;
-    case FL_OP_temperature: return v->value == 1.0;
     case FL_OP_top_k: return v->value <= 0 || v->value >= (double)n;
-    case FL_OP_top_p: return v->value >= 1.0;
-    case FL_OP_typical_p:
-    case FL_OP_tfs: return v->value >= 1.0;
-    case FL_OP_min_p:
-    case FL_OP_smoothing:
-    case FL_OP_epsilon_cutoff:
-    case FL_OP_eta_cutoff:
-    case FL_OP_top_a:
-    case FL_OP_top_n_sigma:
-    case FL_OP_xtc: return v->value <= 0.0;
-    case FL_OP_p_less:
-    case FL_OP_top_h:
-    case FL_OP_adaptive_p:
-    case FL_OP_min_k: return v->value != v->value;
-    case FL_OP_mirostat: return v->value == 0.0;
     case FL_OP_dynamic_temperature: return v->value == 1.0 && v->second == 1.0;
     case FL_OP_encoder_repetition_penalty: return v->value == 1.0 || v->entries == 0;
-    case FL_OP_remove_invalid_values:
-    case FL_OP_renormalize_logits: return v->value == 0.0;
+#define FL_OFF_NEVER(name)
+#define FL_OFF_ZERO(name)                                                                                              \
+    case FL_OP_##name: return v->value == 0.0;
+#define FL_OFF_ONE(name)                                                                                               \
+    case FL_OP_##name: return v->value == 1.0;
+#define FL_OFF_NONE(name)                                                                                              \
+    case FL_OP_##name: return v->value != v->value;
+#define FL_STEP(id, name, kind, needs, off) FL_OFF_##off(name)
+#include "steps/steps.def"
+#undef FL_STEP
     case FL_OP_skew:
     case FL_OP_draw:
     case FL_OP_gumbel: return 1;

@@ -10,9 +10,11 @@ void fl_resolve(const fl_context *c, fl_step_values *v, int64_t *ids, double *va
 #define FL_RESOLVE_POWER(name)
 #define FL_RESOLVE_SPREAD(name)
 #define FL_RESOLVE_LIST(name)
+#define FL_RESOLVE_PREFIX_BY_MASS(name)
+#define FL_RESOLVE_PREFIX_BY_SPREAD(name)
 #define FL_RESOLVE_CONTEXT(name)                                                                                       \
     case FL_OP_##name: fl_resolve_##name(c, v, ids, values); break;
-#define FL_STEP(id, name, kind, needs) FL_RESOLVE_##needs(name)
+#define FL_STEP(id, name, kind, needs, off) FL_RESOLVE_##needs(name)
 #include "steps/steps.def"
 #undef FL_STEP
     default: break;
@@ -29,7 +31,7 @@ void fl_edits_apply(fl_edits *e, const fl_step_values *v) {
 #define FL_APPLY_MAP(name)
 #define FL_APPLY_CUT(name)
 #define FL_APPLY_PICK(name)
-#define FL_STEP(id, name, kind, needs) FL_APPLY_##kind(name)
+#define FL_STEP(id, name, kind, needs, off) FL_APPLY_##kind(name)
 #include "steps/steps.def"
 #undef FL_STEP
     case FL_OP_temperature: e->k->list_divide(e->logit, e->n, v->value); break;
@@ -77,7 +79,7 @@ int fl_cands_step(fl_cands *c, const fl_step_values *v) {
     case FL_OP_##name: fl_list_##name(c, v); break;
 #define FL_RUN_CUT(name) FL_RUN_MAP(name)
 #define FL_RUN_PICK(name) FL_RUN_MAP(name)
-#define FL_STEP(id, name, kind, needs) FL_RUN_##kind(name)
+#define FL_STEP(id, name, kind, needs, off) FL_RUN_##kind(name)
 #include "steps/steps.def"
 #undef FL_STEP
     default: break;

@@ -11,9 +11,11 @@
 #define FL_PROTO_POWER(name)
 #define FL_PROTO_SPREAD(name)
 #define FL_PROTO_LIST(name)
+#define FL_PROTO_PREFIX_BY_MASS(name)
+#define FL_PROTO_PREFIX_BY_SPREAD(name)
 #define FL_PROTO_CONTEXT(name)                                                                                         \
     void fl_resolve_##name(const fl_context *c, fl_step_values *v, int64_t *ids, double *values);
-#define FL_STEP(id, name, kind, needs) FL_PROTO_##needs(name)
+#define FL_STEP(id, name, kind, needs, off) FL_PROTO_##needs(name)
 #include "steps/steps.def"
 #undef FL_STEP
 
@@ -23,7 +25,7 @@
 #define FL_PROTO_MAP(name) void fl_list_##name(fl_cands *c, const fl_step_values *v);
 #define FL_PROTO_CUT(name) FL_PROTO_MAP(name)
 #define FL_PROTO_PICK(name) FL_PROTO_MAP(name)
-#define FL_STEP(id, name, kind, needs) FL_PROTO_##kind(name)
+#define FL_STEP(id, name, kind, needs, off) FL_PROTO_##kind(name)
 #include "steps/steps.def"
 #undef FL_STEP
 

@@ -8,7 +8,7 @@ static double number_at(fl_per_row p, int64_t r, double unset) { return p.at ? p
 
 int32_t fl_kind_of(int32_t op) {
     static const int32_t kinds[] = {
-#define FL_STEP(id, name, kind, needs) [id] = FL_##kind,
+#define FL_STEP(id, name, kind, needs, off) [id] = FL_##kind,
 #include "steps/steps.def"
 #undef FL_STEP
     };
@@ -17,7 +17,7 @@ int32_t fl_kind_of(int32_t op) {
 
 int32_t fl_needs_of(int32_t op) {
     static const int32_t all[] = {
-#define FL_STEP(id, name, kind, needs) [id] = FL_NEEDS_##needs,
+#define FL_STEP(id, name, kind, needs, off) [id] = FL_NEEDS_##needs,
 #include "steps/steps.def"
 #undef FL_STEP
     };

@@ -13,7 +13,9 @@ enum {                                               /* what its steps need of a
        FL_NEEDS_SPREAD = 8,
        FL_NEEDS_LIST = 16,
        FL_NEEDS_CONTEXT = 32,
-       FL_NEEDS_PREFIX = 64
+       FL_NEEDS_PREFIX = 64,
+       FL_NEEDS_PREFIX_BY_MASS = FL_NEEDS_PREFIX | FL_NEEDS_MASS,
+       FL_NEEDS_PREFIX_BY_SPREAD = FL_NEEDS_PREFIX | FL_NEEDS_SPREAD
 };
 enum { FL_HEARS_NOTHING, FL_HEARS_SURPRISE, FL_HEARS_SHARE }; /* what a step wants to know of the drawn token */
 

@@ -39,7 +39,7 @@ cdef extern from *:
     #endif
 
     static const struct { int id; const char *name, *kind; } fl_step_list[] = {
-    #define FL_STEP(id, name, kind, needs) {id, #name, #kind},
+    #define FL_STEP(id, name, kind, needs, off) {id, #name, #kind},
     #include "steps/steps.def"
     #undef FL_STEP
     };

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
@@ -255,3 +257,27 @@ def spelled_out(function: F) -> F:
     at = next((i for i, p in enumerate(own) if p.kind is p.KEYWORD_ONLY), len(own))
     function.__signature__ = signature.replace(parameters=[*own[:at], *keyword_only, *own[at:]])  # type: ignore[attr-defined]
     return function
+
+
+def documented(doc: str | None) -> str | None:
+    """The docstring of `Sampler` with the order of work, and the keywords that it does not describe by their steps."""
+    if doc is None:  # python -OO has none
+        return None
+    order = textwrap.fill(_ORDER_OF_WORK, 114, break_long_words=False)
+    missing = [line for line in _LINES if not re.search(rf"(?m)^    (.*, )?{line.keywords[0]}( :|, )", doc)]
+    further = "\n    ".join(
+        f"{line.keywords[0]} : {'bool, default False' if line.off is False else 'optional'}\n        {_sentence(line)}"
+        for line in missing
+    )
+    return doc.replace("{order}", order.replace("\n", "\n    ")).replace(
+        "    {further keywords}\n", further and f"    {further}\n"
+    )
+
+
+def _sentence(line: _Line) -> str:
+    """What a step does."""
+    text = inspect.getdoc(line.made) or ""
+    return f"{text.partition(chr(10))[0]} See `fastlogits.steps.{line.made.__name__}`."
+
+
+_ORDER_OF_WORK = ", ".join(line.keywords[0] for line in _LINES)

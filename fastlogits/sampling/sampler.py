@@ -18,7 +18,7 @@ from fastlogits.sampling import reminders as _reminders
 from fastlogits.sampling import state as _state
 from fastlogits.sampling.builders import Builders
 from fastlogits.sampling.explain import Explanation
-from fastlogits.sampling.keywords import KEYWORDS, Steering, keyword_steps, spelled_out
+from fastlogits.sampling.keywords import KEYWORDS, Steering, documented, keyword_steps, spelled_out
 from fastlogits.sampling.outputs import Outputs
 from fastlogits.sampling.results import Candidates, GumbelMax, SampleResult
 from fastlogits.sampling.searches import Searches
@@ -33,14 +33,8 @@ class Sampler(Builders, Outputs, Searches):
     """A pipeline: edits, temperature, cuts and a draw, prepared once, immutable, picklable.
 
     ``Sampler(*steps)`` runs steps of `fastlogits.steps` in the order written. ``Sampler(**keywords)`` runs those asked
-    for in the order guidance_scale (or contrastive_alpha, dexperts_alpha), remove_invalid_values,
-    encoder_repetition_penalty, repetition_penalty, frequency_penalty, presence_penalty, dry_multiplier,
-    no_repeat_ngram_size, encoder_no_repeat_ngram_size, bad_words_ids, logit_bias, sequence_bias, min_length,
-    min_new_tokens, allowed_token_ids, forced_bos_token_id, forced_eos_token_id, exponential_decay_length_penalty,
-    suppress_tokens, begin_suppress_tokens, mask, temperature (with dynatemp_range), smoothing_factor, top_h, top_k,
-    top_p, min_p, typical_p, epsilon_cutoff, eta_cutoff, top_n_sigma, top_a, tfs, p_less, min_k, xtc_probability,
-    mirostat, adaptive_target, skew, renormalize_logits. Each number is one for all rows or one per row (broadcast
-    against the shape of the batch). `fastlogits.steps` says what each of them does, and where it comes from.
+    for in the order {order}. Each number is one for all rows or one per row (broadcast against the shape of the batch).
+    `fastlogits.steps` says what each of them does, and where it comes from.
 
     Parameters
     ----------
@@ -151,6 +145,7 @@ class Sampler(Builders, Outputs, Searches):
         Bans what it does not allow; a shorter mask bans the tokens beyond it.
     draw : "cdf" or "gumbel", optional
         How `sample` draws: by the inverse of the running mass, or by Gumbel-max (`fastlogits.steps.Gumbel`).
+    {further keywords}
     preset : "hf", "vllm", "llama.cpp", "openvino" or "mlx", optional
         The sequence of steps of that system and its boundary rules (transformers and vLLM keep ties), never a
         parameter's value (llama.cpp's and mlx-lm's penalties count the prompt too; their windows of 64 and 20 tokens
@@ -289,3 +284,4 @@ def _given(value: Any, default: Any) -> bool:
 
 
 Sampler.__init__ = spelled_out(Sampler.__init__)  # type: ignore[method-assign]
+Sampler.__doc__ = documented(Sampler.__doc__)
