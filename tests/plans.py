@@ -218,6 +218,8 @@ def unsure(case: Case) -> bool:
         if step.name not in made.SHAPED or step.name == "skew":
             continue
         name = MOVED.get(step.name) or next(iter(vars(step)))
+        if isinstance(getattr(step, name), bool):
+            continue
         kept = []
         for factor in (1 - UNSURE, 1, 1 + UNSURE):
             moved = min(getattr(step, name) * factor, np.inf if step.name in UNBOUNDED else 1.0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+import fastlogits._core as _core
 from fastlogits.sampling.keywords import OFF
 
 if TYPE_CHECKING:
@@ -82,7 +83,13 @@ def _adaptive(s: Seen) -> float:
     return s.value if math.isnan(total) else min(max(2 * s.value - total / weight, 0.0), 1.0)
 
 
-#: By step: the words of its condition and the number behind them. Steps that compare nothing are not here.
+def _rank(s: Seen) -> tuple[str, float]:
+    """How many the step left."""
+    return "rank <=", s.survivors()
+
+
+#: By step: the words of its condition and the number behind them. Not here: steps that compare nothing, and cuts of
+#: which only the number that they keep can be told.
 THRESHOLDS: dict[str, Callable[[Seen], tuple[str, float]]] = {
     "contrastive": lambda s: ("p >=", s.value * s.largest()),
     "temperature": lambda s: ("T =", s.value),
@@ -99,7 +106,6 @@ THRESHOLDS: dict[str, Callable[[Seen], tuple[str, float]]] = {
     "typical_p": lambda s: ("|-ln p - H| <=", _typical(s)),
     "tfs": lambda s: ("bends <=", s.value),
     "top_h": lambda s: ("entropy <=", _top_h(s)),
-    "min_k": lambda s: ("rank <=", s.survivors()),
     "xtc": lambda s: ("p >=", s.second),
     "mirostat": _mirostat,
     "adaptive_p": lambda s: ("p near", _adaptive(s)),
@@ -108,7 +114,7 @@ THRESHOLDS: dict[str, Callable[[Seen], tuple[str, float]]] = {
 
 def threshold(name: str, seen: Seen, strict: bool) -> tuple[str, float]:
     """The condition of a step in words and its number; ("", NaN) for a step without one or one that is off."""
-    asked = THRESHOLDS.get(name)
+    asked = THRESHOLDS.get(name, _rank if _core.STEP_KINDS[name] == "CUT" else None)
     off = math.isnan(seen.value) or seen.value == OFF.get(name) or (name == "top_k" and seen.value < 1)
     if asked is None or off:
         return "", math.nan
