@@ -22,10 +22,10 @@ import fastlogits._core as _core
 from fastlogits import steps
 
 DIGESTS = {
-    "float32": "8547f1ff4a44b60fd1cefb3fe0ef139b371c476ea5a03b235214c009da5c747f",
-    "float16": "b2c736471d6e53c900ef1f4f757cafb749064400047f25057646605fc4e121fe",
-    "bfloat16": "c2532de919bc65931b9925b08018fb2e8b3d528034efbcb1d0ad83ae78b1ec3d",
-    "float64": "21d2951d45d8cedbdef44e8a8027c0fd4e8a90811a523646325ffbac91154d62",
+    "float32": "3f9e702e4d67dd03a25b3c7e5f36b89985c26807fd5860335163a26c3c19735f",
+    "float16": "8189ac47d3a56967fe4753e2547e674c2f9b6eccdad532072d4301ced0786dea",
+    "bfloat16": "7080fe712e8ad9a40f91da0065c30e27be84fecf5370ab10f68d21bbfb928b33",
+    "float64": "cc8a5d10433e87df6c8865bd07f3b2b099fcdb18a5f3395e510eee80f34cf68d",
 }
 
 Array = np.ndarray[Any, Any]

@@ -137,6 +137,23 @@ void fl_list_min_k(fl_cands *c, const fl_step_values *v) {
     if (!c->more) fl_cands_keep(c, keep);
 }
 
+/* The first i - 1, i >= 2 the first prefix whose entropy among itself, over ln i, is below its probability m. A sum of masses
+ * e_j = exp(d_j), d_j <= 0, has the entropy ln S - (sum of e_j d_j) / S. The whole list counts with its own sum, so that a
+ * uniform row ends with h = m = 1. */
+void fl_list_ees(fl_cands *c, const fl_step_values *v) {
+    const double *mass = fl_cands_masses(c, c->n);
+    double total = c->partial ? c->total : fl_cands_total(c), sum = mass[0], weighted = 0;
+    int64_t i = 1;
+    for (; i < c->n; i++) {
+        sum += mass[i];
+        if (mass[i] > 0) weighted += mass[i] * (c->logit[i] - c->logit[0]);
+        double entropy = (fl_log(sum) - weighted / sum) / fl_log((double)(i + 1));
+        if (entropy < sum / total - 1e-9) break;
+    }
+    c->more = c->partial && (i == c->n || i < v->min_keep);
+    if (!c->more) fl_cands_keep(c, i < c->n ? at_least(i, v->min_keep) : c->n);
+}
+
 static int is_special(const fl_step_values *v, int64_t id) {
     for (int64_t i = 0; i < v->entries; i++)
         if (v->ids[i] == id) return 1;

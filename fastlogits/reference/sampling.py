@@ -59,6 +59,7 @@ _ORDER: dict[str, dict[str, str]] = {
     "tfs": {"z": "tfs", "min_keep": "min_keep"},
     "p_less": {"order": "p_less", "min_keep": "min_keep"},
     "min_k": {"tau": "min_k", "min_keep": "min_keep"},
+    "ees": {"enabled": "ees", "min_keep": "min_keep"},
     "xtc": {
         "probability": "xtc_probability", "threshold": "xtc_threshold", "special_tokens": "xtc_special_tokens",
         "min_keep": "min_keep", "ties": "ties", "strict": "strict",

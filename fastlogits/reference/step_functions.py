@@ -549,6 +549,18 @@ class steps:  # noqa: N801 - named as the module fastlogits.steps
         return row.only(order[: int(max(cliff, min(most, len(order)), min_keep))])
 
     @staticmethod
+    def ees(row: Row, enabled: bool = True, min_keep: int = 1) -> Floats:
+        """The i - 1 first, i >= 2 the first where the first i have (their own entropy) / ln i < their probability."""
+        order, n = row.order(), np.arange(2, len(row.order()) + 1)
+        if not enabled:
+            return row.logits
+        masses, away = row.masses()[order], row.logits[order] - row.top_logit()
+        sums = np.cumsum(masses)
+        entropy = np.log(sums) - np.cumsum(np.where(masses > 0, masses * away, 0)) / sums
+        first = np.flatnonzero(entropy[1:] / np.log(n) < sums[1:] / sums[-1] - 1e-9)
+        return row.only(order[: max(int(min_keep), 1 + first[0])] if len(first) else order)
+
+    @staticmethod
     def xtc(
         row: Row, probability: float, threshold: float = 0.1, special_tokens: ArrayLike = (), min_keep: int = 1,
         ties: str = "id", strict: bool = False,

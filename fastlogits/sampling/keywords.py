@@ -42,6 +42,7 @@ class Steering(TypedDict, total=False):
     tfs: Any
     p_less: Any
     min_k: Any
+    ees: Any
     xtc_probability: Any
     xtc_threshold: Any
     xtc_special_tokens: Any
@@ -100,7 +101,7 @@ _DEFAULTS: dict[str, Any] = {
     "temperature": 1.0, "dynatemp_exponent": 1.0, "smoothing_curve": 1.0, "xtc_threshold": 0.1,
     "xtc_special_tokens": (), "mirostat_tau": 5.0, "mirostat_eta": 0.1, "adaptive_decay": 0.9, "min_keep": 1,
     "ties": "id", "joint": False, "strict": False, "bad_words_output_only": False, "remove_invalid_values": False,
-    "renormalize_logits": False,
+    "renormalize_logits": False, "ees": False,
 }  # fmt: skip
 KEYWORDS: dict[str, Any] = {name: _DEFAULTS.get(name) for name in Steering.__annotations__}
 
@@ -158,6 +159,7 @@ _LINES = (
     _Line(s.Tfs, ("tfs", "min_keep"), 1.0),
     _Line(s.PLess, ("p_less", "min_keep")),
     _Line(s.MinK, ("min_k", "min_keep")),
+    _Line(s.EES, ("ees", "min_keep"), False),
     _Line(s.Xtc, ("xtc_probability", "xtc_threshold", "xtc_special_tokens", "min_keep", "ties", "strict"), 0.0),
     _Line(s.Mirostat, ("mirostat", "mirostat_tau", "mirostat_eta", "min_keep"), 0),
     _Line(s.AdaptiveP, ("adaptive_target", "adaptive_decay")),

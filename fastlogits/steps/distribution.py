@@ -12,7 +12,7 @@ from fastlogits._common.docs import shared
 from fastlogits.steps.base import Step
 from fastlogits.steps.operands import Lists, token_ids
 
-__all__ = ["MinK", "Tfs", "TopH", "TypicalP", "Xtc"]
+__all__ = ["EES", "MinK", "Tfs", "TopH", "TypicalP", "Xtc"]
 
 
 @shared
@@ -206,3 +206,42 @@ class Xtc(Step):
     def _lists(self) -> Lists | None:
         ids = self.special_tokens
         return Lists("xtc_special_tokens", np.array(ids, np.int64)) if ids else None
+
+
+@shared
+@dataclass(frozen=True, repr=False)
+class EES(Step):
+    """Keeps the most likely tokens up to where they are as certain as they are probable (entropy equilibrium).
+
+    Over the sorted survivors, i = 2, 3, ...: m is the probability of the first i, h their entropy among themselves
+    divided by ln i. At the first i with h < m - 1e-9 the i - 1 first tokens stay; without such an i all do, as on a
+    uniform row.
+
+    Parameters
+    ----------
+    enabled : bool, or one per row
+        Default True.
+    {min_keep}
+
+    Notes
+    -----
+    "Entropy Equilibrium Sampling", arXiv 2512.00789, 2025; it has no parameter.
+
+    Examples
+    --------
+    >>> import fastlogits as fl
+    >>> import numpy as np
+    >>> fl.probs(np.log([0.6, 0.2, 0.1, 0.05, 0.05]), ees=True).round(2)
+    array([0.75, 0.25, 0.  , 0.  , 0.  ])
+    >>> fl.candidates(np.log([0.97, 0.01, 0.01, 0.01]), ees=True).ids
+    array([0])
+    >>> fl.candidates(np.zeros(7), ees=True).ids.size
+    7
+    """
+
+    name: ClassVar[str] = "ees"
+    enabled: Any = True
+    min_keep: Any = 1
+
+    def __post_init__(self) -> None:
+        self._set(enabled=params.flag(self.name, self.enabled))
