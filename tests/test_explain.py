@@ -153,7 +153,7 @@ def test_per_row_and_off() -> None:
 def test_every_cut_has_a_threshold() -> None:
     assert set(THRESHOLDS) <= set(made.NAMES)
     for name, kind, _ in made.DEFINED:
-        seen = Seen(X[0], fl.log_softmax(X[0]), X[0] > 0, 0.5, 2.5, 1.0)
+        seen = Seen(X[0], fl.log_softmax(X[0]), X[0] > 0, 2.0, 2.5, 1.0)
         told = threshold(name, seen, strict=False)[0] != ""
         assert told or kind not in ("CUT", "PICK") or name in ("draw", "gumbel", "skew"), name
 
