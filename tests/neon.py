@@ -36,7 +36,7 @@ DEBS = (f"python{PYTHON}", f"libpython{PYTHON}-dev", "libgcc-s1", "libstdc++6")
 WHEELS = ("numpy", "pytest", "pytest-benchmark", "hypothesis", "scipy", "mpmath", "ml_dtypes", "rich")
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64")
 BUILD = ("build", "setuptools>=77.0.1", "cython>=3.1", "numpy>=2.2")
-DEFAULT_TESTS = ("tests/test_kernels.py", "tests/test_digest.py")
+DEFAULT_TESTS = ("tests/test_kernels.py", "tests/test_digest.py", "tests/test_rows_alone.py")
 # One process, so that the digests of the tests need not be made again to be printed.
 TEST_AND_PRINT = """
 import sys, pytest

@@ -125,15 +125,6 @@ def random_case(seed: int, large: int = 0, real: NDArray[Any] | None = None) -> 
     return Case(name, held(row), plan, context, start, seed, {each: held(rows) for each, rows in beside.items()})
 
 
-def with_placeholders(case: Case) -> Case:
-    """The case with some tokens of its context outside the vocabulary, several of them the same ones."""
-    rng = np.random.default_rng([case.seed, 0x00F])
-    outside = rng.choice([-1, -200, case.row.size, case.row.size + 7, 2**31, 2**62], len(case.context))
-    there = rng.random(len(case.context)) < rng.choice([0.1, 0.5, 1.0])
-    context = np.where(there, outside, np.asarray(case.context, np.int64)).tolist()
-    return replace(case, context=context, out_of_vocab="placeholder")
-
-
 #: Fields that have one value for all rows.
 SHARED = ("special_tokens",)
 

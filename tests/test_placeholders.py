@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import made
@@ -28,6 +29,15 @@ STEERING: dict[str, Any] = {
 }  # fmt: skip
 SAMPLER = fl.Sampler(**STEERING)
 RIGHT = reference.filter_logits(ROWS, context=CONTEXT, **STEERING)
+
+
+def with_placeholders(case: plans.Case) -> plans.Case:
+    """The case with some tokens of its context outside the vocabulary, several of them the same ones."""
+    rng = np.random.default_rng([case.seed, 0x00F])
+    outside = rng.choice([-1, -200, case.row.size, case.row.size + 7, 2**31, 2**62], len(case.context))
+    there = rng.random(len(case.context)) < rng.choice([0.1, 0.5, 1.0])
+    context = np.where(there, outside, np.asarray(case.context, np.int64)).tolist()
+    return replace(case, context=context, out_of_vocab="placeholder")
 
 
 def close(found: Any, right: Any) -> None:
@@ -134,7 +144,7 @@ def test_states_that_remember() -> None:
 def test_random_states() -> None:
     """A state that accepts, rolls back and learns is the context, for random plans."""
     for seed in range(600_000, 600_080):
-        case = plans.with_placeholders(plans.random_case(seed))
+        case = with_placeholders(plans.random_case(seed))
         sampler, rng = fl.Sampler(*case.plan), np.random.default_rng(seed)
         state = sampler.state(
             case.context, prompt_length=case.prompt_length, vocab=case.row.size if seed % 2 else None,

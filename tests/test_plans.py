@@ -11,6 +11,7 @@ import numpy as np
 import plans
 import pytest
 import rows
+from test_placeholders import with_placeholders
 
 import fastlogits
 from fastlogits import reference, steps
@@ -158,7 +159,7 @@ def test_random_plans_on_long_rows() -> None:
 
 def test_random_plans_with_placeholders(isa: str) -> None:
     """Contexts with ids that no logit has."""
-    cases = [plans.with_placeholders(plans.random_case(seed)) for seed in range(500_000, 500_150)]
+    cases = [with_placeholders(plans.random_case(seed)) for seed in range(500_000, 500_150)]
     check(cases)
     outside = [any(not 0 <= token < case.row.size for token in case.context) for case in cases]
     assert sum(outside) > 75
