@@ -99,17 +99,17 @@ MUTATIONS = (
     Mutation(
         "border: the short way takes a negative prompt length",
         "fastlogits/_binding/plan.pxi",
-        "                or start < 0 or not plain_ids(context)\n",
-        "                or not plain_ids(context)\n",
+        "                or not int64_of(prompt_length, &start) or start < 0\n",
+        "                or not int64_of(prompt_length, &start)\n",
         ("arguments", "errors", "inputs"),
     ),
     # ---- Python ----
     Mutation(
         "sampler: an error blames the logits for the rows beside them",
         "fastlogits/sampling/sampler.py",
-        "refuse_row(outer, row, status, step, value, n, names, beside=self.beside)",
-        "refuse_row(outer, row, status, step, value, n, names)",
-        ("guidance",),
+        "refuse_row((), row, status, step, value, logits.size, names, beside=self.beside)",
+        "refuse_row((), row, status, step, value, logits.size, names)",
+        ("guidance", "guidance_errors"),
     ),
     Mutation(
         "arguments: an open range takes its end",
