@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     from fastlogits.scoring.labels import label_logprobs
     from fastlogits.scoring.shards import merge, shard_peaks, shard_summary
     from fastlogits.scoring.targets import TokenLogprobs, token_logprobs
-    from fastlogits.scoring.texts import TextScore, Window, perplexity, score_text, sliding_windows
+    from fastlogits.scoring.texts import TextScore, perplexity, score_text
+    from fastlogits.scoring.windows import Window, sliding_windows
 
     __version__: str
 
@@ -153,7 +154,8 @@ _HOMES = {
     "scoring.labels": ("label_logprobs",),
     "scoring.shards": ("merge", "shard_peaks", "shard_summary"),
     "scoring.targets": ("TokenLogprobs", "token_logprobs"),
-    "scoring.texts": ("TextScore", "Window", "perplexity", "score_text", "sliding_windows"),
+    "scoring.texts": ("TextScore", "perplexity", "score_text"),
+    "scoring.windows": ("Window", "sliding_windows"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("arrays", "calibration", "cpu", "reference", "sampling", "scoring", "steps")

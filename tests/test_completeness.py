@@ -111,7 +111,7 @@ def test_no_step_without_a_line() -> None:
         step = getattr(steps, each)
         if step is not steps.Step:
             assert step.name in named, each
-    twins = {name for name in vars(reference.steps) if not name.startswith("_")}
+    twins = {name for name in dir(reference.steps) if not name.startswith("_")}
     assert twins == named
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
+    from fastlogits.reference.beams import beam_step
     from fastlogits.reference.calibration import (
         CompletionScores,
         ReliabilityCurve,
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
         top_n_agreement,
         total_variation,
     )
+    from fastlogits.reference.rows import Row, gumbel, philox, uniform
     from fastlogits.reference.sampling import (
-        beam_step,
         candidates,
         filter_logits,
         gumbel_max,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from fastlogits.reference.scoring import TokenLogprobs, token_logprobs
     from fastlogits.reference.shards import merge, shard_peaks, shard_summary
     from fastlogits.reference.speculative import Verified, verify
-    from fastlogits.reference.step_functions import Row, gumbel, philox, steps, uniform
+    from fastlogits.reference.step_functions import steps
     from fastlogits.reference.texts import TextScore, perplexity, score_text, sliding_windows
 
 __all__ = [
@@ -73,7 +74,8 @@ __all__ = [
 ]  # fmt: skip
 
 _FILES = (
-    "combine", "calibration", "comparison", "sampling", "scoring", "shards", "speculative", "step_functions", "texts",
+    "beams", "combine", "calibration", "comparison", "rows", "sampling", "scoring", "shards", "speculative",
+    "step_functions", "texts",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastlogits.reference import softmax
 from fastlogits.reference.repeats import Floats, Ids
+from fastlogits.reference.rows import Row, philox
 from fastlogits.reference.sampling import (
     _beside,
     _contexts,
@@ -22,7 +23,6 @@ from fastlogits.reference.sampling import (
     keyword_plan,
     process,
 )
-from fastlogits.reference.step_functions import Row, philox
 
 
 class Verified(NamedTuple):

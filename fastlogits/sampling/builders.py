@@ -7,6 +7,8 @@ from typing import Any, Self
 from fastlogits import steps as s
 from fastlogits._common.docs import shared
 from fastlogits.sampling import systems as _systems
+from fastlogits.sampling import systems_hf as _systems_hf
+from fastlogits.sampling import systems_llama_cpp as _systems_llama_cpp
 
 
 class Builders:
@@ -162,7 +164,7 @@ class Builders:
         >>> fl.Sampler.from_hf({"do_sample": False, "suppress_tokens": [3]})
         Sampler(SuppressTokens((3,)), Temperature(0.0))
         """
-        return cls(*_systems.from_hf(fields, encoder_ids, prompt_length))
+        return cls(*_systems_hf.from_hf(fields, encoder_ids, prompt_length))
 
     @classmethod
     @shared
@@ -222,7 +224,7 @@ class Builders:
         >>> fl.Sampler.from_llama_cpp({"temp": 0.7, "top_k": 40, "samplers": ["temperature", "top_k"]})
         Sampler(Temperature(0.7), TopK(40))
         """
-        return cls(*_systems.from_llama_cpp(fields, eos_token_id))
+        return cls(*_systems_llama_cpp.from_llama_cpp(fields, eos_token_id))
 
     @staticmethod
     def rng_of(fields: Any, system: str) -> int | None:

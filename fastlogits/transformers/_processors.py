@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
-from transformers.generation import logits_process
 
 from fastlogits import steps as s
 from fastlogits.sampling import combine as blends
 from fastlogits.transformers._chain import Plan, Rows, Steered, Tensor, checked, given_ids
+from fastlogits.transformers._installed import Absent, theirs
 
 __all__ = [
     "ClassifierFreeGuidanceLogitsProcessor", "EncoderNoRepeatNGramLogitsProcessor",
@@ -23,28 +22,6 @@ __all__ = [
     "TemperatureLogitsWarper", "TopHLogitsWarper", "TopKLogitsWarper", "TopPLogitsWarper", "TypicalLogitsWarper",
     "UnbatchedClassifierFreeGuidanceLogitsProcessor",
 ]  # fmt: skip
-
-#: transformers' classes for audio and for watermarks, which are not here.
-LEFT_OUT = (
-    "AlternatingCodebooksLogitsProcessor", "BarkEosPrioritizerLogitsProcessor",
-    "DiaClassifierFreeGuidanceLogitsProcessor", "DiaEOSChannelFilterLogitsProcessor",
-    "DiaEOSDelayPatternLogitsProcessor", "SynthIDTextWatermarkLogitsProcessor", "WatermarkLogitsProcessor",
-    "WhisperNoSpeechDetection", "WhisperTimeStampLogitsProcessor",
-)  # fmt: skip
-
-
-class Absent:
-    """Base of what stands for a class that the installed transformers lacks."""
-
-
-class _Theirs:
-    """transformers' classes."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(logits_process, name) if hasattr(logits_process, name) else type(name, (Absent,), {})
-
-
-theirs: Any = _Theirs()
 
 _BIAS = "sequence_bias length_1_bias multi_token_biases prepared_bias_variables"
 
