@@ -17,6 +17,8 @@ import pytest
 
 import fastlogits as fl
 from fastlogits import llama_cpp as adapter
+from fastlogits.llama_cpp import logprobs as scores
+from fastlogits.llama_cpp import sampling
 
 RECORD = np.dtype([("id", np.intc), ("logit", np.float32), ("p", np.float32)])
 MESSAGES = [{"role": "user", "content": "Tell me about the sea."}]
@@ -174,23 +176,23 @@ def test_bad_scores_are_named_and_left() -> None:
 def test_row_of_logprobs() -> None:
     """Sorted as the client sorts: log-prob and id descending; ties of the row included."""
     row = np.array([1.0, 3.0, 2.0, 3.0, -np.inf], np.float32)
-    found = adapter._Row(row)
+    found = scores._Row(row)
     whole = fl.log_softmax(row.astype(np.float64))
     assert [i for _, i in found.best(3)] == [3, 1, 2]
     assert [v for v, _ in found.best(9)] == pytest.approx(sorted(whole, reverse=True))
     assert found[2] == pytest.approx(whole[2], abs=1e-7)
     assert len(found) == 5
     assert list(found) == pytest.approx(whole.tolist(), abs=1e-6)
-    assert np.asarray(adapter._Rows(np.stack([row, row]))[1:]).shape == (1, 5)
+    assert np.asarray(scores._Rows(np.stack([row, row]))[1:]).shape == (1, 5)
 
 
 def test_other_uses_are_pythons_own() -> None:
-    assert adapter._sorted([2, 1], reverse=True) == [2, 1]
-    assert list(adapter._zip([1], [2], strict=True)) == [(1, 2)]
-    row = adapter._Row(np.array([1.0, 3.0, 2.0], np.float32))
-    pairs = sorted(adapter._zip(row, range(3)), reverse=True)  # as a thread sees it when the context ends meanwhile
+    assert scores._sorted([2, 1], reverse=True) == [2, 1]
+    assert list(scores._zip([1], [2], strict=True)) == [(1, 2)]
+    row = scores._Row(np.array([1.0, 3.0, 2.0], np.float32))
+    pairs = sorted(scores._zip(row, range(3)), reverse=True)  # as a thread sees it when the context ends meanwhile
     assert [token for _, token in pairs] == [1, 2, 0]
-    assert isinstance(adapter._logits_to_logprobs(np.zeros((2, 3), np.float32)), np.ndarray)
+    assert isinstance(scores._logits_to_logprobs(np.zeros((2, 3), np.float32)), np.ndarray)
 
 
 def test_what_is_no_llama() -> None:
@@ -243,7 +245,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def chain_of(llama: StandIn, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
-    monkeypatch.setattr(adapter, "_row_address", lambda client: lambda ctx, idx: llama.row.ctypes.data)
+    monkeypatch.setattr(sampling, "_row_address", lambda client: lambda ctx, idx: llama.row.ctypes.data)
     return llama._init_sampler(**options)
 
 
@@ -266,7 +268,7 @@ def test_chain_adapts(stand_in: Any, monkeypatch: pytest.MonkeyPatch, version: i
 def test_penalties_before_mirostat(stand_in: Any) -> None:
     """The client's penalties run with mirostat, its temperature and cuts do not."""
     options = {"mirostat_mode": 2, "repeat_penalty": 1.3, "temp": 0.5, "top_k": 5}
-    sampler = adapter._sampler_of(StandIn(), options)
+    sampler = sampling._sampler_of(StandIn(), options)
     assert [step.name for step in sampler.steps] == ["repetition_penalty", "mirostat"]
 
 
@@ -285,13 +287,13 @@ def test_penalties_before_mirostat(stand_in: Any) -> None:
 def test_values_beyond_their_range(stand_in: Any, options: dict[str, Any], steps: str) -> None:
     """What llama.cpp makes of them: off, or as the nearest value."""
     off: dict[str, Any] = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "temp": 1.0}
-    assert repr(adapter._sampler_of(StandIn(), off | options)) == f"Sampler({steps})"
+    assert repr(sampling._sampler_of(StandIn(), off | options)) == f"Sampler({steps})"
 
 
 def test_an_output_without_logits(stand_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """llama.cpp has a null pointer for it."""
     llama = StandIn()
-    monkeypatch.setattr(adapter, "_row_address", lambda client: lambda ctx, idx: None)
+    monkeypatch.setattr(sampling, "_row_address", lambda client: lambda ctx, idx: None)
     with adapter.fast_sampling(llama):
         chain: Any = llama._init_sampler()
         with pytest.raises(ValueError, match="idx must be an output .*, got 500"):
@@ -304,10 +306,10 @@ def test_no_completion_sorts_the_vocabulary(stand_in: Any, logprobs: int) -> Non
     llama = StandIn()
     with adapter.fast_logprobs(llama):
         (best,) = llama._create_completion(logprobs=logprobs)
-        assert isinstance(llama.found, adapter._Row)
+        assert isinstance(llama.found, scores._Row)
         assert [token for _, token in best] == np.argsort(-llama.row)[:logprobs].tolist()
         list(llama._create_completion())
-        assert not isinstance(llama.found, adapter._Row)
+        assert not isinstance(llama.found, scores._Row)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +338,7 @@ def test_contexts_in_any_order(stand_in: Any, order: tuple[int, ...]) -> None:
     contexts = [kind(model) for model, kind in users]
     for each in contexts:
         each.__enter__()
-    wanted = [i for _, i in adapter._Row(one.row).best(3)]
+    wanted = [i for _, i in scores._Row(one.row).best(3)]
     active = list(users)
     for i in order:
         for model in (one, two):
@@ -357,7 +359,7 @@ def test_contexts_in_any_order(stand_in: Any, order: tuple[int, ...]) -> None:
 def test_threads(stand_in: Any) -> None:
     """Models in threads of their own and one that they share, all at the same time."""
     shared, wrong = StandIn(), []
-    wanted = [i for _, i in adapter._Row(shared.row).best(3)]
+    wanted = [i for _, i in scores._Row(shared.row).best(3)]
 
     def work() -> None:
         own = StandIn()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 import fastlogits as fl
 from fastlogits import llama_cpp as adapter
+from fastlogits.llama_cpp import sampling
 
 client = pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: several minutes to build")
 pytestmark = pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")  # of its server's own streams
@@ -146,7 +147,7 @@ def test_options_step_by_step(text: tuple[Any, Any], options: dict[str, Any], wi
     llama.last_n_tokens_size = window
     try:
         chain = llama._init_sampler(**options)
-        assert_same_steps(chain.sampler, adapter._sampler_of(llama, options), lines)
+        assert_same_steps(chain.sampler, sampling._sampler_of(llama, options), lines)
         chain.close()
     finally:
         llama.last_n_tokens_size = 64
@@ -245,9 +246,9 @@ def test_rows_are_read_where_they_lie(llama: Any, monkeypatch: pytest.MonkeyPatc
     """By the library's own function, or by the client's where the library is not to be had."""
     llama.reset()
     llama.eval(llama.tokenize(PROMPT.encode()))
-    direct = adapter._row_address(client)
+    direct = sampling._row_address(client)
     monkeypatch.setattr(client.llama_cpp, "_lib", None)
-    around = adapter._row_address(client)
+    around = sampling._row_address(client)
     for idx in (-1, -2, 0):
         assert direct(llama.ctx, idx) == around(llama.ctx, idx)
     assert direct(llama.ctx, 500) is around(llama.ctx, 500) is None
