@@ -43,7 +43,7 @@ import sys, pytest
 failed = pytest.main(sys.argv[1:])
 if failed:
     sys.exit(failed)
-import test_digest
+test_digest = sys.modules["tests.test_digest"]
 for (isa, dtype), found in sorted(test_digest.known.items()):
     print(f"digest {dtype:8} {isa:6} {found}\\ndigest {dtype:8} x86-64 {test_digest.DIGESTS[dtype]}", flush=True)
 """

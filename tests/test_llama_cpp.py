@@ -343,7 +343,7 @@ def test_contexts_in_any_order(stand_in: Any, order: tuple[int, ...]) -> None:
     for i in order:
         for model in (one, two):
             fast = (model, adapter.fast_sampling) in active
-            assert isinstance(model._init_sampler(), adapter._Chain) == fast
+            assert isinstance(model._init_sampler(), sampling._Chain) == fast
             if (model, adapter.fast_logprobs) in active:
                 (best,) = model._create_completion(logprobs=3)
                 assert [token for _, token in best] == wanted

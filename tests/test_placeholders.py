@@ -200,7 +200,7 @@ def test_torch() -> None:
         x, context=CONTEXT, out_of_vocab="placeholder", generator=torch.Generator().manual_seed(1), **STEERING
     )
     assert np.isfinite(RIGHT[np.arange(3), drawn.numpy()]).all()
-    with pytest.raises(ValueError, match="context: token id -200"):
+    with pytest.raises(ValueError, match=r"context\[0\]: token id -200"):
         ft.sample(x, context=CONTEXT, **STEERING)
 
 
