@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import fastlogits._core as _core
 from fastlogits._common import bfloat16 as half
 from fastlogits._common import inputs as _inputs
+from fastlogits._common import seeds as _seeds
 from fastlogits._common import threads as _threads
 from fastlogits._common.call_inputs import DEFAULTS, Inputs
 from fastlogits._common.errors import Status, refuse_row
@@ -200,7 +201,7 @@ def history_inputs(given: Inputs, outer: tuple[int, ...], rows: int, vocab: int)
     if _inputs.placeholders(given.out_of_vocab) and ids is not None:
         _inputs.mark_placeholders(ids, vocab)
         marked["placeholders"] = True
-    keys = 0 if given.keys is None and _inputs.seeds_of_rows(given.rng) else given.keys
+    keys = 0 if given.keys is None and _seeds.seeds_of_rows(given.rng) else given.keys
     none = type(given.prompt_length) is int and given.prompt_length == 0
     return {
         "context": ids,
@@ -264,7 +265,7 @@ def seed_of(call: Call) -> Seed:
     """The seed of an end that does not draw: a word is spent only if a step of the plan is random."""
     rng = call.given.rng
     if any(step.random for step in call.plan.steps):
-        return _inputs.seed_words(rng, call.outer)
+        return _seeds.seed_words(rng, call.outer)
     if not isinstance(rng, np.random.Generator | np.random.BitGenerator | np.random.SeedSequence | None):
-        _inputs.seed_words(rng, call.outer)
+        _seeds.seed_words(rng, call.outer)
     return 0

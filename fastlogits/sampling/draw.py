@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 import fastlogits._core as _core
 from fastlogits._common import inputs as _inputs
+from fastlogits._common import seeds as _seeds
 from fastlogits._common import threads as _threads
 from fastlogits._common.errors import Status, row_name
 from fastlogits.sampling import call as _run
@@ -41,7 +42,7 @@ def sample(call: _run.Call, wanted: Wanted) -> Any:
     direct = target is not None and target.flags.c_contiguous and target.flags.aligned and not distinct
     ids = target.reshape(-1) if target is not None and direct else np.full(call.rows * draws, -1, np.int64)
     results: dict[str, Any] = {} if top_n is None else _logprob_arrays(call.rows, draws, min(top_n, call.n))
-    call.run(_inputs.seed_words(call.given.rng, call.outer), ids=ids, draws=draws, distinct=not replacement, **results)
+    call.run(_seeds.seed_words(call.given.rng, call.outer), ids=ids, draws=draws, distinct=not replacement, **results)
     if distinct:
         check_enough(call, ids.reshape(-1, draws))
     if target is not None and not direct:
@@ -89,7 +90,7 @@ def gumbel_max(call: _run.Call, n: Any, offset: Any) -> Any:
     ids, values = np.full(call.rows * draws, -1, np.int64), np.full(call.rows * draws, np.nan)
     bases = np.full(call.rows, np.nan)
     call.run(
-        _inputs.seed_words(call.given.rng, call.outer),
+        _seeds.seed_words(call.given.rng, call.outer),
         ids=ids,
         perturbed=values,
         bases=bases,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 import fastlogits._core as _core
 from fastlogits import steps as s
-from fastlogits._common import inputs as _inputs
+from fastlogits._common import seeds as _seeds
 from fastlogits._common.call_inputs import Inputs
 from fastlogits._common.errors import Status, refuse_row
 from fastlogits._common.familiar import refuse_unknown
@@ -252,7 +252,7 @@ class Sampler(Builders, Outputs, Searches):
         return _draw.sample(_run.Call(self, logits, Inputs(inputs)), _draw.Wanted(*wanted))
 
     def _seed(self, rng: Any) -> int:
-        return _inputs.seed_word(rng)
+        return _seeds.seed_word(rng)
 
     def _warn(self, due: int) -> None:
         _reminders.warn(self.prepared, due)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import fastlogits._core as _core
 from fastlogits._common import inputs as _inputs
+from fastlogits._common import seeds as _seeds
 from fastlogits._common import threads as _threads
 from fastlogits._common.call_inputs import Inputs
 from fastlogits._common.errors import Status, refuse_row, row_name
@@ -128,7 +129,7 @@ def verify(plans: tuple[_core.Plan, _core.Plan], drafts: Drafts, replacement: An
     status = np.zeros(rows, np.int32) if given.on_error == "status" else None
     task = _core.VerifyTask(
         *bound, drafts.target, ids=drafts.ids, parents=drafts.parents, logits=drafts.logits, probs=drafts.probs,
-        distinct=not replacement, seed=_inputs.seed_words(given.rng, outer), accepted=accepted, emitted=emitted,
+        distinct=not replacement, seed=_seeds.seed_words(given.rng, outer), accepted=accepted, emitted=emitted,
         path=path, status=status, beside=around, **inputs,
     )  # fmt: skip
     _threads.run_blocks(task.run, rows, threads, (n + 1) * drafts.vocab)

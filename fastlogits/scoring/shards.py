@@ -13,17 +13,16 @@ from fastlogits._common import bfloat16 as half
 from fastlogits._common import inputs as _inputs
 from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
-from fastlogits._common import threads as _threads
 from fastlogits._common.errors import Status, refuse_row, row_name
 from fastlogits.arrays import argmax
 from fastlogits.sampling import call as _run
 from fastlogits.scoring.gathered import Gathered
+from fastlogits.scoring.shard_records import LANES, Shard, add_peaks, fill, gathered, inside, of_targets, record
 from fastlogits.scoring.targets import TokenLogprobs, _candidate_array, _flag, _ignored
 
 __all__ = ["merge", "shard_peaks", "shard_summary"]
 
 Array = NDArray[Any]
-_BLOCK, _LANES = 256, 16
 
 
 def shard_peaks(
@@ -75,12 +74,12 @@ def shard_peaks(
     count = _inputs.thread_count(threads)
     peaks = np.full((ids.size, 3), -np.inf)
     if ids.size:
-        vectors = -(-n // _LANES)
-        seen = np.arange(0, vectors, -(-vectors // 16))[:, None] * _LANES + np.arange(_LANES)
+        vectors = -(-n // LANES)
+        seen = np.arange(0, vectors, -(-vectors // 16))[:, None] * LANES + np.arange(LANES)
         seen = seen[(seen >= offset) & (seen < offset + x.shape[-1])] - offset
         peaks[:, 0] = half.wide(x[..., seen]).reshape(ids.size, -1).max(-1, initial=-np.inf)
-        peaks[:, 1] = _gathered(x, np.reshape(argmax(x, threads=count), (-1, 1)))[:, 0]
-        peaks[:, 2] = _of_targets(x, ids, offset)
+        peaks[:, 1] = gathered(x, np.reshape(argmax(x, threads=count), (-1, 1)))[:, 0]
+        peaks[:, 2] = of_targets(x, ids, offset)
         peaks[ids < 0] = -np.inf
     np.copyto(peaks, -np.inf, where=np.isnan(peaks))
     return peaks.reshape(*x.shape[:-1], 3)
@@ -177,19 +176,18 @@ def shard_summary(
     if _flag("rank", rank) and whole is None:
         raise ValueError("rank needs peaks, which hold the target's logit; pass the maximum of all shard_peaks")
     moments = int(_flag("entropy", entropy)) + 2 * int(_flag("varentropy", varentropy))
-    columns = max(_run.top_count("top_n", top_n), 2 * _flag("margin", margin), 1)
-    code = _core.dtype_code(x)
-    record = _record(x.shape[-1], code, t, whole, top_n, columns > 1 and margin, rank, moments, given)
-    made = np.zeros(ids.size, record)
-    made["offset"], made["size"], made["vocab"], made["code"] = offset, x.shape[-1], n, code
+    many = _run.top_count("top_n", top_n)
+    shard = Shard(x, t, ids, whole, given, many, _flag("margin", margin), bool(rank), moments)
+    made = np.zeros(ids.size, record(shard))
+    made["offset"], made["size"], made["vocab"], made["code"] = offset, x.shape[-1], n, _core.dtype_code(x)
     made["temperature"], made["target"] = t, ids
     if ids.size:
-        _fill(made, x, ids, t, whole, columns, _inputs.thread_count(threads))
+        fill(made, shard, _inputs.thread_count(threads))
         if given is not None:
             made["given"] = given
-            made["given_logits"] = _inside(x, np.broadcast_to(given, (ids.size, given.shape[-1])), offset)
+            made["given_logits"] = inside(x, np.broadcast_to(given, (ids.size, given.shape[-1])), offset)
         if whole is not None:
-            _add_peaks(made, x, whole, outer)
+            add_peaks(made, x, whole, outer)
     return made.reshape(outer)
 
 
@@ -290,99 +288,3 @@ def _checked_peaks(peaks: Any, outer: tuple[int, ...]) -> NDArray[np.float64]:
     if array.shape != (*outer, 3):
         raise ValueError(f"peaks must have shape {(*outer, 3)}, got {array.shape}")
     return np.ascontiguousarray(array).reshape(-1, 3)
-
-
-def _record(
-    size: int, code: int, t: Array, whole: Array | None, top_n: int, margin: bool, rank: bool, moments: int,
-    given: Array | None,
-) -> np.dtype[Any]:  # fmt: skip
-    """The type of one row's record."""
-    ids = ["offset", "size", "vocab", "target", "best"]
-    numbers = ["temperature", "level", "top", "rest"]
-    fields: list[Any] = [(name, np.int64) for name in ids] + [(name, np.float64) for name in numbers]
-    fields += [("code", np.int32), ("status", np.int32)]
-    fields += [("above", np.int64)] * rank + [("second", np.float64)] * margin
-    fields += [("entropy", np.float64)] * (moments > 0) + [("varentropy", np.float64)] * (moments > 1)
-    if top_n:
-        fields += [("top_ids", np.int64, (top_n,)), ("top_logits", np.float64, (top_n,))]
-    if given is not None:
-        fields += [("given", np.int64, given.shape[-1:]), ("given_logits", np.float64, given.shape[-1:])]
-    if whole is not None:
-        with np.errstate(over="ignore"):
-            far = np.isfinite(whole[:, 1]) & ~(np.abs(whole[:, 1]) / t < 1e5)
-        double = code == _core.F64 or bool((far | (t < 1e-12) | (t > 1e12)).any())
-        groups = -(-size // _BLOCK) * _LANES
-        fields += [("peaks", np.float64, (3,)), ("beside", np.float64, (_LANES,))]
-        fields += [("sums", np.float64, (2, groups)) if double else ("sums", np.float32, (groups,))]
-    return np.dtype(fields)
-
-
-def _fill(made: Array, x: Array, ids: Array, t: Array, whole: Array | None, columns: int, threads: int) -> None:
-    """All that one read of the shard gives."""
-    names, rows = made.dtype.names or (), ids.size
-    found: dict[str, Any] = {
-        "best": np.empty(rows, np.int64),
-        "rests": np.empty(rows),
-        "status": np.zeros(rows, np.int32),
-    }
-    for name, word in (("entropy", "entropies"), ("varentropy", "varentropies")):
-        found |= {word: np.empty(rows)} if name in names else {}
-    if "above" in names and whole is not None:
-        found |= {"ranks": np.empty(rows, np.int64), "levels": np.ascontiguousarray(whole[:, 2])}
-    if whole is not None:
-        pair = np.ascontiguousarray(whole[:, 0]), np.ascontiguousarray(whole[:, 1])
-        found |= {"whole": pair, "sums": np.zeros((rows, *made.dtype["sums"].shape), made.dtype["sums"].base)}
-    if columns > 1:
-        found |= {"top_ids": np.empty((rows, columns), np.int64), "top_logprobs": np.empty((rows, columns))}
-    firsts = np.where(ids < 0, -1, 0)
-    task = _core.ScoresTask(x, np.ascontiguousarray(t), firsts, logprobs=np.empty(rows), **found)
-    _threads.run_blocks(task.run, rows, threads, x.shape[-1])
-    offset, there = made["offset"][0], found["best"] >= 0
-    top_ids = found["top_ids"] if columns > 1 else found["best"][:, None]
-    logits = np.where(top_ids < 0, -np.inf, _gathered(x, np.maximum(top_ids, 0)))
-    made["status"], made["best"] = found["status"], np.where(there, found["best"] + offset, -1)
-    made["top"], made["rest"] = logits[:, 0], np.where(there, found["rests"], 0.0)
-    made["level"] = _of_targets(x, ids, offset)
-    for name, word in (("entropy", "entropies"), ("varentropy", "varentropies")):
-        if name in names:
-            made[name] = np.where(there, found[word], 0.0)
-    if "above" in names:
-        made["above"] = np.where(there, found["ranks"] - 1, 0)
-    if "second" in names:
-        made["second"] = logits[:, 1]
-    if "top_ids" in names:
-        n = made.dtype["top_ids"].shape[0]
-        made["top_ids"], made["top_logits"] = np.where(top_ids < 0, -1, top_ids + offset)[:, :n], logits[:, :n]
-    if whole is not None:
-        made["sums"] = found["sums"]
-
-
-def _add_peaks(made: Array, x: Array, whole: Array, outer: tuple[int, ...]) -> None:
-    """The peaks, and the values of the maximum's group next to it."""
-    below = (made["status"] == Status.OK) & (made["best"] >= 0)
-    below &= (whole[:, 1] < made["top"]) | (whole[:, 2] < made["level"])
-    if below.any():
-        row = int(np.flatnonzero(below)[0])
-        where = row_name("peaks", row, outer)
-        raise ValueError(f"{where} lies below this shard's own; pass the elementwise maximum of all shard_peaks")
-    best = np.maximum(made["best"] - made["offset"], 0)[:, None]
-    ids = best // _BLOCK * _BLOCK + best % _LANES + np.arange(0, _BLOCK, _LANES)
-    beside = (ids < x.shape[-1]) & (ids != best)
-    made["peaks"] = whole
-    made["beside"] = np.where(beside, _gathered(x, np.where(beside, ids, 0)), -np.inf)
-
-
-def _gathered(x: Array, ids: Array) -> NDArray[np.float64]:
-    """Logits of ids [rows, K] that lie in the shard, as float64."""
-    return half.wide(np.take_along_axis(x, ids.reshape(*x.shape[:-1], -1), -1)).reshape(ids.shape)
-
-
-def _inside(x: Array, ids: Array, offset: int) -> NDArray[np.float64]:
-    """Logits of ids [rows, K] of the whole vocabulary; -inf where another shard has them."""
-    here = (ids >= offset) & (ids < offset + x.shape[-1])
-    return np.where(here, _gathered(x, np.where(here, ids - offset, 0)), -np.inf)
-
-
-def _of_targets(x: Array, ids: Array, offset: int) -> NDArray[np.float64]:
-    """Logits of the targets [rows]; -inf where another shard has them, or none is wanted."""
-    return _inside(x, ids[:, None], offset)[:, 0]

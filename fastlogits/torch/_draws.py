@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import torch
 
-from fastlogits._common import inputs as _inputs
+from fastlogits._common import seeds as _seeds
 from fastlogits.sampling import functions as _functions
 from fastlogits.sampling.keywords import Steering, spelled_out
 from fastlogits.sampling.on_the_spot import sampler_of
@@ -134,7 +134,7 @@ def sample(
         if isinstance(seed, torch.Tensor):
             return seed
     array = memory("logits", logits)
-    rng = _inputs.Seed(lambda: _seed(generator)) if seed is None else seed
+    rng = _seeds.Seed(lambda: _seed(generator)) if seed is None else seed
     inputs = {"context": context, "prompt_length": prompt_length, "keys": keys, "n": num_samples, "out": out}
     found = sampler.sample(array, replacement=replacement, rng=rng, out_of_vocab=out_of_vocab, **inputs)
     return found if out is not None else _full(np.shape(found), found)
