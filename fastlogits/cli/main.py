@@ -152,7 +152,11 @@ def add_long(commands: argparse._SubParsersAction[Parser]) -> None:
     calibrate.add_argument("--csv", metavar="OUT", help="the reliability curves, a line per bin")
     calibrate.add_argument("--report", metavar="OUT.html", help="a page with figures and the reliability diagram")
     add_run(calibrate)
+    add_compare(commands)
 
+
+def add_compare(commands: argparse._SubParsersAction[Parser]) -> None:
+    """The command that reads two files."""
     compare = commands.add_parser("compare", help="divergences of the distributions in two files of logits")
     for name, letter in ("A", "p"), ("B", "q"):
         compare.add_argument(name.lower(), metavar=name, help=f"logits of {letter}: .npy (mapped), .npz, FILE.npz:NAME")

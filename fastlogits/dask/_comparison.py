@@ -129,7 +129,8 @@ def kl_divergence(
     >>> fd.kl_divergence(p, q, reduction="mean").compute().round(4)
     np.float64(0.1201)
     """
-    return _single(comparison.kl_divergence, "kl", p_logits, q_logits, temperature, reduction, threads, on_error)
+    call = _pair(comparison.kl_divergence, p_logits, q_logits, temperature, threads=threads, on_error=on_error)
+    return _single(call, "kl", reduction, on_error)
 
 
 def js_divergence(
@@ -170,7 +171,8 @@ def js_divergence(
     np.float64(0.1141)
     """
     function = partial(comparison.js_divergence, beta=beta)
-    return _single(function, "js", p_logits, q_logits, temperature, reduction, threads, on_error)
+    call = _pair(function, p_logits, q_logits, temperature, threads=threads, on_error=on_error)
+    return _single(call, "js", reduction, on_error)
 
 
 def total_variation(
@@ -207,9 +209,8 @@ def total_variation(
     >>> fd.total_variation(p, q).compute().round(4)
     array([0.2311, 0.2311])
     """
-    return _single(
-        comparison.total_variation, "total_variation", p_logits, q_logits, temperature, reduction, threads, on_error
-    )
+    call = _pair(comparison.total_variation, p_logits, q_logits, temperature, threads=threads, on_error=on_error)
+    return _single(call, "total_variation", reduction, on_error)
 
 
 def cross_entropy(
@@ -246,9 +247,8 @@ def cross_entropy(
     >>> fd.cross_entropy(p, q).compute().round(4)
     array([0.8133, 0.8133])
     """
-    return _single(
-        comparison.cross_entropy, "cross_entropy", p_logits, q_logits, temperature, reduction, threads, on_error
-    )
+    call = _pair(comparison.cross_entropy, p_logits, q_logits, temperature, threads=threads, on_error=on_error)
+    return _single(call, "cross_entropy", reduction, on_error)
 
 
 def top_n_agreement(
@@ -288,7 +288,8 @@ def top_n_agreement(
     array([0.5])
     """
     function = partial(comparison.top_n_agreement, top_n=top_n)
-    return _single(function, "agreement", p_logits, q_logits, None, reduction, threads, on_error)
+    call = _pair(function, p_logits, q_logits, None, threads=threads, on_error=on_error)
+    return _single(call, "agreement", reduction, on_error)
 
 
 def _pair(function: Any, p: Any, q: Any, temperature: Any, **plain: Any) -> _blocks.Call:
@@ -300,12 +301,10 @@ def _pair(function: Any, p: Any, q: Any, temperature: Any, **plain: Any) -> _blo
     return _blocks.Call(function, a.ndim - 1, {"p_logits": a, "q_logits": b}, {"temperature": t}, **plain)
 
 
-def _single(
-    function: Any, name: str, p: Any, q: Any, temperature: Any, reduction: str, threads: Any, on_error: str
-) -> Any:
+def _single(call: _blocks.Call, name: str, reduction: str, on_error: str) -> Any:
     """One measure, per row or reduced."""
     params.choice("reduction", reduction, ("none", "sum", "mean"))
-    found = _pair(function, p, q, temperature, threads=threads, on_error=on_error).results()
+    found = call.results()
     if reduction == "none":
         return found
     values, status = found if on_error == "status" else (found, None)

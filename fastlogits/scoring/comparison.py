@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastlogits._common import params
-from fastlogits.scoring.measures import MEASURES, Comparison, ComparisonTotals, compare
+from fastlogits.scoring.measures import MEASURES, Comparison, ComparisonTotals, Manner, compare, single
 
 __all__ = [
     "Comparison",
@@ -88,7 +88,7 @@ def compare_distributions(
     """
     flags = (kl, reverse_kl, js, total_variation, cross_entropy)
     wanted = [name for name, flag in zip(MEASURES, flags, strict=True) if _flag(name, flag)]
-    return compare(p_logits, q_logits, wanted, _top_n(top_n), beta, temperature, threads, on_error)
+    return compare(p_logits, q_logits, wanted, Manner(temperature, threads, on_error, _top_n(top_n), beta))
 
 
 def kl_divergence(
@@ -137,7 +137,7 @@ def kl_divergence(
     >>> round(fl.kl_divergence(p, q, reduction="mean"), 4)
     0.0719
     """
-    return _single("kl", p_logits, q_logits, 0, 0.5, temperature, reduction, threads, on_error)
+    return single("kl", p_logits, q_logits, reduction, Manner(temperature, threads, on_error))
 
 
 def js_divergence(
@@ -188,7 +188,7 @@ def js_divergence(
     >>> fl.js_divergence([0.0, -np.inf], [-np.inf, 0.0]).round(5)
     np.float64(0.69315)
     """
-    return _single("js", p_logits, q_logits, 0, beta, temperature, reduction, threads, on_error)
+    return single("js", p_logits, q_logits, reduction, Manner(temperature, threads, on_error, beta=beta))
 
 
 def total_variation(
@@ -234,7 +234,7 @@ def total_variation(
     >>> fl.total_variation(np.log([[0.5, 0.5]]), np.log([[0.25, 0.75]])).round(5)
     array([0.25])
     """
-    return _single("total_variation", p_logits, q_logits, 0, 0.5, temperature, reduction, threads, on_error)
+    return single("total_variation", p_logits, q_logits, reduction, Manner(temperature, threads, on_error))
 
 
 def cross_entropy(
@@ -280,7 +280,7 @@ def cross_entropy(
     >>> (fl.cross_entropy(np.log([[0.5, 0.5]]), np.log([[0.25, 0.75]])) / np.log(2)).round(5)
     array([1.20752])
     """
-    return _single("cross_entropy", p_logits, q_logits, 0, 0.5, temperature, reduction, threads, on_error)
+    return single("cross_entropy", p_logits, q_logits, reduction, Manner(temperature, threads, on_error))
 
 
 def top_n_agreement(
@@ -329,7 +329,7 @@ def top_n_agreement(
     count = _top_n(top_n)
     if count == 0:
         raise ValueError("top_n must be an integer >= 1, got 0")
-    return _single("agreement", p_logits, q_logits, count, 0.5, 1.0, reduction, threads, on_error)
+    return single("agreement", p_logits, q_logits, reduction, Manner(1.0, threads, on_error, count))
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -346,19 +346,3 @@ def _top_n(value: Any) -> int:
     if value < 0:
         raise ValueError(f"top_n must be an integer >= 0, got {value}")
     return int(value)
-
-
-def _single(
-    name: str, p: Any, q: Any, top_n: int, beta: Any, temperature: Any, reduction: str, threads: Any, on_error: str
-) -> Any:
-    """One measure, per row or reduced."""
-    params.choice("reduction", reduction, ("none", "sum", "mean"))
-    wanted = [] if name == "agreement" else [name]
-    result = compare(p, q, wanted, top_n, beta, temperature, threads, on_error)
-    found, status = result if on_error == "status" else (result, None)
-    if reduction == "none":
-        value = getattr(found, name)
-    else:
-        totals = found.totals()
-        value = totals.total(name) if reduction == "sum" else totals.mean(name)
-    return value if status is None else (value, status)

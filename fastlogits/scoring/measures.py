@@ -202,10 +202,19 @@ def _common(p: _Tops, q: _Tops) -> NDArray[np.float64]:
     return share
 
 
-def compare(
-    p: Any, q: Any, wanted: list[str], top_n: int, beta: Any, temperature: Any, threads: Any, on_error: str
-) -> Any:
+class Manner(NamedTuple):
+    """How distributions are compared: the keywords of the measures as they came, top_n checked."""
+
+    temperature: Any = 1.0
+    threads: Any = None
+    on_error: str = "raise"
+    top_n: int = 0
+    beta: Any = 0.5
+
+
+def compare(p: Any, q: Any, wanted: list[str], manner: Manner) -> Any:
     """Checked arguments, all rows, results."""
+    temperature, threads, on_error, top_n, beta = manner
     params.choice("on_error", on_error, ("raise", "status"))
     if not wanted and not top_n:
         raise ValueError("at least one measure must be asked for")
@@ -258,3 +267,16 @@ def _paired(p: Any, q: Any) -> Iterator[tuple[Array, Array]]:
         more, fewer = ("q_logits", "p_logits") if a is None else ("p_logits", "q_logits")
         hint = "" if count else " (it yielded nothing: an iterator can be read once only)"
         raise ValueError(f"{more} must hold as many rows as {fewer}, which has {count}{hint}")
+
+
+def single(name: str, p: Any, q: Any, reduction: str, manner: Manner) -> Any:
+    """One measure, per row or reduced."""
+    params.choice("reduction", reduction, ("none", "sum", "mean"))
+    result = compare(p, q, [] if name == "agreement" else [name], manner)
+    found, status = result if manner.on_error == "status" else (result, None)
+    if reduction == "none":
+        value = getattr(found, name)
+    else:
+        totals = found.totals()
+        value = totals.total(name) if reduction == "sum" else totals.mean(name)
+    return value if status is None else (value, status)
