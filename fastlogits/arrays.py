@@ -90,7 +90,7 @@ def softmax(
     array([0.25, 0.25], dtype=float32)
     """
     result = _core.dense(_core.SOFTMAX, x, axis, temperature, out, dtype, threads)
-    return _dense(_core.SOFTMAX, x, axis, temperature, out, dtype, threads) if result is None else result
+    return _dense(_core.SOFTMAX, x, axis, temperature, (out, dtype), threads) if result is None else result
 
 
 def log_softmax(
@@ -127,7 +127,7 @@ def log_softmax(
     array([-0.693, -0.693])
     """
     result = _core.dense(_core.LOG_SOFTMAX, x, axis, temperature, out, dtype, threads)
-    return _dense(_core.LOG_SOFTMAX, x, axis, temperature, out, dtype, threads) if result is None else result
+    return _dense(_core.LOG_SOFTMAX, x, axis, temperature, (out, dtype), threads) if result is None else result
 
 
 def logsumexp(
@@ -174,7 +174,7 @@ def logsumexp(
         result = _core.dense(_core.LOGSUMEXP, x, axis, temperature, None, dtype, threads)
         if result is not None:
             return result
-    values = _dense(_core.LOGSUMEXP, x, axis, temperature, None, dtype, threads)
+    values = _dense(_core.LOGSUMEXP, x, axis, temperature, (None, dtype), threads)
     return np.expand_dims(values, axis) if keepdims else values[()]
 
 
@@ -289,8 +289,9 @@ def _intake(x: Any, axis: Any) -> tuple[Array, int, tuple[int, ...], int]:
     return array, at, outer, math.prod(outer)
 
 
-def _dense(which: int, x: Any, axis: Any, temperature: Any, out: Any, dtype: Any, threads: Any) -> Any:
-    """softmax, log_softmax or logsumexp of any arguments."""
+def _dense(which: int, x: Any, axis: Any, temperature: Any, into: tuple[Any, Any], threads: Any) -> Any:
+    """softmax, log_softmax or logsumexp of any arguments; into: the result's array, if given, and type."""
+    out, dtype = into
     array, at, outer, rows = _intake(x, axis)
     t = np.asarray(params.number("temperature", temperature, 0.0, off=1.0, open_low=True), np.float64)
     t = t.reshape(1) if t.size == 1 else _inputs.per_row("temperature", t, outer)

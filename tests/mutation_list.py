@@ -107,8 +107,8 @@ MUTATIONS = (
     Mutation(
         "sampler: an error blames the logits for the rows beside them",
         "fastlogits/sampling/sampler.py",
-        "refuse_row((), row, status, step, value, logits.size, names, beside=self.beside)",
-        "refuse_row((), row, status, step, value, logits.size, names)",
+        "refuse_row((), row, Fault(status, step, value, logits.size, names), beside=self.beside)",
+        "refuse_row((), row, Fault(status, step, value, logits.size, names))",
         ("guidance", "guidance_errors"),
     ),
     Mutation(
@@ -121,8 +121,8 @@ MUTATIONS = (
     Mutation(
         "scoring: an error counts rows from the chunk",
         "fastlogits/scoring/targets.py",
-        "refuse_row(self.outer, first + row, int(status[row]))",
-        "refuse_row(self.outer, row, int(status[row]))",
+        "refuse_row(self.outer, first + row, Fault(int(status[row])))",
+        "refuse_row(self.outer, row, Fault(int(status[row])))",
         ("scoring",),
     ),
     Mutation(
@@ -135,8 +135,8 @@ MUTATIONS = (
     Mutation(
         "texts: bytes counted as characters",
         "fastlogits/scoring/texts.py",
-        "words, bytes = len(re.split(r\"\\s+\", text)), len(text.encode())",
-        "words, bytes = len(re.split(r\"\\s+\", text)), len(text)",
+        "words, size = len(re.split(r\"\\s+\", text)), len(text.encode())",
+        "words, size = len(re.split(r\"\\s+\", text)), len(text)",
         ("texts",),
     ),
     Mutation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
-from typing import TYPE_CHECKING, NoReturn, SupportsIndex
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
@@ -78,23 +78,24 @@ def _banned_by(bits: int, last: int, names: Sequence[str]) -> str:
     return f": banned by {', '.join(f'{names[i]} (step {i})' for i in steps)}" if steps and steps != [last] else ""
 
 
-def refuse_row(
-    outer: Sequence[int],
-    row: int,
-    status: int,
-    step: int = -1,
-    value: float = 0.0,
-    n: int = 0,
-    names: Sequence[str] = (),
-    argument: str = "logits",
-    beside: Sequence[str] = (),
-) -> NoReturn:
-    """Raises the error of a row of ``argument``.
+class Fault(NamedTuple):
+    """What is wrong with a row of ``n`` values: its status, and the step of the plan whose steps have these names.
 
-    ``names`` are those of the plan's steps, ``n`` is the row's length, ``value`` the id of a bad token or the bits of
-    the steps that ban.
-    ``beside`` names the arguments whose rows a step combines with it; ``value`` may then say which one is meant.
+    ``value`` is the id of a bad token, or the bits of the steps that ban, or which of several rows side by side.
     """
+
+    status: int
+    step: int = -1
+    value: float = 0.0
+    n: int = 0
+    names: Sequence[str] = ()
+
+
+def refuse_row(
+    outer: Sequence[int], row: int, fault: Fault, argument: str = "logits", beside: Sequence[str] = ()
+) -> NoReturn:
+    """Raises the error of a row of ``argument``; ``beside`` names the arguments whose rows a step combines with it."""
+    status, step, value, n, names = fault
     if status not in _ROW_FAULTS:
         raise MemoryError
     if beside and status in (Status.NAN, Status.POS_INF, Status.NO_FINITE):

@@ -13,7 +13,7 @@ import fastlogits._core as _core
 from fastlogits._common import inputs as _inputs
 from fastlogits._common import mismatch as _mismatch
 from fastlogits._common import threads as _threads
-from fastlogits._common.errors import refuse_row, row_name
+from fastlogits._common.errors import Fault, refuse_row, row_name
 
 Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
@@ -131,13 +131,15 @@ def _run(task: _core.TemperaturesTask, name: str, logits: Any, threads: int | No
         row, outer = int(bad[0]), logits.shape[:-1]
         if first:
             outer = (first + outer[0],)
-        refuse_row(outer, first + row, int(task.status[row]), argument=name)
+        refuse_row(outer, first + row, Fault(int(task.status[row])), name)
 
 
-def read(
-    name: str, logits: Any, targets: Ids, step: float, power: int, count: int, threads: int | None = None
-) -> Reading:
-    """Reads the rows of ``logits`` whose target is not negative; a bad one is a ValueError that names it."""
+def read(name: str, logits: Any, targets: Ids, betas: tuple[float, int, int], threads: int | None = None) -> Reading:
+    """Reads the rows of ``logits`` whose target is not negative; a bad one is a ValueError that names it.
+
+    ``betas`` are step, power and count: the inverse temperatures (power + k) step, k < count.
+    """
+    step, power, count = betas
     task = _core.TemperaturesTask(logits, step, power, count, targets)
     _run(task, name, logits, threads)
     rows = np.flatnonzero(targets >= 0)

@@ -5,8 +5,8 @@ predictions and outcomes, probabilities [..., C] next to class ids, or logits [.
 are read once and never turned into a matrix of probabilities. `fit_temperature` and `fit_scaling` mend what they show.
 """
 
+from fastlogits.calibration._curve import ReliabilityCurve
 from fastlogits.calibration._figures import (
-    ReliabilityCurve,
     brier_score,
     calibration_error,
     negative_log_likelihood,

@@ -2,70 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits import arrays
 from fastlogits._common import intake as _temperatures
-from fastlogits._common.plain import to_dict
 from fastlogits.calibration import _bins, _intake
+from fastlogits.calibration._curve import ReliabilityCurve, curve_from
 
 Floats = NDArray[np.float64]
-
-
-class ReliabilityCurve(NamedTuple):
-    """One entry per bin: its edges, how many events it holds, confidence and accuracy; all [bins].
-
-    Attributes
-    ----------
-    lower, upper : float64 array
-        Edges. Under the rule "torchmetrics" the last bin is the point 1.
-    counts : int64 array
-        Events in the bin.
-    confidences, accuracies : float64 array
-        Mean confidence and accuracy; NaN for an empty bin.
-    low, high : float64 array
-        Wilson's score interval of the accuracy at the level asked for; NaN for an empty bin.
-
-    Examples
-    --------
-    >>> import fastlogits as fl
-    >>> curve = fl.reliability_curve([0.2, 0.9, 0.8], [0, 1, 1], bins=2)
-    >>> curve.counts, curve.accuracies
-    (array([1, 2]), array([0., 1.]))
-    """
-
-    lower: Floats
-    upper: Floats
-    counts: NDArray[np.int64]
-    confidences: Floats
-    accuracies: Floats
-    low: Floats
-    high: Floats
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields by name as Python numbers, lists and dicts, which `json.dumps` takes."""
-        return to_dict(self)
-
-
-def curve_from(confidences: Any, correct: Any, bins: int, strategy: str, rule: str, level: float) -> ReliabilityCurve:
-    """The curve of two columns; the rule "sklearn" drops empty bins."""
-    confidences = _bins.clipped(confidences, rule)
-    index, lower, upper = _bins.assign(confidences, bins, strategy, rule)
-    counts, promised = _bins.binned_means(index, len(lower), confidences)
-    _, kept = _bins.binned_means(index, len(lower), correct)
-    return curve_of(lower, upper, counts, promised, kept, rule, level)
-
-
-def curve_of(
-    lower: Floats, upper: Floats, counts: NDArray[np.int64], promised: Floats, kept: Floats, rule: str, level: float
-) -> ReliabilityCurve:
-    """The curve of bins that are counted."""
-    low, high = _bins.wilson(kept, counts, level)
-    curve = ReliabilityCurve(lower, upper, counts, promised, kept, low, high)
-    return ReliabilityCurve._make(part[counts > 0] for part in curve) if rule == "sklearn" else curve
 
 
 def reliability_curve(
@@ -218,7 +165,7 @@ def class_columns(predictions: Any, targets: Any, from_logits: bool, t: Any, ign
         raise ValueError("per_class needs probabilities [..., C] or logits [..., C], got one number per target")
     if from_logits:
         x, ids = _intake.logits("predictions", predictions, targets, ignore)
-        _temperatures.read("predictions", x, ids, 1.0 / t, 1, 1, threads)  # names a bad row
+        _temperatures.read("predictions", x, ids, (1.0 / t, 1, 1), threads)  # names a bad row
         p = arrays.softmax(x, temperature=t, dtype=np.float64, threads=threads).reshape(-1, x.shape[-1])
         p, ids = p[ids >= 0], ids[ids >= 0]
     else:
@@ -272,7 +219,7 @@ def squares(
     classes = _intake.are_classes("predictions", predictions, targets)
     if from_logits:
         x, ids = _intake.logits("predictions", predictions, targets, ignore_index)
-        seen = _temperatures.read("predictions", x, ids, 1.0 / t, 1, 2, threads)
+        seen = _temperatures.read("predictions", x, ids, (1.0 / t, 1, 2), threads)
         distances = squared_distances(seen) if classes else np.expm1(-seen.losses(0)) ** 2
     elif not classes:
         p, y = _intake.confidences(predictions, targets, ignore_index)
@@ -338,7 +285,7 @@ def losses(
     t = _intake.temperature_of(temperature, from_logits)
     if from_logits:
         x, ids = _intake.logits("predictions", predictions, targets, ignore_index)
-        return _temperatures.read("predictions", x, ids, 1.0 / t, 1, 1, threads).losses(0)
+        return _temperatures.read("predictions", x, ids, (1.0 / t, 1, 1), threads).losses(0)
     if _intake.are_classes("predictions", predictions, targets):
         p, ids = _intake.probabilities(predictions, targets, ignore_index)
         chosen = p[np.arange(len(ids)), ids].astype(np.float64)

@@ -183,7 +183,7 @@ def columns(
     t = temperature_of(temperature, from_logits)
     if from_logits:
         x, ids = logits("predictions", predictions, targets, ignore_index)
-        seen = _temperatures.read("predictions", x, ids, 1.0 / t, 1, 1, threads)
+        seen = _temperatures.read("predictions", x, ids, (1.0 / t, 1, 1), threads)
         return seen.column(0, are_classes("predictions", predictions, targets))
     if not are_classes("predictions", predictions, targets):
         return confidences(predictions, targets, ignore_index)

@@ -133,7 +133,12 @@ def fit_scaling(
     weight = params.number("ridge", ridge, 0.0, off=1e-4, open_low=True)
     if isinstance(weight, tuple):
         raise TypeError("ridge must be one number")
-    problem = _Problem(logits, targets, method, weight, from_logits, ignore_index)
+    classes = _temperatures.logits_of(logits).shape[-1]
+    if classes > MOST_CLASSES:
+        raise ValueError(f"logits must have at most {MOST_CLASSES} classes, got {classes}")
+    if not _intake.are_classes("logits", logits, targets):
+        raise ValueError(f"logits must have one axis more than targets, got shape {np.shape(logits)} for both")
+    problem = _Problem(*_intake.fitted(logits, targets, from_logits, ignore_index), method == "bias-corrected", weight)
     before = problem.start()
     found, steps = problem.minimise(before)
     return Scaling(
@@ -150,18 +155,10 @@ def fit_scaling(
 class _Problem:
     """The loss of one calibration set as a function of the parameters: (1/T, biases) or (weights, biases)."""
 
-    def __init__(
-        self, logits: Any, targets: Any, method: str, ridge: float, from_logits: bool | None, ignore_index: int | None
-    ) -> None:
-        self.classes = _temperatures.logits_of(logits).shape[-1]
-        if self.classes > MOST_CLASSES:
-            raise ValueError(f"logits must have at most {MOST_CLASSES} classes, got {self.classes}")
-        if not _intake.are_classes("logits", logits, targets):
-            raise ValueError(f"logits must have one axis more than targets, got shape {np.shape(logits)} for both")
-        x, ids = _intake.fitted(logits, targets, from_logits, ignore_index)
-        keep = ids >= 0
+    def __init__(self, x: Any, ids: Any, shared: bool, ridge: float) -> None:
+        self.classes, keep = x.shape[-1], ids >= 0
         self.x, self.ids = x.reshape(-1, self.classes)[keep], ids[keep]
-        self.shared, self.ridge = method == "bias-corrected", ridge
+        self.shared, self.ridge = shared, ridge
         for begin, chunk, _ in self.chunks():
             bad = np.flatnonzero(~np.isfinite(chunk).all(-1))
             if bad.size:

@@ -241,7 +241,7 @@ def fit(reader: Reader, bounds: tuple[float, float]) -> TemperatureFit:
 
 def read(x: Any, ids: Any, classes: bool, step: float, power: int, threads: int | None) -> Rows:
     """One read of checked rows at eight inverse temperatures."""
-    seen = _temperatures.read("logits", x, ids, step, power, _core.TEMPERATURES, threads)
+    seen = _temperatures.read("logits", x, ids, (step, power, _core.TEMPERATURES), threads)
     return (Rows if classes else Events).of(seen, x.shape[:-1])
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from fastlogits._common import intake as _temperatures
-from fastlogits._common.errors import refuse_row
+from fastlogits._common.errors import Fault, refuse_row
 from fastlogits.cli import UserError, load
 from fastlogits.cli.state import is_special
 
@@ -160,6 +160,6 @@ def check_skipped(options: argparse.Namespace, skipped: int) -> None:
 def refuse(logits: Named, row: int, status: int) -> NoReturn:
     """Reports a bad row, named by its number in the file."""
     try:
-        refuse_row((), 0, status)
+        refuse_row((), 0, Fault(status))
     except ValueError as error:
         raise UserError(f"{logits.shown}: row {row}: {error} (--nan skip leaves such rows out)") from None

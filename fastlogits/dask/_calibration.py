@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -69,7 +69,7 @@ def calibration_error(
     how = _binning(bins, strategy, rule)
     columns = _figures.class_columns if per_class else _one_column
     chunk = partial(_binned_part, columns, how)
-    parts = _parts(chunk, predictions, targets, from_logits, temperature, ignore_index, threads)
+    parts = _parts(chunk, predictions, targets, _How(from_logits, temperature, ignore_index, threads))
     return _blocks.number(_blocks.total(parts), partial(_error, how, norm))
 
 
@@ -115,7 +115,7 @@ def reliability_curve(
     how = _binning(bins, strategy, rule)
     chunk = partial(_binned_part, _one_column, how)
     finish = partial(_curve, how, _bins.fraction("level", level))
-    parts = _parts(chunk, predictions, targets, from_logits, temperature, ignore_index, threads)
+    parts = _parts(chunk, predictions, targets, _How(from_logits, temperature, ignore_index, threads))
     return _blocks.delayed(_blocks.total(parts), finish)
 
 
@@ -153,7 +153,10 @@ def brier_score(
     np.float64(0.025)
     """
     parts = _parts(
-        partial(_mean_part, _figures.squares), predictions, targets, from_logits, temperature, ignore_index, threads
+        partial(_mean_part, _figures.squares),
+        predictions,
+        targets,
+        _How(from_logits, temperature, ignore_index, threads),
     )
     return _blocks.number(_blocks.total(parts), _mean)
 
@@ -193,7 +196,10 @@ def negative_log_likelihood(
     np.float64(0.2201)
     """
     parts = _parts(
-        partial(_mean_part, _figures.losses), predictions, targets, from_logits, temperature, ignore_index, threads
+        partial(_mean_part, _figures.losses),
+        predictions,
+        targets,
+        _How(from_logits, temperature, ignore_index, threads),
     )
     return _blocks.number(_blocks.total(parts), _mean)
 
@@ -203,43 +209,44 @@ def _binning(bins: Any, strategy: Any, rule: Any) -> Binning:
     return Binning(_bins.bin_count(bins), *_figures.binning(strategy, rule))
 
 
-def _parts(
-    chunk: Callable[..., Part], predictions: Any, targets: Any, from_logits: bool, temperature: Any, ignore: Any,
-    threads: Any,
-) -> Any:  # fmt: skip
+class _How(NamedTuple):
+    """How predictions are read: keywords that the figures of calibration have in common."""
+
+    from_logits: bool
+    temperature: Any
+    ignore: Any
+    threads: Any
+
+
+def _parts(chunk: Callable[..., Part], predictions: Any, targets: Any, how: _How) -> Any:
     """What each chunk of rows adds."""
     given = _blocks.rows_of("predictions", predictions, 0)
     behind = int(_intake.are_classes("predictions", given, targets))
     given = _blocks.rows_of("predictions", given, behind)
-    _intake.temperature_of(temperature, from_logits)
-    _inputs.thread_count(threads)
+    _intake.temperature_of(how.temperature, how.from_logits)
+    _inputs.thread_count(how.threads)
     wide, narrow = ({"predictions": given}, {}) if behind else ({}, {"predictions": given})
     return _blocks.Call(
-        chunk, given.ndim - behind, wide, {**narrow, "targets": targets},
-        from_logits=from_logits, temperature=temperature, ignore=ignore, threads=threads,
+        partial(chunk, how), given.ndim - behind, wide, {**narrow, "targets": targets},
     ).blocks()  # fmt: skip
 
 
-def _mean_part(
-    rows: Callable[..., Array], predictions: Any, targets: Any, from_logits: bool, temperature: Any, ignore: Any,
-    threads: Any,
-) -> Part:  # fmt: skip
+def _mean_part(rows: Callable[..., Array], how: _How, predictions: Any, targets: Any) -> Part:
     """The sum of the figure of each row that takes part."""
-    if nothing(targets, ignore):
+    if nothing(targets, how.ignore):
         return Part()
-    values = rows(predictions, targets, from_logits, temperature, ignore, threads)
+    values = rows(predictions, targets, *how)
     return Part(Mean(ExactSum.of(values), len(values)))
 
 
 def _binned_part(
-    columns: Callable[..., list[Any]], how: Binning, predictions: Any, targets: Any, from_logits: bool,
-    temperature: Any, ignore: Any, threads: Any,
-) -> Part:  # fmt: skip
+    columns: Callable[..., list[Any]], binning: Binning, how: _How, predictions: Any, targets: Any
+) -> Part:
     """The bins of the events that take part, or the events."""
-    if nothing(targets, ignore):
+    if nothing(targets, how.ignore):
         return Part()
-    found = columns(predictions, targets, from_logits, temperature, ignore, threads)
-    return Part(Sums.of(found, how) if how.strategy == "uniform" else Columns(tuple(found)))
+    found = columns(predictions, targets, *how)
+    return Part(Sums.of(found, binning) if binning.strategy == "uniform" else Columns(tuple(found)))
 
 
 def nothing(targets: Array, ignore: int | None) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlogits._common.exact import ExactSum
-from fastlogits.calibration import ReliabilityCurve, _bins, _figures
+from fastlogits.calibration import ReliabilityCurve, _bins, _curve
 
 Array = NDArray[Any]
 
@@ -49,7 +49,8 @@ class Sums:
             full = np.maximum(counts, 1)
             means = np.array([total.over(1) for total in sums]) / full
             promised, kept = (np.where(counts, each, np.nan) for each in (means, hits / full))
-            curves.append(_figures.curve_of(lower, upper, counts, promised, kept, how.rule, level))
+            bins = _curve.Bins(lower, upper, counts, promised, kept)
+            curves.append(_curve.curve_of(bins, how.rule, level))
         return curves
 
 
@@ -65,7 +66,7 @@ class Columns:
 
     def curves(self, how: Binning, level: float) -> list[ReliabilityCurve]:
         """One curve per column."""
-        return [_figures.curve_from(confidences, correct, *how, level) for confidences, correct in self.columns]
+        return [_curve.curve_from(confidences, correct, *how, level) for confidences, correct in self.columns]
 
 
 @dataclass(frozen=True)

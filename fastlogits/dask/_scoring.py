@@ -122,8 +122,9 @@ def score_text(
     (4.0, 2)
     """
     length = texts.score_text([], text=text, words=words, bytes=bytes)
-    counted: Any = {name: 0 for name in ("words", "bytes") if getattr(length, name) is not None}
-    call = _blocks.Call(*_tokens(logprobs, greedy, mask), **counted)
+    # The sizes of the text are added once; a chunk has 0 of those that are known.
+    known = tuple(None if size is None else 0 for size in (length.words, length.bytes))
+    call = _blocks.Call(*_tokens(logprobs, greedy, mask), sizes=known)
     call.probe()
     return _blocks.delayed(_blocks.total(call.blocks()), partial(operator.add, length))
 

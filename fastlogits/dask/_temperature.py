@@ -103,8 +103,7 @@ def fit_temperature(
     _inputs.thread_count(threads)
 
     def reader(step: float, power: int) -> Totals:
-        how: dict[str, Any] = {"from_logits": from_logits, "ignore": ignore_index, "threads": threads}
-        chunk = partial(_part, step=step, power=power, **how)
+        chunk = partial(_part, (step, power), (from_logits, ignore_index, threads))
         parts = _blocks.Call(chunk, x.ndim - classes, wide, {**narrow, "targets": targets}).blocks()
         found: Totals = _blocks.delayed(_blocks.total(parts)).compute().some("logits")
         if found.like_probabilities:
@@ -114,17 +113,15 @@ def fit_temperature(
     return _temperature.fit(reader, limits)
 
 
-def _part(
-    logits: Any, targets: Any, step: float, power: int, from_logits: bool | None, ignore: int | None,
-    threads: int | None,
-) -> Part:  # fmt: skip
-    """What the rows of a chunk add."""
+def _part(betas: tuple[float, int], how: tuple[bool | None, int | None, int | None], logits: Any, targets: Any) -> Part:
+    """What the rows of a chunk add; how: from_logits, ignore_index and threads."""
+    from_logits, ignore, threads = how
     if nothing(targets, ignore):
         return Part()
     classes = _intake.are_classes("logits", logits, targets)
     x, ids = _intake.fitted(logits, targets, from_logits is None or from_logits, ignore)
     like = from_logits is None and _intake.look_like_probabilities(x, ids, classes)
-    seen = _temperature.read(x, ids, classes, step, power, threads)
+    seen = _temperature.read(x, ids, classes, *betas, threads)
     losses = tuple(ExactSum.of(seen.losses(k)) for k in range(_core.TEMPERATURES))
     bins = Sums.of([seen.column(k) for k in COLUMNS], HOW)
     return Part(Totals(seen.betas, losses, ExactSum.of(seen.means + seen.gaps), bins, seen.count, seen.flat, like))

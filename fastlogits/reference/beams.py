@@ -22,18 +22,19 @@ def beam_step(
     (*outer, beams, vocab), many = logp.shape, n or 2 * np.shape(logits)[-2]
     powers = np.broadcast_to(1.0 if length is None else np.asarray(length, np.float64) ** length_penalty, running.shape)
     texts = zip(logp.reshape(-1, beams, vocab), running.reshape(-1, beams), powers.reshape(-1, beams), strict=True)
-    how: Any = (num_beam_groups, many // num_beam_groups, diversity_penalty, np.atleast_1d(eos))
-    found = np.array([_text_beams(*text, *how) for text in texts]).reshape(*outer, many, 3)
+    groups, ends = (num_beam_groups, many // num_beam_groups), np.atleast_1d(eos)
+    found = np.array([_text_beams(*text, groups, diversity_penalty, ends) for text in texts])
+    found = found.reshape(*outer, many, 3)
     return BeamStep(found[..., 0], found[..., 1].astype(np.int64), found[..., 2].astype(np.int64))
 
 
 def _text_beams(
-    logp: Floats, running: Floats, powers: Floats, groups: int, each: int, penalty: float, eos: Floats
+    logp: Floats, running: Floats, powers: Floats, groups: tuple[int, int], penalty: float, eos: Any
 ) -> list[tuple[float, int, int]]:
     """(score, beam, id) of one text, group after group: log p - penalty * beams that went on with the token."""
-    (beams, vocab), found = logp.shape, []
+    (beams, vocab), (count, each), found = logp.shape, groups, []
     counts = np.zeros(vocab)
-    for own in np.split(np.arange(beams), groups):
+    for own in np.split(np.arange(beams), count):
         group = _group_beams(logp[own] - penalty * counts + running[own, None], powers[own], each)
         going = [token for _, beam, token in group if beam >= 0 and token not in eos]
         counts += np.bincount(going[: max(1, each // 2)], minlength=vocab)

@@ -35,10 +35,15 @@ class Verified(NamedTuple):
 
 
 class Draft:
-    """One sequence: rows of the target, drafted tokens with their parents, and where their random numbers come from."""
+    """One sequence: rows of the target, drafted tokens with their parents, and where their random numbers come from.
 
-    def __init__(self, target: Floats, ids: Ids, parents: Ids, random: tuple[int, int, int]) -> None:
-        self.target, self.random = target, random
+    `before` is its context with the length of the prompt.
+    """
+
+    def __init__(
+        self, target: Floats, ids: Ids, parents: Ids, random: tuple[int, int, int], before: tuple[Ids, int]
+    ) -> None:
+        self.target, self.random, self.before = target, random, before
         self.row, self.by_noise = Row(target[0]), False  # the last row read, and whether the bonus is drawn by noise
         self.ids, self.parents = ids[: np.argmax([*(ids < 0), True])], parents
 
@@ -116,16 +121,15 @@ def walk(s: Draft, law: Any, draft_law: Any, distinct: bool) -> tuple[list[int],
 
 
 def laws(
-    s: Draft, rows: Floats | None, probs: Floats | None, plan: Sequence[Any], context: Ids, start: int,
-    beside: Mapping[str, Floats] | None = None,
-) -> Any:  # fmt: skip
+    s: Draft, rows: Floats | None, probs: Floats | None, plan: Sequence[Any], beside: Mapping[str, Floats] | None = None
+) -> Any:
     """(row, accepted tokens, depth) -> probabilities [V], or None for drafts without."""
 
     def law(row: int, tokens: list[int], depth: int) -> Floats | None:
         """The probabilities after a node."""
         if rows is None:
             return None if probs is None else probs[row]
-        seed, key, position = s.random
+        (seed, key, position), (context, start) = s.random, s.before
         seen = np.array([*context, *tokens], np.int64)
         s.row = Row(rows[row], seen, start, (seed, key, position + depth))
         s.row.beside = {name: values[row] for name, values in (beside or {}).items()}
@@ -147,8 +151,8 @@ def verify(
     flat = [_flat(each, len(outer)) for each in (target, ids, chain, draft_logits, draft_probs)]
     context, start = _contexts(inputs.get("context"), math.prod(outer)), inputs.get("prompt_length", 0)
     random = _random(rng, position, keys, context, outer)
-    call = (flat, beside, plan, context, _per_row(start, outer), not replacement)
-    rows = [_verified(*call, r, each) for r, each in enumerate(random)]
+    befores = list(zip(context, map(int, _per_row(start, outer)), strict=True))
+    rows = [_verified(flat, beside, plan, (random[r], befores[r]), r, not replacement) for r in range(len(random))]
     return Verified(*(np.reshape(each, (*outer, *np.shape(each)[1:]))[()] for each in zip(*rows, strict=True)))
 
 
@@ -158,15 +162,14 @@ def _flat(x: Any, axes: int) -> Any:
 
 
 def _verified(
-    flat: list[Any], around: Mapping[str, Floats], plan: Sequence[Any], context: list[Ids], start: Any, distinct: bool,
-    r: int, random: tuple[int, int, int],
-) -> tuple[Any, ...]:  # fmt: skip
+    flat: list[Any], around: Mapping[str, Floats], plan: Sequence[Any], of_row: tuple[Any, Any], r: int, distinct: bool
+) -> tuple[Any, ...]:
     """One row of the result."""
     target, ids, parents = (each[r] for each in flat[:3])
     logits, probs = (None if each is None else each[r] for each in flat[3:])
-    s = Draft(target, ids, parents, random)
+    s = Draft(target, ids, parents, *of_row)
     s.by_noise = bool(plan) and _named(plan[-1])[0] == "gumbel"
-    law = laws(s, target, None, plan, context[r], int(start[r]), {name: rows[r] for name, rows in around.items()})
-    tokens, path = walk(s, law, laws(s, logits, probs, plan, context[r], int(start[r])), distinct)
+    law = laws(s, target, None, plan, {name: rows[r] for name, rows in around.items()})
+    tokens, path = walk(s, law, laws(s, logits, probs, plan), distinct)
     padded = [[*each, *[-1] * n][:n] for each, n in ((tokens, len(ids) + 1), (path, len(ids)))]
     return padded[0], len(path), tokens[-1], padded[1]

@@ -96,7 +96,7 @@ def scoring_report(
             raise ValueError(f"{name} must be an integer >= {low}, got {value!r}")
     scores = [each.score() for each in texts]
     return scoring_page(
-        texts, scores, {} if curves is None else _few(curves), figures or {}, title, hardest, most_tokens
+        texts, scores, {} if curves is None else _few(curves), figures or {}, title, (hardest, most_tokens)
     )
 
 
@@ -106,13 +106,15 @@ def scoring_page(
     curves: Mapping[str, ReliabilityCurve],
     figures: Mapping[str, float],
     title: str,
-    hardest: int = 20,
-    most_tokens: int = 20_000,
+    most: tuple[int, int] = (20, 20_000),
 ) -> str:
-    """The page of `scoring_report`; `scores` holds the totals of each text, of which `texts` may show a part."""
+    """The page of `scoring_report`; `scores` holds the totals of each text, of which `texts` may show a part.
+
+    most: how many of the hardest tokens, and of all tokens of a text, are shown.
+    """
     parts = [_figures_table(texts, scores, figures)]
     for each in texts:
-        parts += _text_parts(each, hardest, most_tokens)
+        parts += _text_parts(each, *most)
     if curves:
         parts.append(f"<h2>Calibration</h2>{_svg.reliability(curves)}")
     return _page(title, parts, _levels_style())

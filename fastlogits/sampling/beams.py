@@ -129,18 +129,27 @@ def beam_step(call: _run.Call, scores: Any, n: Any, ranking: Ranking) -> Any:
     shape = (texts, beams, columns)
     tops = np.where(np.isnan(tops), -np.inf, tops).reshape(shape)
     running, powers = running.reshape(texts, beams, 1), powers.reshape(texts, beams, 1)
-    found = _grouped(tops, ids.reshape(shape), running, powers, groups, each, penalty, ends)
+    rows = _Continued(tops, ids.reshape(shape), running, powers)
+    found = _grouped(rows, groups, each, penalty, ends)
     parts: list[Array] = [part.reshape(*call.outer[:-1], many) for part in found]
     return call.answer(BeamStep(*parts))
 
 
-def _grouped(
-    tops: Array, ids: Array, running: Array, powers: Array, groups: int, each: int, penalty: float, ends: Array
-) -> BeamStep:
-    """The continuations of all groups side by side, [texts, groups * each]; tops and ids: [texts, beams, columns].
+class _Continued(NamedTuple):
+    """Log-probs and ids [texts, beams, columns] of continuations; scores of the beams, and powers of their lengths."""
+
+    tops: Array
+    ids: Array
+    running: Array
+    powers: Array
+
+
+def _grouped(rows: _Continued, groups: int, each: int, penalty: float, ends: Array) -> BeamStep:
+    """The continuations of all groups side by side, [texts, groups * each].
 
     A group's log-probs lose ``penalty`` for each continuation by that token with which an earlier group goes on.
     """
+    tops, ids, running, powers = rows
     members, found = ids.shape[1] // groups, []
     gone_on = np.empty((len(ids), 0), np.int64)
     for g in range(groups):

@@ -16,7 +16,7 @@ from fastlogits._common import inputs as _inputs
 from fastlogits._common import seeds as _seeds
 from fastlogits._common import threads as _threads
 from fastlogits._common.call_inputs import DEFAULTS, Inputs
-from fastlogits._common.errors import Status, refuse_row
+from fastlogits._common.errors import Fault, Status, refuse_row
 from fastlogits._common.familiar import refuse_unknown
 from fastlogits.sampling import beside as _beside
 from fastlogits.sampling import prepare as _prepare
@@ -73,7 +73,8 @@ class Call:
             beside = steps[0].beside if steps else ()
             if status == Status.STEP_INF and step == 0:
                 _beside.refuse_lone_bans(self.x, self.companions(), row)
-            refuse_row(self.outer, row, status, step, value, self.n, [each.name for each in steps], beside=beside)
+            fault = Fault(status, step, value, self.n, [each.name for each in steps])
+            refuse_row(self.outer, row, fault, beside=beside)
         if "states" in self.inputs:
             task.tell(self.n)
         return task

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import fastlogits._core as _core
-from fastlogits._common.errors import Status, refuse_row
+from fastlogits._common.errors import Fault, Status, refuse_row
 from fastlogits._common.plain import to_dict
 from fastlogits.sampling.beside import refuse_lone_bans
 from fastlogits.sampling.call import Seed, seed_of
@@ -236,7 +236,7 @@ def _run_row(
         names = [step.name for step in plan.steps]
         if status == Status.STEP_INF and step == 0:
             refuse_lone_bans(call.x, call.companions(), at)
-        refuse_row(call.outer, at, status, step, value, call.n, names, beside=plan.beside)
+        refuse_row(call.outer, at, Fault(status, step, value, call.n, names), beside=plan.beside)
     return task
 
 

@@ -8,7 +8,7 @@ import fastlogits._core as _core
 from fastlogits import steps as s
 from fastlogits._common import seeds as _seeds
 from fastlogits._common.call_inputs import Inputs
-from fastlogits._common.errors import Status, refuse_row
+from fastlogits._common.errors import Fault, Status, refuse_row
 from fastlogits._common.familiar import refuse_unknown
 from fastlogits.sampling import beside as _beside
 from fastlogits.sampling import call as _run
@@ -263,7 +263,7 @@ class Sampler(Builders, Outputs, Searches):
             around = dict(zip(_core.BESIDE, beside, strict=True))
             _beside.refuse_lone_bans(logits, {name: around[name] for name in self.beside}, row)
         names = [each.name for each in self.steps]
-        refuse_row((), row, status, step, value, logits.size, names, beside=self.beside)
+        refuse_row((), row, Fault(status, step, value, logits.size, names), beside=self.beside)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.steps))})"

@@ -13,7 +13,7 @@ from fastlogits._common import inputs as _inputs
 from fastlogits._common import seeds as _seeds
 from fastlogits._common import threads as _threads
 from fastlogits._common.call_inputs import Inputs
-from fastlogits._common.errors import Status, refuse_row, row_name
+from fastlogits._common.errors import Fault, Status, refuse_row, row_name
 from fastlogits._common.plain import to_dict
 from fastlogits.sampling import beside as _beside
 from fastlogits.sampling import call as _run
@@ -205,4 +205,4 @@ def refuse(
         raise ValueError(f"{row_name(argument, row, rows.shape[:-1])} contains a negative number")
     names = [each.name for each in plans[draft].steps]
     around = () if draft else plans[0].beside
-    refuse_row(rows.shape[:-1], row, status, step, value, drafts.vocab, names, argument, around)
+    refuse_row(rows.shape[:-1], row, Fault(status, step, value, drafts.vocab, names), argument, around)

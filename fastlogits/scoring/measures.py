@@ -16,7 +16,7 @@ from fastlogits._common import inputs as _inputs
 from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
 from fastlogits._common import threads as _threads
-from fastlogits._common.errors import Status, refuse_row
+from fastlogits._common.errors import Fault, Status, refuse_row
 from fastlogits._common.exact import ExactSum
 from fastlogits._common.plain import to_dict
 
@@ -147,9 +147,8 @@ class _Rows:
         if self.on_error == "raise" and status.any():
             row = int(np.flatnonzero(status)[0])
             argument, before = "p_logits" if sides[0][row] else "q_logits", self.first * math.prod(outer[1:])
-            refuse_row(
-                (self.first + outer[0], *outer[1:]) if outer else (), before + row, int(status[row]), argument=argument
-            )
+            shape = (self.first + outer[0], *outer[1:]) if outer else ()
+            refuse_row(shape, before + row, Fault(int(status[row])), argument)
         for name, values in found.items():
             self.parts[name].append(values)
         self.status.append(status)

@@ -13,7 +13,7 @@ from fastlogits._common import bfloat16 as half
 from fastlogits._common import inputs as _inputs
 from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
-from fastlogits._common.errors import Status, refuse_row, row_name
+from fastlogits._common.errors import Fault, Status, refuse_row, row_name
 from fastlogits.arrays import argmax
 from fastlogits.sampling import call as _run
 from fastlogits.scoring.gathered import Gathered
@@ -260,7 +260,7 @@ def merge(summaries: Iterable[Any], *, on_error: str = "raise") -> Any:
 def _refuse(whole: Gathered, row: int, status: int, shard: int) -> None:
     """Raises the error of a row; that of contents names the shard."""
     if status in (Status.NO_FINITE, Status.CHANGED):
-        refuse_row(whole.outer, row, status)
+        refuse_row(whole.outer, row, Fault(status))
     words = "NaN" if status == Status.NAN else "+inf"
     begin, end = whole.spans[shard]
     raise ValueError(f"{row_name('logits', row, whole.outer)} contains {words} (shard of tokens {begin} to {end - 1})")

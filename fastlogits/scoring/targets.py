@@ -14,7 +14,7 @@ from fastlogits._common import inputs as _inputs
 from fastlogits._common import intake as _temperatures
 from fastlogits._common import params
 from fastlogits._common import threads as _threads
-from fastlogits._common.errors import refuse_row, row_name
+from fastlogits._common.errors import Fault, refuse_row, row_name
 from fastlogits._common.plain import to_dict
 from fastlogits.sampling import call as _run
 
@@ -224,7 +224,7 @@ class _Call:
         _threads.run_blocks(task.run, status.size, self.wanted.threads, x.shape[-1])
         if self.wanted.on_error == "raise" and (status.any() if status.size > 8 else any(status.tolist())):
             row = int(np.flatnonzero(status)[0])
-            refuse_row(self.outer, first + row, int(status[row]))
+            refuse_row(self.outer, first + row, Fault(int(status[row])))
 
     def result(self) -> Any:
         """The results in the types and shapes that the caller sees."""

@@ -187,7 +187,7 @@ def score_text(
     >>> round(score.perplexity, 12), round(score.word_perplexity, 12), round(score.bits_per_token, 12)
     (4.0, 4.0, 2.0)
     """
-    return scored(*opened(logprobs, greedy), mask=mask, text=text, words=words, bytes=bytes)
+    return scored(*opened(logprobs, greedy), mask, _sizes(text, words, bytes))
 
 
 def opened(logprobs: Any, greedy: Any = None) -> tuple[Any, Any, bool]:
@@ -197,10 +197,26 @@ def opened(logprobs: Any, greedy: Any = None) -> tuple[Any, Any, bool]:
     return logprobs.logprobs, getattr(logprobs, "greedy", None) if greedy is None else greedy, True
 
 
+def _sizes(text: Any, words: Any, size: Any) -> tuple[int | None, int | None]:
+    """Words and bytes of a text, as far as they are known."""
+    if text is not None:
+        if words is not None or size is not None:
+            raise ValueError("text comes with words or bytes, which it holds already")
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str, got {type(text).__name__}")
+        if lone := re.search("[\ud800-\udfff]", text):
+            raise ValueError(f"text must be valid Unicode, got the lone surrogate {lone[0]!r} at {lone.start()}")
+        words, size = len(re.split(r"\s+", text)), len(text.encode())
+    return None if words is None else whole("words", words, 0), None if size is None else whole("bytes", size, 0)
+
+
 def scored(
-    logprobs: Any, greedy: Any = None, skip_nan: bool = False, *, mask: Any = None, text: Any = None, words: Any = None,
-    bytes: Any = None,  # noqa: A002
-) -> TextScore:  # fmt: skip
+    logprobs: Any,
+    greedy: Any = None,
+    skip_nan: bool = False,
+    mask: Any = None,
+    sizes: tuple[int | None, int | None] = (None, None),
+) -> TextScore:
     """`score_text` of what `opened` returns."""
     found = _inputs.plain_array("logprobs", logprobs)
     if found.size == 0:
@@ -214,21 +230,12 @@ def scored(
     hits = _flags("greedy", greedy, found.shape)
     if hits is not None and counts is not None:
         hits = hits & counts
-    if text is not None:
-        if words is not None or bytes is not None:
-            raise ValueError("text comes with words or bytes, which it holds already")
-        if not isinstance(text, str):
-            raise TypeError(f"text must be a str, got {type(text).__name__}")
-        if lone := re.search("[\ud800-\udfff]", text):
-            raise ValueError(f"text must be valid Unicode, got the lone surrogate {lone[0]!r} at {lone.start()}")
-        words, bytes = len(re.split(r"\s+", text)), len(text.encode())  # noqa: A001
     tokens = values.size if counts is None else int(np.count_nonzero(counts))
     return TextScore(
         ExactSum.of(values if counts is None else values[counts]),
         tokens,
         None if hits is None else int(np.count_nonzero(hits)),
-        None if words is None else whole("words", words, 0),
-        None if bytes is None else whole("bytes", bytes, 0),
+        *sizes,
     )
 
 

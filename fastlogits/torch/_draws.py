@@ -299,14 +299,9 @@ def _multinomial_default(x: torch.Tensor, num_samples: int, replacement: bool) -
     return _multinomial(x, num_samples, replacement)
 
 
-def _sample(
-    x: torch.Tensor, n: int | None, replacement: bool,
-    temperature: float, top_k: int | None, top_p: float | None, min_p: float | None,
-) -> torch.Tensor:  # fmt: skip
+def _sample(x: torch.Tensor, n: int | None, replacement: bool, *steering: Any) -> torch.Tensor:
     """By torch's default generator."""
-    return sample(
-        x, num_samples=n, replacement=replacement, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p
-    )
+    return sample(x, num_samples=n, replacement=replacement, **dict(zip(_COMPILED, steering, strict=True)))
 
 
 def _filter_logits(
@@ -330,5 +325,8 @@ def _filter_logits_fake(x: torch.Tensor, *others: Any) -> torch.Tensor:
 
 _DRAWS = torch.Tag.nondeterministic_seeded
 _multinomial_op = operator(_multinomial_default, _multinomial_fake, _DRAWS)
-_sample_op = operator(_sample, _sample_fake, _DRAWS)
+_SAMPLE = (
+    "(Tensor x, SymInt? n, bool replacement, float temperature, SymInt? top_k, float? top_p, float? min_p) -> Tensor"
+)
+_sample_op = operator(_sample, _sample_fake, _DRAWS, _SAMPLE)
 _filter_logits_op = operator(_filter_logits, _filter_logits_fake)

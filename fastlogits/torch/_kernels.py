@@ -11,16 +11,16 @@ import torch
 import fastlogits._core as _core
 from fastlogits._common import inputs as _inputs
 from fastlogits._common import threads as _threads
-from fastlogits._common.errors import refuse_row
+from fastlogits._common.errors import Fault, refuse_row
 from fastlogits.torch._tensors import CODES, axis_of, fresh, integer, into, memory, operator
 
 _ONE = np.ones(1)  # the temperature
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
-def _run(which: int, array: Any, at: int, rows: int, out: Any, values: Any = None, ids: Any = None, k: int = 1) -> None:
-    """One kernel over the rows of an array along an axis."""
-    task = _core.ArrayTask(which, array, at, _ONE, out, values, ids, k)
+def _run(which: int, array: Any, at: int, out: Any, listed: tuple[Any, Any, int] = (None, None, 1)) -> None:
+    """One kernel over the rows of an array along an axis; listed: values, ids and their number per row."""
+    task, rows = _core.ArrayTask(which, array, at, _ONE, out, *listed), array.size // array.shape[at]
     if rows == 1:
         task.run(0, 1)
     else:
@@ -44,7 +44,7 @@ def dense(which: int, x: Any, dim: int, dtype: torch.dtype | None, out: Any) -> 
     if array.ndim == 0:
         array, target = array.reshape(1), target.reshape(1)
     if array.size:
-        _run(which, array, at, array.size // array.shape[at], target)
+        _run(which, array, at, target)
     return out
 
 
@@ -103,7 +103,7 @@ def logsumexp(x: torch.Tensor, dims: list[int], keepdim: bool) -> torch.Tensor:
         axes = [len(rest)]
     at = axes[0]
     column = target.reshape([*array.shape[:at], 1, *array.shape[at + 1 :]])
-    _run(_core.LOGSUMEXP, array, at, array.size // array.shape[at], column)
+    _run(_core.LOGSUMEXP, array, at, column)
     return found
 
 
@@ -121,7 +121,7 @@ def argmax(x: torch.Tensor, dim: int | None, keepdim: bool) -> torch.Tensor:
     if array.size:
         if dim is None or not array.ndim:
             array, axes = array.reshape(-1), [0]
-        _run(_core.ARGMAX, array, axes[0], ids.size, None, None, ids)
+        _run(_core.ARGMAX, array, axes[0], None, (None, ids, 1))
     return found
 
 
@@ -144,7 +144,7 @@ def topk(x: torch.Tensor, k: int, dim: int, largest: bool) -> tuple[torch.Tensor
     outer = array.shape[:at] + array.shape[at + 1 :]
     (values, room), (indices, ids) = fresh((*outer, k), x.dtype), fresh((*outer, k), torch.int64)
     if ids.size:
-        _run(_core.TOP_K, array, at, ids.size // k, None, room, ids, k)
+        _run(_core.TOP_K, array, at, None, (room, ids, k))
     if not largest:
         values.neg_()
     if at < array.ndim - 1:
@@ -186,7 +186,7 @@ def selective(logits: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     _threads.run_blocks(task.run, rows, 1 if rows == 1 else _inputs.thread_count(None), array.shape[-1])
     if status.any():
         row = int(np.flatnonzero(status)[0])
-        refuse_row(array.shape[:-1], row, int(status[row]))
+        refuse_row(array.shape[:-1], row, Fault(int(status[row])))
     found = logprobs if beside is None else beside
     return _rounded(found.reshape(index.shape), logits.dtype)
 

@@ -59,12 +59,13 @@ def into(name: str, out: Any, found: Any) -> Any:
     return out.copy_(found)
 
 
-def operator(function: Any, fake: Any, tags: Any = None) -> Any:
+def operator(function: Any, fake: Any, tags: Any = None, schema: str | None = None) -> Any:
     """The function as operator ``torch.ops.fastlogits``, which `torch.compile` keeps whole.
 
-    `fake` makes a contiguous tensor of the shape and type of the result, as the function itself does.
+    `fake` makes a contiguous tensor of the shape and type of the result, as the function itself does. `schema` says
+    which arguments there are, where the function does not.
     """
     name = f"fastlogits::{function.__name__.strip('_')}"
-    made = torch.library.custom_op(name, function, mutates_args=(), tags=tags)
+    made = torch.library.custom_op(name, function, mutates_args=(), schema=schema, tags=tags)
     made.register_fake(fake)
     return made
