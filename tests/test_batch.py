@@ -114,7 +114,7 @@ def test_batch_refuses_rows_beside() -> None:
     bad[1, 2] = np.nan
     call: dict[str, Any]
     for error, message, call in (
-        (TypeError, "Guidance of row 1 needs the argument uncond, rows beside the logits", {}),
+        (TypeError, "Guidance of row 1 needs the argument uncond, rows to combine with the logits", {}),
         (
             TypeError,
             "amateur is given, but no Sampler of the batch combines it with the logits",

@@ -182,7 +182,7 @@ BAD: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("from_hf", {"watermarking_config": {"bias": 2.5}}, {}, "from_hf does not support watermarking_config="),
     ("from_hf", {"encoder_repetition_penalty": 1.5}, {}, "encoder_repetition_penalty needs encoder_ids="),
     ("from_hf", {"forced_eos_token_id": 2}, {}, "forced_eos_token_id needs max_length"),
-    ("from_hf", {"forced_eos_token_id": 2, "max_new_tokens": 4}, {}, "prompt_length= beside max_new_tokens"),
+    ("from_hf", {"forced_eos_token_id": 2, "max_new_tokens": 4}, {}, "prompt_length= with max_new_tokens"),
     ("from_hf", {"do_sample": True}, {"prompt_length": -1}, "prompt_length must be an integer >= 0, got -1"),
     ("from_hf", {"forced_bos_token_id": 2, "begin_suppress_tokens": [4]}, {}, "needs prompt_length="),
     ("from_hf", {"exponential_decay_length_penalty": (1, 1.1)}, {}, "needs eos_token_id"),

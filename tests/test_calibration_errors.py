@@ -13,7 +13,7 @@ import fastlogits as fl
 REFUSED: list[tuple[Any, Any, dict[str, Any], type[Exception], str]] = [
     ([0.5, 1.5], [0, 1], {}, ValueError, r"predictions\[1\]: 1.5 must be in \[0, 1\]"),
     ([0.5, NAN], [0, 1], {}, ValueError, r"predictions\[1\]: nan must be in \[0, 1\]"),
-    ([0.5], [2], {}, ValueError, "targets must be 0 or 1 beside confidences, got 2"),
+    ([0.5], [2], {}, ValueError, "targets must be 0 or 1 for confidences, got 2"),
     ([0.5], [0, 1], {}, ValueError, r"targets must have the shape \(1,\) of predictions, got \(2,\)"),
     ([], [], {}, ValueError, "predictions must hold one value at least"),
     ([[0.5, 0.1]], [0], {}, ValueError, r"predictions\[0\] must sum to 1, got 0.6"),

@@ -18,7 +18,7 @@ from fastlogits import steps
 def test_what_does_not_fit(end: str) -> None:
     c, u = pair(50)
     guided, plain = (getattr(s, end) for s in (fl.Sampler(guidance_scale=1.5), fl.Sampler(top_k=3)))
-    with refused(TypeError, "Guidance needs the argument uncond, rows beside the logits"):
+    with refused(TypeError, "Guidance needs the argument uncond, rows to combine with the logits"):
         guided(c)
     with refused(TypeError, "uncond is given, but the first step is none that combines it"):
         plain(c, uncond=u)

@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _History(TypedDict, total=False):
-    """What stands before the token to come."""
+    """The tokens before the one to come."""
 
     context: Any
     prompt_length: Any
@@ -74,7 +74,7 @@ class Inputs:
 
     @property
     def beside(self) -> tuple[Any, ...]:
-        """The rows beside the logits, in the order of `_core.BESIDE`."""
+        """The companion rows, in the order of `_core.BESIDE`."""
         return self.uncond, self.amateur, self.expert, self.anti
 
 

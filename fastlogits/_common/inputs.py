@@ -1,7 +1,7 @@
 """What users hand in, as plain ndarrays: arrays of any kind, lists, torch tensors and DLPack exporters, without a copy.
 
-A logits array that leaves here is an exact ndarray of float32, float16 or float64, of ml_dtypes' bfloat16, or of
-``_core.BFLOAT16_BITS``, a record type that carries bfloat16 where NumPy knows no such type; any shape, strides and
+A logits array that leaves here is an exact ndarray of float32, float16 or float64, or of bfloat16: ml_dtypes'
+where that is installed, else the record type ``_core.BFLOAT16_BITS``; any shape, strides and
 alignment, native byte order.
 """
 
@@ -120,7 +120,7 @@ def out_array(out: Any, shape: tuple[int, ...], code: int, x: Array | None) -> A
     if not isinstance(out, np.ndarray) and not hasattr(out, "__dlpack__"):
         raise TypeError(f"out must be an ndarray or a torch CPU tensor, got {type(out).__name__}")
     if not isinstance(out, np.ndarray) and getattr(out, "is_neg", bool)():
-        raise ValueError("out must not be a view that negates what is written; pass a tensor of its own")
+        raise ValueError("out must not be a view that negates what is written; pass a separate tensor")
     array = plain_array("out", out)
     found = _core.dtype_code(array)
     wanted = "int64" if code < 0 else _core.DTYPE_NAMES[code]

@@ -145,7 +145,7 @@ class Inputs:
 
     @cached_property
     def others(self) -> Array:
-        """Rows near those of `x`, as a quantised model's are: [batch, vocab]."""
+        """Rows near those of `x`, as a quantized model's are: [batch, vocab]."""
         noise = np.random.default_rng(6).standard_normal(self.rows.shape, np.float32)
         near: Array = (self.rows + np.float32(0.1) * noise).astype(self.x.dtype)
         return near

@@ -1,8 +1,9 @@
 """Calibration: are predictions made with 90 % confidence right 90 % of the time, and what makes them so.
 
-`calibration_error`, `reliability_curve`, `brier_score` and `negative_log_likelihood` take the confidences of single
-predictions and outcomes, probabilities [..., C] next to class ids, or logits [..., V] next to token ids, which
-are read once and never turned into a matrix of probabilities. `fit_temperature` and `fit_scaling` mend what they show.
+`calibration_error`, `reliability_curve`, `brier_score` and `negative_log_likelihood` take one of three forms:
+confidences of single predictions with their outcomes; probabilities [..., C] with class ids; or logits [..., V] with
+token ids. Logits are read once and never turned into a matrix of probabilities. `fit_temperature` and `fit_scaling`
+improve what these figures show.
 """
 
 from fastlogits.calibration._curve import ReliabilityCurve

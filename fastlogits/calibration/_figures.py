@@ -128,8 +128,8 @@ def calibration_error(
     Raises
     ------
     ValueError
-        A confidence outside [0, 1], a row that does not sum to 1, a target or word out of range, shapes that do not
-        match, a row of logits with NaN or +inf, or no row that takes part.
+        A confidence outside [0, 1]; a row that does not sum to 1; a target or word out of range; shapes that do not
+        match; a row of logits with NaN or +inf; no row that takes part.
     TypeError
         A type that is not supported.
 

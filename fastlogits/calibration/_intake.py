@@ -119,7 +119,7 @@ def event_targets(shape: tuple[int, ...], targets: Any, ignore_index: int | None
         raise ValueError(f"targets must have the shape {shape} of predictions, got {truth.shape}")
     wrong = truth[(truth != 0) & (truth != 1) & (True if ignore_index is None else truth != ignore_index)]
     if wrong.size:
-        raise ValueError(f"targets must be 0 or 1 beside confidences, got {params.shown(wrong[0])}")
+        raise ValueError(f"targets must be 0 or 1 for confidences, got {params.shown(wrong[0])}")
     return truth
 
 

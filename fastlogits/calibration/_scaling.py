@@ -88,7 +88,7 @@ def fit_scaling(
     targets : array_like of int [...]
         The true class of each row, in [0, C).
     method : {"bias-corrected", "vector"}, default "bias-corrected"
-        softmax(x / T + b) with one T and a bias per class (Alexandari et al., 2020), or softmax(w * x + b) with a
+        softmax(x / T + b) with one T and a bias per class (Alexandari et al., 2020); or softmax(w * x + b) with a
         weight per class too (Guo et al., 2017).
     ridge : float > 0, default 1e-4
         Adds ridge / 2 times the squared distance from w = 1, b = 0 to the mean loss. It makes the minimum unique:
@@ -193,13 +193,13 @@ class _Problem:
         parts = [self.log_probs(x, parameters)[np.arange(len(ids)), ids] for _, x, ids in self.chunks()]
         return -_intake.mean(np.concatenate(parts))
 
-    def penalised(self, parameters: Floats) -> float:
+    def penalized(self, parameters: Floats) -> float:
         """The loss with the ridge."""
         off = parameters - self.start()
         return self.loss(parameters) + self.ridge / 2 * float(off @ off)
 
     def derivatives(self, parameters: Floats) -> tuple[Floats, Floats]:
-        """Gradient and second derivative of the penalised mean loss."""
+        """Gradient and second derivative of the penalized mean loss."""
         size, n = len(parameters), len(self.ids)
         gradient, second = np.zeros(size), np.zeros((size, size))
         for _, x, ids in self.chunks():
@@ -233,12 +233,12 @@ class _Problem:
 
     def minimise(self, parameters: Floats) -> tuple[Floats, int]:
         """Newton's method with steps halved until the loss falls; biases that sum to 0."""
-        now = self.penalised(parameters)
+        now = self.penalized(parameters)
         for taken in range(1, MOST_STEPS + 1):
             gradient, second = self.derivatives(parameters)
             step = np.linalg.solve(second, gradient)
             size, trial = 1.0, parameters - step
-            while size > 1e-10 and not (then := self.penalised(trial)) <= now:
+            while size > 1e-10 and not (then := self.penalized(trial)) <= now:
                 size /= 2
                 trial = parameters - size * step
             if size <= 1e-10:

@@ -187,8 +187,8 @@ def fit_temperature(
     Raises
     ------
     ValueError
-        A target out of range or of logit -inf, shapes that do not match, bounds out of range, a row with NaN or +inf,
-        no row that takes part, probabilities without ``from_logits=False``.
+        A target out of range or of logit -inf; shapes that do not match; bounds out of range; a row with NaN or +inf;
+        no row that takes part; probabilities without ``from_logits=False``.
     TypeError
         A type that is not supported.
 

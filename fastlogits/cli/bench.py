@@ -64,7 +64,7 @@ def chosen(names: str | None) -> tuple[list[Peer], dict[str, str]]:
 
 
 def command_of(settings: Settings, found: Sequence[Peer]) -> str:
-    """The command that measures this again, whatever the defaults and what else is installed."""
+    """The command that measures this again, independent of defaults and of other installed libraries."""
     words = ["fastlogits", "bench", "--against", ",".join(peer.name for peer in found)]
     words += ["--vocab", str(settings.vocab), "--rows", settings.kind, "--dtype", settings.dtype]
     words += ["--seconds", f"{settings.seconds:g}"]

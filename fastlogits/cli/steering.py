@@ -29,7 +29,7 @@ class FileRow:
     context: NDArray[np.int64]
 
     def before(self, options: argparse.Namespace) -> dict[str, Any]:
-        """The inputs of a call about what stands before the row."""
+        """The context of the row, as inputs of a call."""
         length, outside = options.prompt_length, options.out_of_vocab
         return {"context": self.context, "prompt_length": length, "out_of_vocab": outside}
 

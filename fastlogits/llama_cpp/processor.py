@@ -32,8 +32,8 @@ class LogitsProcessor:
 
     Notes
     -----
-    Called as ``processor(input_ids, scores)`` with ids [n] and float32 scores [V] of any stride (the client's are 12
-    bytes apart), it writes the result into ``scores`` and returns it, which is the client's contract.
+    The client calls ``processor(input_ids, scores)`` with ids [n] and float32 scores [V] of any stride (the client's
+    are 12 bytes apart). It writes the result into ``scores`` and returns it, which is the client's contract.
 
     The processor keeps a `State` for each of the last sequences that it saw, so mirostat and adaptive-p adapt. Tokens
     that continue none of these sequences begin a new one. Without ``only_drawn`` the surprise of a token is the one

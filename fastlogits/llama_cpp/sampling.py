@@ -1,4 +1,4 @@
-"""Our sampler in the place of llama.cpp's chain, in llama-cpp-python."""
+"""Our sampler instead of llama.cpp's chain, in llama-cpp-python."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _measure() -> Callable[[str], float]:
 
 
 def _cells(pieces: Sequence[str], room: float, advance: Callable[[str], float]) -> Iterator[_Cell]:
-    """The tokens, one next to the other, in lines as wide as ``room``; a line feed ends its line."""
+    """The tokens, one next to the other, in lines of width ``room``; a line feed ends its line."""
     line, left = 0, 0.0
     for token, piece in enumerate(pieces):
         rest = visible(piece)

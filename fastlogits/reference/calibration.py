@@ -219,7 +219,7 @@ def _features(x: Floats, method: str) -> Floats:
 
 
 def _newton_step(f: Floats, ids: Ids, theta: Floats, away: Floats, ridge: float) -> Floats:
-    """Second derivative of the penalised loss, inverted, times its gradient."""
+    """Second derivative of the penalized loss, inverted, times its gradient."""
     p = np.exp(_log_probs(f @ theta))
     g = np.einsum("rc,rcp->p", p - np.eye(p.shape[1])[ids], f) / len(ids) + ridge * away
     h = np.einsum("rc,rcp,rcq->pq", p, f, f) - np.einsum("rc,rcp,rd,rdq->pq", p, f, p, f, optimize=True)

@@ -64,12 +64,12 @@ def _wait(words: Words) -> Floats:
 class Row:
     """One row on its way: logits [V], the ids seen so far, and the masses remembered at the first joint cut.
 
-    An id outside [0, V) is a placeholder, held as a negative id of its own.
+    An id outside [0, V) is a placeholder, held as a unique negative id.
 
     `random` is (seed, key, position); `asked` counts the random steps that have run, `skew` is that of the draw.
-    `memory` holds what steps remember by their place in the plan, `at` the place of the step that runs, `first` that of
-    the first that ran, `shares_at` the probabilities before the steps that depend on them. `largest` is the largest
-    value of the type that the logits came in.
+    `memory` holds what steps remember by their place in the plan; `at` is the place of the step that runs, `first` that
+    of the first that ran. `shares_at` holds the probabilities before the steps that depend on them. `largest` is the
+    largest value of the type that the logits came in.
     """
 
     logits: Floats

@@ -30,7 +30,7 @@ def shard_summary(
     logits: ArrayLike, targets: ArrayLike, *, offset: int, vocab: int, peaks: ArrayLike, top_n: int = 1,
     ignore_index: int | None = -100, temperature: ArrayLike = 1.0,
 ) -> NDArray[Any]:  # fmt: skip
-    """First maximum, the mass of all others, what lies above the target, the best, and the moments of -log p."""
+    """First maximum, the mass of all others, the number above the target, the best, and the moments of -log p."""
     x, ids, t = np.asarray(logits, np.float64), np.asarray(targets), np.asarray(temperature, np.float64)[..., None]
     order = np.argsort(-x, axis=-1, kind="stable")[..., : max(1, top_n)]
     best, whole = np.take_along_axis(x, order, -1), np.asarray(peaks)

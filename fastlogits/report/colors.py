@@ -1,7 +1,7 @@
-"""Colours of pictures, and how quantities of tokens become one of nine levels.
+"""Colors of pictures, and how quantities of tokens become one of nine levels.
 
-Each ramp falls evenly in lightness from near white to dark (OKLab L 0.97 to 0.33 at one hue), so that it reads the same
-to color-blind people and in grey. The text on a level is black or white, whichever contrasts more; one of the two
+Each ramp falls evenly in lightness from near white to dark (OKLab L 0.97 to 0.33 at one hue). It reads the same to
+color-blind people and in gray. The text on a level is black or white, whichever contrasts more; one of the two
 always reaches 4.58 to 1.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 LEVELS = 9
 
-# Okabe and Ito (2008), less black and yellow: series that colour-blind people tell apart, on white and on black.
+# Okabe and Ito (2008), less black and yellow: series that color-blind people can distinguish, on white and on black.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
@@ -69,9 +69,9 @@ QUANTITIES = {
 }  # fmt: skip
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Relative luminance of ``#rrggbb`` (WCAG 2)."""
-    parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    parts = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))
 
@@ -82,6 +82,6 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def ink(colour: str) -> str:
-    """Black or white, whichever reads better on ``colour``."""
-    return max(("#000000", "#ffffff"), key=lambda text: contrast(text, colour))
+def ink(color: str) -> str:
+    """Black or white, whichever reads better on ``color``."""
+    return max(("#000000", "#ffffff"), key=lambda text: contrast(text, color))

@@ -154,7 +154,7 @@ class ScoredText:
         return {field: values for field, values in found.items() if values is not None}
 
     def has_bytes(self) -> bool:
-        """Whether the scored pieces are text by themselves, so that its length in words and bytes is known."""
+        """Whether the scored pieces are text, so that its length in words and bytes is known."""
         return not any(re.search("[\ufffd\ud800-\udfff]", piece) for piece in self._scored())
 
     def _scored(self) -> list[str]:

@@ -168,7 +168,7 @@ class Batch:
         logprobs, logprobs_mode, out
             As in `Sampler.sample`.
         uncond, amateur, expert, anti : array of the shape and type of logits, or list of rows [V] and None
-            Row i is what the first step of that Sampler combines with row i of the logits; rows of Samplers that
+            Row i: what the first step of that Sampler combines with row i of the logits; rows of Samplers that
             combine none are not read, and None in a list.
 
         Returns

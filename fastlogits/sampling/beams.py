@@ -74,8 +74,8 @@ class BeamStep(NamedTuple):
         Raises
         ------
         ValueError, TypeError
-            A token that is no integer >= 0, a number of groups that does not divide n, or a length that is not at
-            least 1 or whose power is not finite and above 0.
+            A token that is no integer >= 0; a number of groups that does not divide n; a length that is not at
+            least 1, or whose power is not finite and above 0.
         """
         n, outer = self.ids.shape[-1], self.ids.shape[:-1]
         groups = _group_count(num_beam_groups, {"the continuations": n})

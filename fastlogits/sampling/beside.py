@@ -1,4 +1,4 @@
-"""Rows beside the logits, which the first step of a plan combines with them."""
+"""Companion rows, which the first step of a plan combines with the logits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def arrays(plan: _core.Plan, given: tuple[Any, ...], x: Array, first: str = "log
     rows = dict(zip(_core.BESIDE, given, strict=True))
     for name, array in rows.items():
         if name in plan.beside and array is None:
-            raise TypeError(f"{type(plan.steps[0]).__name__} needs the argument {name}, rows beside the logits")
+            raise TypeError(
+                f"{type(plan.steps[0]).__name__} needs the argument {name}, rows to combine with the logits"
+            )
         if name not in plan.beside and array is not None:
             raise TypeError(f"{name} is given, but the first step is none that combines it with the logits")
     arrays = ((name, _inputs.logits_array(name, rows[name])) for name in plan.beside)

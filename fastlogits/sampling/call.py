@@ -132,7 +132,7 @@ class MixedCall(Call):
             if any(takers):
                 row = takers.index(True)
                 step = type(self.steps_of(row)[0]).__name__
-                raise TypeError(f"{step} of row {row} needs the argument {name}, rows beside the logits")
+                raise TypeError(f"{step} of row {row} needs the argument {name}, rows to combine with the logits")
             return None
         if not any(takers):
             raise TypeError(f"{name} is given, but no Sampler of the batch combines it with the logits")

@@ -103,7 +103,7 @@ def gumbel_max(call: _run.Call, n: Any, offset: Any) -> Any:
 
 
 def _logprob_arrays(rows: int, draws: int, columns: int) -> dict[str, Any]:
-    """Room for what is told of the drawn ids."""
+    """Arrays for the figures of the drawn ids."""
     return {
         "logprobs": np.full(rows * draws, np.nan),
         "raw_logprobs": np.full(rows * draws, np.nan),

@@ -201,7 +201,9 @@ def _order_of(system: Preset, made: tuple[s.Step, ...]) -> tuple[str, ...]:
         if order is not system.order:
             values = next(iter(vars(step).values()))
             if not np.all(values) and any(each.name not in order for each in made):
-                raise ValueError(f"{step.name} must be on or off for all rows, as other steps have no place beside it")
+                raise ValueError(
+                    f"{step.name} must be on or off for all rows, as other steps cannot run together with it"
+                )
             return order
     return system.order
 

@@ -1,4 +1,4 @@
-"""What a Sampler tells of rows besides a token: probabilities, filtered logits, survivors, noise, an explanation."""
+"""The results of a Sampler besides a token: probabilities, filtered logits, survivors, noise, an explanation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastlogits.sampling.explain import Explanation, explain
 
 
 class Outputs(_core.Plan):
-    """Base of `Sampler`: what comes of each row."""
+    """Base of `Sampler`: a result for each row."""
 
     __slots__ = ()
 

@@ -147,8 +147,8 @@ class Sampler(Builders, Outputs, Searches):
         How `sample` draws: by the inverse of the running mass, or by Gumbel-max (`fastlogits.steps.Gumbel`).
     {further keywords}
     preset : "hf", "vllm", "llama.cpp", "openvino" or "mlx", optional
-        The sequence of steps of that system and its boundary rules (transformers and vLLM keep ties), never a
-        parameter's value (llama.cpp's and mlx-lm's penalties count the prompt too; their windows of 64 and 20 tokens
+        The sequence of steps of that system and its boundary rules (transformers and vLLM keep ties). It never sets
+        a parameter's value (llama.cpp's and mlx-lm's penalties count the prompt too; their windows of 64 and 20 tokens
         are for the caller to give, as ``penalty_window``). Its own values for off and for all are understood. A step
         that the system lacks is an error. Under "llama.cpp" mirostat takes the place of penalties, DRY, cuts and
         dynamic temperature: logit bias, mask, temperature and mirostat run, as in its chain.

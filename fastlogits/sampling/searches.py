@@ -12,7 +12,7 @@ from fastlogits.sampling import speculative as _speculative
 
 
 class Searches(_core.Plan):
-    """Base of `Sampler`: what comes of rows that belong together."""
+    """Base of `Sampler`: results of rows that belong together."""
 
     __slots__ = ()
 

@@ -165,7 +165,7 @@ def _check_plans(plans: tuple[_core.Plan, _core.Plan], drafts: Drafts) -> None:
 def _history(
     plans: tuple[_core.Plan, _core.Plan], samplers: tuple[_core.Plan, ...], drafts: Drafts, given: Inputs
 ) -> tuple[tuple[_core.Plan, _core.Plan], dict[str, Any]]:
-    """The pipelines with a value for each sequence, and what stands before the drafts."""
+    """The pipelines with a value for each sequence, and the tokens before the drafts."""
     if given.state is None:
         inputs = _run.history_inputs(given, drafts.outer, drafts.rows, drafts.vocab)
         if "placeholders" not in inputs:

@@ -116,7 +116,7 @@ def checked_tokens(name: str, tokens: Any, vocab: int) -> NDArray[np.int64]:
 
 
 class Beginning(NamedTuple):
-    """How a state begins beside its context: the keywords of `Sampler.state` as they came."""
+    """How a state begins, besides its context: the keywords of `Sampler.state` as they came."""
 
     prompt_length: Any
     row: Any

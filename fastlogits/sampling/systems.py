@@ -244,7 +244,7 @@ def from_vllm(fields: Any, eos_token_id: Any = None) -> tuple[s.Step, ...]:
         keywords["logit_bias"] = _biases("logit_bias", f["logit_bias"], -100, 100, clamp=True)
     words = f.get("bad_words_token_ids", getattr(fields, "_bad_words_token_ids", None))
     if f.get("bad_words") and not words:
-        raise ValueError("from_vllm cannot tokenise bad_words; pass their token ids as bad_words_token_ids")
+        raise ValueError("from_vllm cannot tokenize bad_words; pass their token ids as bad_words_token_ids")
     keywords |= {"bad_words_ids": words} if words else {}
     keywords |= _vllm_stops(f, fields, eos_token_id)
     return keyword_steps(keywords, "vllm")

@@ -81,13 +81,13 @@ def _hf_ends(f: dict[str, Any], prompt_length: int | None) -> dict[str, Any]:
         found["bad_words_ids"] = [w for w in f["bad_words_ids"] if not (is_sequence(w) and len(w) == 1 and w[0] in eos)]
     if "forced_eos_token_id" in f:
         if "max_new_tokens" in f and prompt_length is None:
-            raise ValueError("forced_eos_token_id needs max_length, or prompt_length= beside max_new_tokens")
+            raise ValueError("forced_eos_token_id needs max_length, or prompt_length= with max_new_tokens")
         found["max_length"] = (
             (prompt_length or 0) + f["max_new_tokens"] if "max_new_tokens" in f else f.get("max_length")
         )
     if f.get("begin_suppress_tokens"):
         if "forced_bos_token_id" in f and prompt_length is None:
-            raise ValueError("begin_suppress_tokens beside forced_bos_token_id needs prompt_length=")
+            raise ValueError("begin_suppress_tokens with forced_bos_token_id needs prompt_length=")
         late = prompt_length is not None and prompt_length <= 1 and "forced_bos_token_id" in f
         found["begin_index"] = None if prompt_length is None else prompt_length + late
     return found

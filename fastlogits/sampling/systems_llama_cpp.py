@@ -162,7 +162,7 @@ def _dry(f: dict[str, Any]) -> Iterable[s.Step]:
         return
     breakers = f.get("dry_sequence_breakers")
     if breakers is None or any(isinstance(each, str) for each in breakers):
-        raise ValueError("dry_sequence_breakers must be given as sequences of token ids: text cannot be tokenised here")
+        raise ValueError("dry_sequence_breakers must be given as sequences of token ids: text cannot be tokenized here")
     yield s.Dry(f["dry_multiplier"], f["dry_base"], f["dry_allowed_length"], f["dry_penalty_last_n"], breakers)
 
 

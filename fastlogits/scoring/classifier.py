@@ -24,7 +24,7 @@ class LabelClassifier:
     """Classifies by the tokens with which a model answers; temperature and prior are fitted to calibration data.
 
     A sample is the model's row of logits [V] at the place of the answer. A class scores the log of the summed mass of
-    its tokens among all classes (`label_logprobs` with ``normalize``), and `fit` learns weights w and biases b of
+    its tokens among all classes (`label_logprobs` with ``normalize``). `fit` learns weights w and biases b of
     softmax(w * score + b). Without `fit` it classifies by the scores as they are.
 
     Parameters
@@ -32,8 +32,8 @@ class LabelClassifier:
     tokens : sequence of L int or sequences of int, or dict
         The token of each class, or its spellings; or ``{name: tokens}``, whose keys are the classes.
     classes : sequence of L values, optional
-        Their names, what `predict` returns; 0 ... L - 1 by default. In results they stand in rising order, whatever
-        their order here, for scikit-learn's metrics take the columns of `predict_proba` to be sorted. (The columns of
+        Their names, what `predict` returns; 0 ... L - 1 by default. In results they stand in rising order, not in that
+        of this argument, for scikit-learn's metrics take the columns of `predict_proba` to be sorted. (The columns of
         `label_logprobs` keep the order of its labels.)
     method : {"bias-corrected", "vector", "temperature", "prior", "none"}, default "bias-corrected"
         What `fit` learns. From rows and classes: a temperature and a bias per class (`fit_scaling`), a weight and a

@@ -36,7 +36,7 @@ class Shard(NamedTuple):
 
     @property
     def columns(self) -> int:
-        """How many of the likeliest tokens are needed."""
+        """How many of the most likely tokens are needed."""
         return max(self.top_n, 2 * self.margin, 1)
 
 

@@ -103,8 +103,8 @@ def token_logprobs(
     ----------
     logits : array_like [..., V], or iterable of array_like [t, ..., V]
         float32, float16, bfloat16 or float64; arrays, tensors and memmaps are read in place, with any strides.
-        An iterable that is neither an array nor a list or tuple (a generator, ``iter(parts)``) yields chunks, one or
-        more rows along the first axis, which are read and let go one after the other; a chunk [V] is one row.
+        An iterable that is neither an array nor a list or tuple (a generator, ``iter(parts)``) yields chunks of one or
+        more rows along the first axis. They are read and let go one after the other; a chunk [V] is one row.
     targets : array_like of int [...]
         The token of each row, in [0, V) or ``ignore_index``; of all rows together where chunks come.
     top_n : int >= 0, default 0

@@ -20,8 +20,8 @@ __all__ = ["EES", "MinK", "Tfs", "TopH", "TypicalP", "Xtc"]
 class Tfs(Step):
     """Cuts the tail where the sorted probabilities stop bending (tail free sampling).
 
-    With b_i = |p_i - 2 p_(i+1) + p_(i+2)| over the sorted survivors, divided by their sum (equal shares if that is at
-    most 1e-6), it keeps the i first, i >= min_keep being the first index at which the running sum exceeds z. Up to two
+    b_i = |p_i - 2 p_(i+1) + p_(i+2)| over the sorted survivors, divided by their sum (equal shares if that is at most
+    1e-6). The i first stay; i >= min_keep is the first index at which the running sum exceeds z. Up to two
     survivors, or if there is no such index, all stay.
 
     Parameters
@@ -55,8 +55,8 @@ class TopH(Step):
     """Keeps the most likely tokens while their share of the entropy stays within h.
 
     Looks at the 100 most likely, q being their probabilities among themselves: the longest prefix whose sum of -q ln q
-    is at most h times that of all of them; the first always stays, and what lies so far after it that its probability
-    is 0 in double (1020 ln 2, about 707) never does.
+    is at most h times that of all of them; the first always stays. Tokens more than 1020 ln 2, about 707, below it have
+    probability 0 in double and never stay.
 
     Parameters
     ----------

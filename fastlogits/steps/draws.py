@@ -31,7 +31,7 @@ class Gumbel(Step):
     """Draws by Gumbel-max: the token with the largest l_i - ln e_i, e_i ~ Exp(1). Replaces `Draw`.
 
     Each token of a row has its own noise, a function of (seed, key, position, id) alone. So a filter that leaves
-    the drawn token alive does not change the draw, rows that are alike mostly draw alike under one seed, and shards of
+    the drawn token alive does not change the draw, and rows that are alike mostly draw alike under one seed. Shards of
     a vocabulary are merged by a maximum (`fastlogits.gumbel_max`). Equal values: the lower id. Where the largest logit
     is 2^20 or more away from 0, logits count from it before noise is added, so the draw is right for any magnitude.
 

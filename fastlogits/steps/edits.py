@@ -63,7 +63,8 @@ class Mask(Step):
     Parameters
     ----------
     mask : bool array [V] or [..., V], or int32 or uint32 array [ceil(V / 32)] or [..., ceil(V / 32)]
-        True, or bit i % 32 of word i // 32 set, allows token i (the layout of xgrammar and llguidance). A shorter
+        Token i is allowed where mask[i] is True; in words, where bit i % 32 of word i // 32 is set. That is the layout
+        of xgrammar and llguidance. A shorter
         mask bans the tokens beyond it; words may be padded. They are not copied: a call sees what they hold at that
         time, so a grammar may fill them anew for each token.
 

@@ -105,7 +105,7 @@ class ForcedBosToken(Step):
 class ForcedEosToken(Step):
     """Leaves the end-of-sequence tokens, with logit 0, where the next token is number ``max_length``.
 
-    That is where the context, prompt included, holds ``max_length - 1`` tokens. Whatever earlier steps did to the row
+    That is where the context, prompt included, holds ``max_length - 1`` tokens. The effect of earlier steps
     is undone.
 
     Parameters

@@ -31,7 +31,7 @@ class Dry(Step):
     window : int >= -1 or None
         Only the last ``window`` tokens are searched. None and -1: all of them.
     sequence_breakers : sequence of sequences of token ids, or a list of such sequences (or None) per row
-        No repeat reaches back over one of them, and a breaker of a single token is never lowered. Default none.
+        No repeat reaches back over one of them. A breaker of a single token is never lowered. Default none.
 
     Notes
     -----

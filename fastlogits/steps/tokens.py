@@ -1,4 +1,4 @@
-"""Steps that name tokens, whatever the length of the context; see `fastlogits.steps`."""
+"""Steps that name tokens and do not depend on the length of the context; see `fastlogits.steps`."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def filter_logits(
         As in `fastlogits.filter_logits`.
     **steering
         The keywords of `fastlogits.Sampler`, in its order of work; all off by default. ``ties="keep"`` has top_k keep
-        whatever equals the k-th logit, as ``logits < topk(logits, k).values[..., -1:]`` does.
+        all that equals the k-th logit, as ``logits < topk(logits, k).values[..., -1:]`` does.
     out : tensor of the shape and dtype of logits, optional
         Receives the result and is returned; may be `logits` itself.
 

@@ -16,7 +16,7 @@ LEFT_OUT = (
 
 
 class Absent:
-    """Base of what stands for a class that the installed transformers lacks."""
+    """Base of the stand-in for a class that the installed transformers lacks."""
 
 
 class _Theirs:

@@ -108,7 +108,7 @@ def edited(chain: Chain, i: Inputs) -> Callable[[], Any]:
 
 
 def kept(chain: Chain, i: Inputs) -> Callable[[], tuple[Any, Any]]:
-    """Ids and unnormalised probabilities of what the chain leaves: ids None for all tokens in order."""
+    """Ids and unnormalized probabilities of what the chain leaves: ids None for all tokens in order."""
     logits = edited(chain, i)
     temperature, k = chain.keywords["temperature"], chain.keywords.get("top_k")
     top_p, min_p = chain.keywords.get("top_p"), chain.keywords.get("min_p")
