@@ -173,3 +173,14 @@ def test_scaling_of_a_class_that_never_occurs() -> None:
     found = fl.fit_scaling([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.2, 0.1, 0.0]], [0, 1, 1])
     assert np.isfinite(found.biases).all()
     assert found.biases[2] == found.biases.min()
+
+
+@pytest.mark.parametrize("method", ["bias-corrected", "vector"])
+@pytest.mark.filterwarnings("error")
+def test_scaling_of_logits_near_the_largest_double(method: str) -> None:
+    """No warning; where no finite step improves the loss, nothing is changed."""
+    logits = [[1e308, -1e308], [0.0, 1.0], [1e308, 0.0], [-1e308, 1e308]]
+    fit = fl.fit_scaling(logits, [0, 1, 0, 1], method=method)
+    assert fit.nll_after <= fit.nll_before
+    assert np.isfinite(fit.weights).all()
+    assert np.isfinite(fit.biases).all()

@@ -62,7 +62,7 @@ cdef class ArrayTask:
         cdef int64_t rows
         fill_rows(&self.x, x, axis, code_of(x))
         rows = self.x.rows.rows
-        self.owners = (x, temperature, out, values, ids)
+        self.owners = (x, temperature, out, values, ids, pins((x, out)))
         self.c.which = which
         self.c.top = top
         if 0 <= which <= <int>DENSE_LOGSUMEXP:
@@ -140,6 +140,7 @@ def dense(int which, x, axis, temperature, out, dtype, threads):
     c.which = which
     c.temperature.at = &t
     c.temperature.step = 0
+    held = (pin(x), pin(out)) if cnp.PyArray_SIZE(x) >= NOGIL_MIN else None
     call(&c, &rows.rows, &target.rows, 0, rows.rows.rows, None)
     return out[()] if which == DENSE_LOGSUMEXP and ndim == 1 else out
 
@@ -160,6 +161,7 @@ def argmax(x, axis, threads):
     ndim = cnp.PyArray_NDIM(x)
     fill_rows(&rows, x, ndim - 1, code)
     c.which = DENSE_ARGMAX
+    held = pin(x) if cnp.PyArray_SIZE(x) >= NOGIL_MIN else None
     if ndim == 1:
         c.ids = &one
         call(&c, &rows.rows, NULL, 0, 1, None)
@@ -191,6 +193,7 @@ def top_k(x, k, axis, threads):
     fill_rows(&rows, x, ndim - 1, code)
     c.which = DENSE_TOP_K
     c.top = top
+    held = pin(x) if cnp.PyArray_SIZE(x) >= NOGIL_MIN else None
     c.values = cnp.PyArray_DATA(values)
     c.ids = <int64_t *>cnp.PyArray_DATA(ids)
     call(&c, &rows.rows, NULL, 0, rows.rows.rows, None)

@@ -15,7 +15,7 @@ cdef class BlendTask:
     def __cinit__(self, step, tuple arrays not None, cnp.ndarray out not None, int axis):
         cdef int i
         cdef int64_t rows = NO_ROWS
-        self.owners = (fill_step(&self.step, step, &rows), arrays, out)
+        self.owners = (fill_step(&self.step, step, &rows), arrays, out, pins((*arrays, out)))
         if companions(&self.step) == 0 or len(arrays) != 1 + companions(&self.step):
             raise ValueError(f"{step.name} of {len(arrays)} arrays: the step must combine so many")
         for i in range(len(arrays)):

@@ -19,7 +19,7 @@ cdef class ComparisonTask:
         rows = self.a.rows.rows
         self.status_a, self.status_b = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
         self.owners = (a, b, temperature, kl, reverse_kl, js, total_variation, cross_entropy, self.status_a,
-                       self.status_b)
+                       self.status_b, pins((a, b)))
         self.c.temperature = doubles_per_row(temperature, rows)
         self.c.beta = beta
         self.c.status_a = <int32_t *>elements(self.status_a, cnp.NPY_INT32, rows)

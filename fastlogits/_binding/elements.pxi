@@ -55,3 +55,23 @@ cdef _c.fl_per_row_i integers_per_row(object array, int64_t rows) except *:
     value.step = 0 if array is None or size_of_array(array) == 1 else 1
     value.at = <const int64_t *>elements(array, cnp.NPY_INT64, rows if value.step else 0)
     return value
+
+
+cdef extern from "Python.h":
+    object PyWeakref_NewRef(object target, PyObject *callback)
+
+
+cdef object pin(object array):
+    """A weak reference to the ndarray that owns the memory of `array`: while there is one, NumPy resizes it in no way."""
+    cdef PyObject *base
+    while cnp.PyArray_Check(array):
+        base = cnp.PyArray_BASE(<cnp.ndarray>array)
+        if base is NULL:
+            return PyWeakref_NewRef(array, NULL)
+        array = <object>base
+    return None
+
+
+cdef list pins(tuple arrays):
+    """The same of a caller's arrays, or None, which other threads may see while a task works on them."""
+    return [pin(each) for each in arrays if each is not None]

@@ -10,6 +10,7 @@ def exact_sum(cnp.ndarray values not None):
     cdef int i
     memset(limbs, 0, sizeof(limbs))
     if n >= NOGIL_MIN:
+        held = pin(values)
         with nogil:
             others = _c.fl_exact_add(v, n, limbs)
     else:

@@ -237,7 +237,7 @@ cdef class Plan:
                 and logprobs_mode is PROCESSED and threads is None and on_error is RAISE
                 and (out_of_vocab is ERROR or (out_of_vocab is PLACEHOLDER and state is None))):
             drawn = self.draw(logits, context, prompt_length, state, rng, position, keys, uncond, amateur, expert, anti,
-                              out_of_vocab is PLACEHOLDER, &seed, &seeded)
+                              out_of_vocab is not ERROR, &seed, &seeded)
         if drawn is None:
             drawn = self._sample(logits, (n, replacement, logprobs, logprobs_mode, out), dict(
                 context=context, prompt_length=prompt_length, state=state, rng=seed if seeded else rng,
@@ -295,6 +295,7 @@ cdef class Plan:
         results.ids = &one
         scratch = take_scratch()
         if rows.rows.n >= NOGIL_MIN:
+            held = pins((logits, context, uncond, amateur, expert, anti))
             with nogil:
                 where = _c.fl_plan_run(kernels, scratch, &self.plan, &rows.rows, &given, &results, 0, 1)
         else:
@@ -302,10 +303,10 @@ cdef class Plan:
         give_scratch(scratch)
         if state is not None:
             _c.fl_history_free(own.history)
-        if where.status == _c.FL_BAD_TOKEN and placeholders:
-            seed[0], seeded[0] = given.seed, True
-            return None
         if where.status != _c.FL_OK:
+            if where.status == _c.FL_BAD_TOKEN and placeholders:
+                seed[0], seeded[0] = given.seed, True
+                return None
             self._refuse(where.row, (where.status, where.step, told(&where)), logits, (uncond, amateur, expert, anti))
         if state is not None and own.observed is not NULL:
             (<Sequence>state).hear(&one, 1, observed, self.plan.count, (<Sequence>state).length())

@@ -51,7 +51,8 @@ cdef class PlanTask:
         rows = self.x.rows.rows
         self.plan, self.failures, self.listings = plan, [], {}
         self.owners = (x, context, offsets, prompt_length, seed, position, keys, memory, ids, perturbed, bases, logprobs, observed,
-                       raw_logprobs, ranks, top_ids, top_logprobs, probs, logits, counts, status, trace, beside)
+                       raw_logprobs, ranks, top_ids, top_logprobs, probs, logits, counts, status, trace, beside,
+                       pins((x, ids, probs, logits, *beside)) if product(rows, self.x.rows.n) >= NOGIL_MIN else None)
         if states is None:
             check_spread(plan.rows, rows)
         if plan.needs > self.x.rows.n:

@@ -35,7 +35,7 @@ cdef class ScoresTask:
             top_n = columns_of(top_ids)
         self.owners = (x, temperature, targets, given, logprobs, status, given_logprobs, ranks, top_ids, top_logprobs,
                        best, entropies, varentropies, logsumexps, margins,
-                       levels, rests, whole, sums)
+                       levels, rests, whole, sums, pins((x,)) if product(rows, self.x.rows.n) >= NOGIL_MIN else None)
         self.o.temperature = doubles_per_row(temperature, rows)
         self.o.targets = <const int64_t *>elements(targets, cnp.NPY_INT64, rows)
         self.o.given = <const int64_t *>elements(given, cnp.NPY_INT64, product(rows, count) if per_row else count)

@@ -24,7 +24,8 @@ cdef class TemperaturesTask:
         self.tails, self.means = np.empty((rows, count)), np.empty(rows)
         self.status = np.zeros(rows, np.int32)
         self.targets_at = None if targets is None else np.empty(rows)
-        self.owners = (x, targets, self.tops, self.ids, self.tails, self.means, self.status, self.targets_at)
+        self.owners = (x, targets, self.tops, self.ids, self.tails, self.means, self.status, self.targets_at,
+                       pins((x,)))
         self.t.step, self.t.power, self.t.count = step, power, count
         self.t.targets = <const int64_t *>elements(targets, cnp.NPY_INT64, rows)
         self.t.targets_at = <double *>elements(self.targets_at, cnp.NPY_DOUBLE, rows)

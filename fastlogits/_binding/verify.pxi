@@ -30,7 +30,8 @@ cdef class VerifyTask:
         fill_rows(&self.target, target, last, code_of(target))
         self.plan, self.draft_plan, self.failures, self.rows = plan, draft_plan, [], rows
         self.owners = (target, ids, parents, logits, probs, context, offsets, prompt_length, seed, position, keys, accepted,
-                       emitted, path, status, beside)
+                       emitted, path, status, beside,
+                       pins((target, logits, probs)) if cnp.PyArray_SIZE(target) >= NOGIL_MIN else None)
         vocab, drafts = self.target.rows.n, columns_of(emitted) - 1
         if states is None:
             check_spread(plan.rows, rows)
@@ -92,7 +93,11 @@ cdef class VerifyTask:
         except MemoryError:
             give_scratch(pair[0])
             raise
-        with nogil:
+        if product(self.target.rows.rows, self.target.rows.n) >= NOGIL_MIN or stop is not None:
+            with nogil:
+                where = _c.fl_verify(kernels, pair, &self.plan.plan, &self.draft_plan.plan, &self.given, &self.drafts,
+                                     begin, end)
+        else:
             where = _c.fl_verify(kernels, pair, &self.plan.plan, &self.draft_plan.plan, &self.given, &self.drafts, begin,
                                  end)
         give_scratch(pair[0])

@@ -180,6 +180,7 @@ class _Problem:
         weights = parameters[: -self.classes]
         return np.broadcast_to(weights, self.classes).copy(), parameters[-self.classes :]
 
+    @np.errstate(over="ignore")  # a difference of logits near the largest double: probability 0
     def log_probs(self, x: Floats, parameters: Floats) -> Floats:
         """Log-softmax of the scaled logits."""
         weights, biases = self.split(parameters)
@@ -198,6 +199,7 @@ class _Problem:
         off = parameters - self.start()
         return self.loss(parameters) + self.ridge / 2 * float(off @ off)
 
+    @np.errstate(over="ignore", invalid="ignore")  # of such logits: a step that is not finite is not taken
     def derivatives(self, parameters: Floats) -> tuple[Floats, Floats]:
         """Gradient and second derivative of the penalized mean loss."""
         size, n = len(parameters), len(self.ids)
