@@ -48,3 +48,43 @@ def test_residuals_that_no_trial_finds(isa: str) -> None:
     right = reference.verify(target[some], drafts[some], draft_probs=q[some, None], rng=5, position=0, keys=some)
     assert found.ids[some].tolist() == right.ids.tolist()
     assert (found.tokens[refused] > 0).all()
+
+
+def test_a_nucleus_that_no_bracket_closes(isa: str) -> None:
+    """The eight blocks that guide the search say nothing of the others, which all but tie: it ends at its 24 passes."""
+    n = 131_072
+    x = np.random.default_rng(0).normal(size=n) * 1e-5
+    for i in range(8):
+        block = n // 256 * i // 8 * 256
+        x[block : block + 256] = np.linspace(-80, -20, 256)
+    x = x.astype(np.float32)
+    told = fl.Sampler(top_p=0.3).explain(x)
+    assert (told.passes, told.mode) == (1 + 24, "mass")
+    exact = x.astype(np.float64)
+    order = np.argsort(-exact, kind="stable")
+    running = np.cumsum(np.exp(exact[order]))
+    right = 1 + np.count_nonzero(running < 0.3 * running[-1])
+    kept = fl.candidates(x, top_p=0.3).ids
+    assert abs(kept.size - right) <= 1
+    assert kept.tolist()[: right - 1] == order[: right - 1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [
+        ([1e308, 0.0], [-1e308, 0.0]),
+        ([0.0, 1e308], [1e307, 5.0]),
+        ([1.0, 2.0], [-1e308, 3.0]),
+        ([1e200, 1e200], [0.0, 1e200]),
+        ([1e308, -1e308], [-1e308, 1e308]),  # infinite: beyond the range
+        ([1.0, 2.0], [-np.inf, 3.0]),  # infinite: a token that q lacks
+    ],
+)
+def test_divergences_near_the_largest_double(isa: str, p: list[float], q: list[float]) -> None:
+    a, b = np.array([p]), np.array([q])
+    found = fl.compare_distributions(a, b, reverse_kl=True, cross_entropy=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.testing.assert_allclose(found.kl, reference.kl_divergence(a, b), rtol=1e-14)
+        np.testing.assert_allclose(found.reverse_kl, reference.kl_divergence(b, a), rtol=1e-14)
+        np.testing.assert_allclose(found.cross_entropy, reference.cross_entropy(a, b), rtol=1e-14)
+    np.testing.assert_array_equal(fl.kl_divergence(a, b), found.kl)

@@ -158,6 +158,23 @@ static int measured(const fl_kernels *k, fl_scratch *s, const fl_row *row, doubl
     return FL_OK;
 }
 
+/* Whether a finite value is so large that its product with a probability may leave the range in units of 2^-512. */
+static int has_huge(const fl_measured *m, int64_t n) {
+    int huge = 0;
+    for (int64_t i = 0; i < n; i++) huge |= fabs(m->wide[i]) > 0x1p+500 && fabs(m->wide[i]) <= DBL_MAX;
+    return huge;
+}
+
+/* Sums of p log(p / q), or of -p log q with `cross`, by plain doubles: what underflows is nothing beside such values. */
+static double plain_sum(const fl_measured *a, const fl_measured *b, int64_t n, double inverse, int cross) {
+    double tail_p = fl_log1p(a->rest), tail_q = fl_log1p(b->rest), sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double lp = (a->wide[i] - a->top) * inverse - tail_p, p = fl_exp(lp);
+        if (p > 0) sum += p * ((cross ? 0 : lp) - ((b->wide[i] - b->top) * inverse - tail_q));
+    }
+    return sum;
+}
+
 static void by_doubles(const fl_kernels *k, const fl_measured *a, const fl_measured *b, int64_t n, double t,
                        double beta, double **out) {
     double inverse = 1.0 / t, tail_p = fl_log1p(a->rest), tail_q = fl_log1p(b->rest), apart = a->top - b->top;
@@ -177,6 +194,14 @@ static void by_doubles(const fl_kernels *k, const fl_measured *a, const fl_measu
     for (int i = 0; i < FL_MEASURES; i++)
         if (out[i]) *out[i] = *out[i] > 0 ? *out[i] * 0x1p-512 : 0;
     if (out[FL_CROSS_ENTROPY]) *out[FL_CROSS_ENTROPY] += tail_q;
+    int sums[3] = {FL_KL, FL_REVERSE_KL, FL_CROSS_ENTROPY}, huge = -1;
+    for (int i = 0; i < 3; i++) {
+        double *to = out[sums[i]];
+        if (!to || *to <= DBL_MAX) continue;
+        if (huge < 0) huge = has_huge(a, n) || has_huge(b, n);
+        int back = sums[i] == FL_REVERSE_KL;
+        if (huge) *to = plain_sum(back ? b : a, back ? a : b, n, inverse, sums[i] == FL_CROSS_ENTROPY);
+    }
 }
 
 static int one_row(const fl_kernels *k, fl_scratch *const *s, const fl_rows *xa, const fl_rows *xb,
