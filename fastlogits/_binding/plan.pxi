@@ -161,21 +161,21 @@ cdef class Plan:
             TOO_FEW.
         context : token ids per row, optional
             One sequence, which all rows share; or one per row: an array [..., T], or sequences of any lengths in one
-            list or in lists nested as the rows are (for logits [A, B, V] A lists of B sequences). What the penalties
-            count, and, unless `position` says otherwise, what moves the randomness on.
+            list or in lists nested as the rows are (for logits [A, B, V] A lists of B sequences). The penalties count
+            it. Its length is the position in the random stream, unless `position` is given.
         prompt_length : int >= 0 or one per row, default 0
             Frequency and presence penalty count ``context[prompt_length:]``.
         state : State, or a list with one per row, optional
-            What `Sampler.state` gives, in the place of context, prompt_length, position and keys; never changed here.
+            From `Sampler.state`; replaces context, prompt_length, position and keys. The call does not change it.
         rng : int, numpy.random.Generator, BitGenerator, SeedSequence or None, or a list or array of one seed per row
             An int >= 0 is a fixed seed, which repeats its random number: nothing advances but by the position. A
             Generator gives one 64-bit word to each call; None, random, takes entropy from the operating system.
             In a list or an integer array each row [..., V] of a batch has a seed of its own, an int or None, and gets
             the token that it would get alone with that seed. (`numpy.random.default_rng` makes one seed of a list.)
         position : int or one per row, optional
-            Which number of the stream (seed, key) a row uses; the number of its context tokens by default, else 0.
+            The number of the stream (seed, key) that a row uses: by default the number of its context tokens, else 0.
         keys : one int per row, optional
-            Which stream a row uses; the row number by default, or 0 where `rng` holds one seed per row.
+            The random stream of each row: by default the row number, or 0 where `rng` holds one seed per row.
         out_of_vocab : "error" or "placeholder", default "error"
             What a context id outside [0, V) is: an error; or a placeholder, such as that of an image, which keeps its
             position and counts toward lengths and windows, but is no token: no penalty, bias or repeat is about it,

@@ -77,26 +77,27 @@ class Sampler(Builders, Outputs, Searches):
     min_k : float >= 0, optional
         The tau of min-k sampling; None is off.
     xtc_probability : float in [0, 1], optional
-        How often the top choices are removed, those of at least ``xtc_threshold`` (default 0.1) but the last of them;
-        ``xtc_special_tokens`` (token ids) never are.
+        The probability of removing the top choices: all tokens of at least ``xtc_threshold`` (default 0.1) but the
+        least likely of them.
+        ``xtc_special_tokens`` (token ids) are never removed.
     mirostat : 0, 1 or 2, optional
         Steers the surprise of the tokens towards ``mirostat_tau`` bits (default 5.0) at the rate ``mirostat_eta``
         (default 0.1); 0 is off.
     adaptive_target : float in [0, 1], optional
-        Prefers tokens whose probability lies near this, the drawn ones on average, those before counting
-        ``adaptive_decay`` (in [0, 0.99], default 0.9) times less each; None is off.
+        Prefers tokens whose probability is near this, so that the drawn tokens have it on average. In that average each
+        earlier token counts ``adaptive_decay`` (in [0, 0.99], default 0.9) times less. None is off.
     skew : float, optional
         The draw's u becomes u^exp(-skew), along token ids; 0 is off.
     min_keep : int >= 1, default 1
-        What every cut leaves at least.
+        The least number of tokens that every cut keeps.
     ties : "id" or "keep", default "id"
-        Whether top_k and typical_p keep exactly what they count or also tokens that equal the last one; xtc whether
-        one or all of the least likely top choices stay.
+        "id": top_k and typical_p keep exactly their number of tokens, the smaller ids of equal ones. "keep": also all
+        that equal the last one, and xtc spares all of its equally least likely top choices.
     joint : bool, default False
         top_p compares masses over what stood before top_k, without renormalizing.
     strict : bool, default False
-        The mass that top_p and typical_p keep, and what xtc takes for top choices, must exceed their parameter instead
-        of reaching it.
+        The mass that top_p and typical_p keep must exceed their parameter instead of reaching it; so must the
+        probability of xtc's top choices.
     repetition_penalty : float > 0, optional
         Divides positive and multiplies other logits of the tokens in the context; 1 is off.
     frequency_penalty, presence_penalty : float, optional
@@ -107,12 +108,12 @@ class Sampler(Builders, Outputs, Searches):
         Whether the penalties count the first ``prompt_length`` tokens of the context; None: repetition_penalty does,
         the other two do not.
     penalty_decay : int >= 0, default 0
-        Before the window repetition_penalty falls to 1 over this many tokens.
+        Over this many tokens before the window, repetition_penalty falls to 1.
     penalty_slope : float in [0, 1], default 1.0
-        How much of repetition_penalty the older half of the window has.
+        The share of repetition_penalty that the older half of the window gets.
     dry_multiplier : float >= 0, optional
-        DRY: lowers what would go on with a repeat of at least ``dry_allowed_length`` (default 2) tokens by multiplier
-        times ``dry_base`` (>= 1, default 1.75) to the power of the tokens beyond. ``dry_penalty_last_n`` tokens are
+        DRY: lowers tokens that would continue a repeat of n >= ``dry_allowed_length`` (default 2) tokens, by multiplier
+        times ``dry_base`` (>= 1, default 1.75) to the power n - allowed length. ``dry_penalty_last_n`` tokens are
         searched (None and -1: all); ``dry_sequence_breakers`` (sequences of token ids) end a repeat. 0 is off.
     no_repeat_ngram_size : int >= 0, optional
         Bans what would complete an n-gram that the context holds; 0 is off.

@@ -38,25 +38,25 @@ class Searches(_core.Plan):
         draft_ids : int array [..., n]
             The drafted tokens; -1 ends a draft that is shorter.
         draft_logits : array [..., m, V], optional
-            The draft model's logits in the same places: row 0 is what the tokens after the context were drawn from,
-            row i + 1 those after token i. m is n for a chain; rows that no token was drawn from may hold anything.
+            The draft model's logits. The tokens after the context were drawn from row 0, those after token i from row
+            i + 1. m is n for a chain. Rows that no token was drawn from may hold anything.
         draft_probs : array [..., m, V], optional
-            In their place the very probabilities that the tokens were drawn from. Without either the drafts count as
-            certain (n-grams, the most likely tokens): q = 1 at the token.
+            Instead of ``draft_logits``: the probabilities that the tokens were drawn from. Without both, each drafted
+            token has q = 1 (n-grams, the most likely tokens).
         parents : int array [..., n] or [n], optional
-            A tree: which earlier token each one stands after, -1 for the context. A chain by default.
+            For a tree: the earlier token that each token follows, -1 for the context. A chain by default.
         replacement : bool, default True
-            Whether tokens after one parent were drawn independently; False: as ``sample(n=, replacement=False)`` draws
-            them. In their order either way.
+            Whether the tokens after one parent were drawn independently. False: as ``sample(n=, replacement=False)``
+            draws them. The order of drawing counts in both cases.
         draft_sampler : Sampler, optional
             The pipeline of the draft logits; this one by default. It cannot begin with a step that combines rows.
         **inputs
-            As in `sample`, for each sequence. Token i sees the context and the accepted tokens before it, so penalties
-            count these, and its position is that many further on.
+            As in `sample`, for each sequence. The context of token i includes the accepted tokens before it: penalties
+            count them, and each moves the position on by one.
         state : State, or a list with one per sequence, optional
-            Replaces context, prompt_length, position and keys, for the same result. It stays as it is: its
-            tokens are those before the drafts, and ``state.accept(found.ids[: found.accepted + 1])`` goes on after
-            what was emitted; steps that remember have then heard each of these tokens as if `sample` had drawn it.
+            Replaces context, prompt_length, position and keys; the result is the same. Its tokens are those before the
+            drafts. The call does not change it: ``state.accept(found.ids[: found.accepted + 1])`` adds the emitted
+            tokens. Steps with memory then treat each of them as if `sample` had drawn it.
         uncond, amateur, expert, anti : array of the shape and type of target_logits
             Rows that the first step combines with the target logits, as in `sample`.
 
@@ -68,20 +68,19 @@ class Searches(_core.Plan):
         Raises
         ------
         ValueError, TypeError
-            As `sample`; a token outside the vocabulary; NaN, +inf or negative numbers in a draft; a drafted token that
-            its draft gives probability 0, so that it was drawn from something else. Rows that are never reached are
-            not looked at.
+            As `sample`; a token outside the vocabulary; NaN, +inf or negative numbers in a draft; a drafted token of
+            probability 0 in its draft. Rows that are never reached are not checked.
 
         Notes
         -----
-        Leviathan, Kalman and Matias, "Fast Inference from Transformers via Speculative Decoding", 2023. Trees: each
-        refused child takes its q from p (Miao et al., "SpecInfer", 2024), without replacement also itself from q.
-        Lossless where each token was drawn from the row named, given those before it. Every random number depends on
-        (seed, key, position) and none is one that `sample` uses at a drafted position, so drafts may be drawn under
-        the same rng; the bonus token is the one that `sample` draws there. Steps that remember what was drawn
-        (mirostat, adaptive_p) start anew at each row, unless there is a state. With a state, both the target's and the
-        draft's begin with what the state remembers. Each accepted token updates the target's under the target
-        distribution, and the draft's under the draft distribution.
+        Leviathan, Kalman and Matias, "Fast Inference from Transformers via Speculative Decoding", 2023. In a tree, q of
+        each refused child is subtracted from p (Miao et al., "SpecInfer", 2024); without replacement the child is also
+        removed from q. The result is exact if each token was drawn from its row of the draft. Every random number
+        depends on (seed, key, position). At drafted positions none is a number that `sample` uses, so drafts may be
+        drawn with the same rng. The bonus token is the one that `sample` draws at its position. Steps that remember
+        what was drawn (mirostat, adaptive_p) start anew at each row, unless there is a state. With a state, both the
+        target's and the draft's begin with what the state remembers. Each accepted token updates the target's under the
+        target distribution, and the draft's under the draft distribution.
 
         Examples
         --------

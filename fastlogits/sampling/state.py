@@ -24,27 +24,27 @@ _MOST_IDS = 2**31 - 1
 
 
 class State(_core.Sequence):
-    """One sequence: its tokens, their counts and repeats, its position and key; made by `Sampler.state`.
+    """One sequence: its tokens with their counts and repeats, its position and its key. `Sampler.state` makes it.
 
-    ``state=`` takes it, in all methods of a Sampler and in the functions of the same names, instead of
-    ``context``, ``prompt_length``, ``position`` and ``keys``: one for a row, a list of them for a batch. The result is
-    the same; but nothing walks the history. Sampling never changes a state, only `accept` and `rollback` do, so any
-    number of calls and threads may read one at a time while it stays as it is. A state is picklable.
+    Pass it as ``state=`` to any method of a Sampler, or to the function of the same name: one for a row, a list of them
+    for a batch. It replaces ``context``, ``prompt_length``, ``position`` and ``keys``. The result is the same, but no
+    call walks the whole history. Only `accept` and `rollback` change a state; sampling does not. So several threads may
+    use one state as long as none of them changes it. A state is picklable.
 
     Attributes
     ----------
     tokens : int64 array
         The ids so far, a copy; ``len(state)`` is their number.
     position : int
-        Which number of the random stream the next draw takes: ``len(state)``, unless it began elsewhere.
+        The number of the random stream that the next draw uses: ``len(state)``, unless the state began elsewhere.
     prompt_length : int
         How many tokens at the beginning are the prompt.
     key : int or None
-        Which random stream it uses; None: that of the number of the row it stands in.
+        The random stream of this sequence. None: the number of its row in the call.
     row : int
-        Whose parameters it uses, where the Sampler has some per row.
+        The row whose parameters it uses, if the Sampler has parameters per row.
     vocab : int
-        Size of the vocabulary, 0 as long as it is not known.
+        Size of the vocabulary, 0 while it is not known.
     out_of_vocab : "error" or "placeholder"
         What an id outside the vocabulary is. A placeholder shows as -1 in ``tokens``.
 

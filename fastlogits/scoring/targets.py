@@ -95,18 +95,18 @@ def token_logprobs(
     threads: int | None = None,
     on_error: str = "raise",
 ) -> Any:
-    """Log-probs of the targets, one per row, and what is asked for next to them, in one read of the rows.
+    """Log-probs of the targets, one per row, and further figures that are asked for, in one read of the rows.
 
-    Nothing of the size of the logits is made.
+    The call allocates no array of the size of the logits.
 
     Parameters
     ----------
     logits : array_like [..., V], or iterable of array_like [t, ..., V]
         float32, float16, bfloat16 or float64; arrays, tensors and memmaps are read in place, with any strides.
         An iterable that is neither an array nor a list or tuple (a generator, ``iter(parts)``) yields chunks of one or
-        more rows along the first axis. They are read and let go one after the other; a chunk [V] is one row.
+        more rows along the first axis. Each is read and released before the next one; a chunk [V] is one row.
     targets : array_like of int [...]
-        The token of each row, in [0, V) or ``ignore_index``; of all rows together where chunks come.
+        The token of each row, in [0, V) or ``ignore_index``. With chunks: the tokens of all rows, in one array.
     top_n : int >= 0, default 0
         How many of the most likely tokens to report.
     rank : bool, default False
@@ -118,7 +118,7 @@ def token_logprobs(
     logsumexp : bool, default False
         Report ln sum exp(x / T).
     margin : bool, default False
-        Report how far the best token lies above the next.
+        Report the log-prob of the best token less that of the next best.
     candidates : array_like of int [K] or [..., K], optional
         Further tokens, for all rows or each row, whose log-probs are wanted.
     ignore_index : int or None, default -100
