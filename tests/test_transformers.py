@@ -20,7 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402
 from transformers.generation import logits_process as theirs  # noqa: E402
 
 import fastlogits.transformers as ours  # noqa: E402
-from fastlogits.transformers import _processors  # noqa: E402
+from fastlogits.transformers import _installed, _processors  # noqa: E402
 from fastlogits.transformers._chain import Chain  # noqa: E402
 
 V, B, L = 1000, 3, 12
@@ -226,8 +226,8 @@ def test_every_class_of_the_installed_version() -> None:
         for name, each in vars(theirs).items()
         if inspect.isclass(each) and issubclass(each, theirs.LogitsProcessor) and each is not theirs.LogitsProcessor
     }
-    assert found - set(_processors.LEFT_OUT) == set(_processors.__all__)
-    assert set(_processors.LEFT_OUT) <= found
+    assert found - set(_installed.LEFT_OUT) == set(_processors.__all__)
+    assert set(_installed.LEFT_OUT) <= found
     tested = {case[0] for case in CASES} | {name for name in found if "FreeGuidance" in name}
     assert set(_processors.__all__) <= tested
 
